@@ -1,0 +1,88 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// The language settings of every target of this package.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The faults of `PlantedBug` exist in debug builds and in builds that ask for them, never in a
+/// release that users run.
+let plantable: [SwiftSetting] =
+  strict
+  + (Context.environment["PRESENCEMESH_PLANTED_BUGS"] == nil
+    ? [.define("PLANTED_BUGS", .when(configuration: .debug))]
+    : [.define("PLANTED_BUGS")])
+
+let package = Package(
+  name: "PresenceMesh",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "PresenceMesh", targets: ["PresenceMesh"]),
+    .executable(name: "presence", targets: ["presence"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CSodium",
+      pkgConfig: "libsodium",
+      providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
+    .target(name: "MeshCRDT", swiftSettings: plantable),
+    .target(name: "MeshWire", dependencies: ["MeshCRDT"], swiftSettings: plantable),
+    .target(name: "MeshTrust", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),
+    .target(
+      name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
+      swiftSettings: plantable),
+    .target(
+      name: "MeshCrypto", dependencies: ["CSodium", "MeshCRDT", "MeshWire", "MeshTrust"],
+      swiftSettings: strict),
+    .target(
+      name: "MeshTransport",
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "PresenceMesh",
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "MeshSimulator",
+      dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine"],
+      swiftSettings: plantable),
+    .executableTarget(
+      name: "presence",
+      dependencies: [
+        "PresenceMesh", "MeshSimulator",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Peers/presence",
+      swiftSettings: plantable),
+    .testTarget(name: "ArchitectureTests", swiftSettings: strict),
+    .testTarget(
+      name: "MeshCRDTTests", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),
+    .testTarget(
+      name: "MeshWireTests",
+      dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshCrypto"],
+      resources: [.copy("Vectors")],
+      swiftSettings: plantable),
+  ],
+  swiftLanguageModes: [.v6]
+)

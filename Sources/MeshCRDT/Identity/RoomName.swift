@@ -1,0 +1,61 @@
+/// The name of a room: at most ``Limits/roomNameBytes`` bytes of UTF-8 without control characters.
+///
+/// The empty name is the lobby, the one room that every session is in.
+public struct RoomName: Hashable, Comparable, Sendable {
+  /// The name as text.
+  public let text: String
+
+  /// The mesh-wide room.
+  public static let lobby = RoomName(unchecked: "")
+
+  private init(unchecked text: String) { self.text = text }
+
+  /// Makes a name; `nil` when it is longer than the bound or has control characters.
+  public init?(_ text: String) {
+    guard text.utf8.count <= Limits.roomNameBytes, isPlain(text) else { return nil }
+    self.text = text
+  }
+
+  /// True for the mesh-wide room.
+  public var isLobby: Bool { text.isEmpty }
+
+  /// Orders by the bytes of the name, the same way on every node.
+  public static func < (left: Self, right: Self) -> Bool {
+    left.text.utf8.lexicographicallyPrecedes(right.text.utf8)
+  }
+
+  /// Two names are equal when their bytes are: no Unicode normalization.
+  public static func == (left: Self, right: Self) -> Bool {
+    left.text.utf8.elementsEqual(right.text.utf8)
+  }
+
+  /// Hashes the bytes of the name.
+  public func hash(into hasher: inout Hasher) {
+    for byte in text.utf8 { hasher.combine(byte) }
+  }
+}
+
+extension RoomName: CustomStringConvertible {
+  /// The name, or `lobby` for the mesh-wide room.
+  public var description: String { isLobby ? "lobby" : text }
+}
+
+/// True when the text holds no control character (U+0000…U+001F, U+007F…U+009F).
+package func isPlain(_ text: String) -> Bool {
+  text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
+}
+
+/// What the state knows a room by: 62 bits of the keyed hash of its name.
+///
+/// The two lowest bits are free, so that a ``RecordKey`` can hold the lane in them.
+package struct RoomID: Hashable, Comparable, Sendable {
+  package let bits: UInt64
+
+  package init(_ name: RoomName, key: HashKey) {
+    bits = SipHash.hash(Array(name.text.utf8), key: key) & ~3
+  }
+
+  package init(bits: UInt64) { self.bits = bits & ~3 }
+
+  package static func < (left: Self, right: Self) -> Bool { left.bits < right.bits }
+}

@@ -1,0 +1,38 @@
+/// The identity of a session: 128 bits that its client chose at random, or derived from its own id.
+public struct SessionID: Hashable, Comparable, Sendable {
+  package let high: UInt64
+  package let low: UInt64
+
+  /// The number of bytes of an id.
+  public static let byteCount = 16
+
+  /// Makes an id from two words, first bytes in the first word.
+  public init(_ high: UInt64, _ low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// A new id from the system's random source.
+  public static func random(using generator: inout some RandomNumberGenerator) -> Self {
+    SessionID(generator.next(), generator.next())
+  }
+
+  /// Reads 32 hexadecimal digits; `nil` for anything else.
+  public init?(_ text: String) {
+    guard let bytes = bytes(fromHexadecimal: text), bytes.count == Self.byteCount else {
+      return nil
+    }
+    func word(_ slice: ArraySlice<UInt8>) -> UInt64 { slice.reduce(0) { $0 << 8 | UInt64($1) } }
+    self.init(word(bytes[0..<8]), word(bytes[8..<16]))
+  }
+
+  /// Orders by the bytes, first byte first.
+  public static func < (left: Self, right: Self) -> Bool {
+    left.high == right.high ? left.low < right.low : left.high < right.high
+  }
+}
+
+extension SessionID: CustomStringConvertible {
+  /// 32 hexadecimal digits.
+  public var description: String { hexadecimal(high.bigEndianBytes + low.bigEndianBytes) }
+}

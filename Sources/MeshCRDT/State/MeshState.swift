@@ -1,0 +1,249 @@
+/// The joined state of a node: the logs of all origins, and what is kept about them incrementally.
+///
+/// Origins have dense slots, in the order in which they were first heard of. The order of slots can
+/// be seen from outside only where the order of arrival can.
+package struct MeshState: Sendable {
+  package let hashKey: HashKey
+  package private(set) var lamport: LamportClock
+  package private(set) var digest = Digest()
+  /// The origins by slot; `nil` where one was forgotten.
+  package private(set) var origins: [OriginID?] = []
+  package private(set) var logs: [OriginLog] = []
+  package private(set) var moving: [MovingCursors] = []
+  private var slots: [OriginID: Int] = [:]
+  private var freeSlots: [Int] = []
+  /// The slots of the origins that have a live record of a session: nearly always one.
+  private var homes: [SessionID: Homes] = [:]
+
+  /// Slots that have a session, without an allocation for the first.
+  private enum Homes: Sendable {
+    case one(Int32)
+    case several([Int32])
+
+    var slots: [Int32] {
+      switch self {
+      case .one(let slot): [slot]
+      case .several(let slots): slots
+      }
+    }
+  }
+
+  package init(hashKey: HashKey, lamport: UInt64 = 0) {
+    self.hashKey = hashKey
+    self.lamport = LamportClock(counter: lamport)
+  }
+
+  /// The slot of an origin, if it is known. Cost: one look-up.
+  package func slot(of origin: OriginID) -> Int? { slots[origin] }
+
+  /// The number of origins in the state.
+  package var originCount: Int { slots.count }
+
+  /// The number of sessions with a live record.
+  package var sessionCount: Int { homes.count }
+
+  /// One hash of the whole state.
+  package var stateHash: UInt64 { digest.stateHash(key: hashKey) }
+
+  /// The slots in the order of the origin ids.
+  package var sortedSlots: [Int] {
+    slots.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The id of a room in this state.
+  package func room(_ name: RoomName) -> RoomID { RoomID(name, key: hashKey) }
+
+  /// The slots that have a live record of a session, lowest first.
+  package func homes(of session: SessionID) -> [Int] {
+    homes[session]?.slots.map { Int($0) } ?? []
+  }
+
+  package func digestEntry(slot: Int) -> DigestEntry? {
+    origins[slot].map {
+      DigestEntry(origin: $0, generation: logs[slot].generation, cut: logs[slot].cut)
+    }
+  }
+}
+
+// MARK: - Origins
+
+extension MeshState {
+  /// The slot of an origin, made if there is none.
+  ///
+  /// A higher generation than the known one empties its log. `nil` when the table is full or the
+  /// generation is an old one.
+  /// - Parameter dropped: the sessions that went with an old generation.
+  package mutating func open(
+    _ origin: OriginID, generation: UInt64, dropped: inout [SessionID]
+  ) -> Int? {
+    if let slot = slots[origin] {
+      guard generation >= logs[slot].generation || PlantedBug.isActive(.generationIgnored) else {
+        return nil
+      }
+      if generation > logs[slot].generation {
+        dropped += logs[slot].entries.keys.sorted()
+        replaceLog(at: slot, by: OriginLog(generation: generation))
+      }
+      return slot
+    }
+    guard slots.count < Limits.origins else { return nil }
+    let slot = freeSlots.popLast() ?? origins.count
+    if slot == origins.count {
+      origins.append(origin)
+      logs.append(OriginLog(generation: generation))
+      moving.append(MovingCursors())
+    } else {
+      origins[slot] = origin
+      logs[slot] = OriginLog(generation: generation)
+    }
+    slots[origin] = slot
+    digest.replace(origin, old: nil, new: digestEntry(slot: slot), key: hashKey)
+    return slot
+  }
+
+  /// Drops an origin and everything of it. Returns the sessions that went.
+  package mutating func forget(slot: Int) -> [SessionID] {
+    guard let origin = origins[slot] else { return [] }
+    let sessions = logs[slot].entries.keys.sorted()
+    let old = digestEntry(slot: slot)
+    for session in sessions { removeHome(session, slot) }
+    digest.replace(origin, old: old, new: nil, key: hashKey)
+    logs[slot] = OriginLog(generation: 0)
+    moving[slot] = MovingCursors()
+    origins[slot] = nil
+    slots[origin] = nil
+    freeSlots.append(slot)
+    return sessions
+  }
+
+  private mutating func replaceLog(at slot: Int, by log: OriginLog) {
+    guard let origin = origins[slot] else { return }
+    let old = digestEntry(slot: slot)
+    for session in logs[slot].entries.keys { removeHome(session, slot) }
+    logs[slot] = log
+    moving[slot] = MovingCursors()
+    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+  }
+}
+
+// MARK: - Join
+
+extension MeshState {
+  /// Raises the Lamport counter to a received one.
+  package mutating func witness(counter: UInt64) { lamport.witness(counter) }
+
+  /// The counter for the next local write; `nil` when the counters are used up.
+  package mutating func nextCounter() -> UInt64? {
+    let next = lamport.next()
+    if PlantedBug.isActive(.wrappingCounter), let next { return next & 0x3F }
+    return next
+  }
+
+  /// Joins a record into the log of a slot. Cost: one look-up in the log.
+  package mutating func join(slot: Int, _ key: RecordKey, _ cell: Cell) -> OriginLog.Outcome {
+    let outcome = logs[slot].join(key, cell)
+    guard case .replaced(let old) = outcome else { return outcome }
+    if key.lane == .session {
+      let was = old.map { !$0.isTombstone } ?? false
+      if was && cell.isTombstone { removeHome(key.session, slot) }
+      if !was && !cell.isTombstone { addHome(key.session, slot) }
+    }
+    if key.lane == .cursor { moving[slot].rest(key, at: cell.counter) }
+    return outcome
+  }
+
+  /// Joins a move of a cursor. True when it is news.
+  package mutating func join(
+    slot: Int, _ key: RecordKey, _ move: MovingCursors.Move
+  ) -> Bool {
+    // A tombstone counts too: a move from before it comes too late.
+    if let resting = logs[slot][key], resting.counter >= move.counter { return false }
+    return moving[slot].join(key, move)
+  }
+
+  /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
+  @discardableResult
+  package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {
+    let old = digestEntry(slot: slot)
+    if let claim { logs[slot].witness(claim) }
+    if logs[slot].settle(), let origin = origins[slot] {
+      digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    }
+    return logs[slot].isSettled
+  }
+
+  /// Removes what a manifest does not list: see ``OriginLog/settle(removing:)``.
+  package mutating func settle(
+    slot: Int, removing dead: [(key: RecordKey, version: UInt64)]
+  ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
+    let old = digestEntry(slot: slot)
+    let result = logs[slot].settle(removing: dead)
+    guard result.isSettled, let origin = origins[slot] else { return result }
+    for (key, _) in result.removed where key.lane == .session { removeHome(key.session, slot) }
+    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    return result
+  }
+
+  /// Reopens a log: see ``OriginLog/reopen()``.
+  @discardableResult
+  package mutating func reopen(slot: Int) -> [(key: RecordKey, cell: Cell)] {
+    guard let origin = origins[slot] else { return [] }
+    let old = digestEntry(slot: slot)
+    let gone = logs[slot].reopen()
+    for (key, _) in gone where key.lane == .session { removeHome(key.session, slot) }
+    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    return gone
+  }
+
+  /// Drops the moves of cursors that nobody has, up to a counter that the origin has signed.
+  package mutating func dropMoves(slot: Int, through counter: UInt64) {
+    let log = logs[slot]
+    guard log.isSettled else { return }
+    moving[slot].drop(through: counter) { key in
+      log.live(RecordKey(session: key.session, lane: .presence, room: key.room)) != nil
+    }
+  }
+
+  /// The planted bug of that name.
+  package mutating func dropTombstonesUncovered(slot: Int) {
+    logs[slot].dropTombstonesUncovered()
+  }
+
+  private mutating func addHome(_ session: SessionID, _ slot: Int) {
+    guard let known = homes[session] else {
+      homes[session] = .one(Int32(slot))
+      return
+    }
+    homes[session] = .several(Set(known.slots + [Int32(slot)]).sorted())
+  }
+
+  private mutating func removeHome(_ session: SessionID, _ slot: Int) {
+    let left = homes[session]?.slots.filter { $0 != Int32(slot) } ?? []
+    homes[session] = left.count > 1 ? .several(left) : left.first.map { .one($0) }
+  }
+}
+
+// MARK: - Checks
+
+extension MeshState {
+  /// Compares everything that is kept incrementally with what it is made from; for tests and the
+  /// simulator. Cost: the whole state.
+  package func invariantViolation() -> String? {
+    var digest = Digest()
+    var homes: [SessionID: [Int]] = [:]
+    for slot in sortedSlots {
+      guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
+      if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
+      digest.replace(origin, old: nil, new: digestEntry(slot: slot), key: hashKey)
+      for (session, entry) in logs[slot].entries where entry.session?.isTombstone == false {
+        homes[session, default: []].append(slot)
+      }
+    }
+    if digest != self.digest { return "the digest differs from the logs" }
+    if homes.count != self.homes.count { return "the index of sessions differs from the logs" }
+    for (session, slots) in homes where slots.sorted() != self.homes(of: session) {
+      return "the homes of session \(session) differ from the logs"
+    }
+    return nil
+  }
+}

@@ -1,0 +1,97 @@
+import CSodium
+package import MeshCRDT
+import MeshTrust
+import MeshWire
+
+/// The protocol's cryptography by libsodium: Ed25519, XChaCha20-Poly1305, keyed BLAKE2b.
+package final class SodiumCrypto: Crypto {
+  package let origin: OriginID
+  private let node: NodeKey
+  private let keyring: MeshKeyring
+  private let tokenKey = SecretBytes.random(count: 32)
+
+  package init(node: NodeKey, keyring: MeshKeyring) {
+    Sodium.start()
+    self.node = node
+    self.keyring = keyring
+    origin = node.origin
+  }
+
+  package var sealingEpoch: UInt32 { keyring.sealing.epoch }
+
+  package func sign(_ bytes: [UInt8]) -> [UInt8] {
+    var signature = [UInt8](repeating: 0, count: 64)
+    node.secretKey.withBytes { secret in
+      _ = crypto_sign_detached(&signature, nil, bytes, UInt64(bytes.count), secret)
+    }
+    return signature
+  }
+
+  package func verify(
+    _ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID
+  ) -> Bool {
+    guard signature.count == 64 else { return false }
+    // Words are big-endian: swapped into place without an allocation.
+    let key = (
+      origin.word0.bigEndian, origin.word1.bigEndian, origin.word2.bigEndian,
+      origin.word3.bigEndian
+    )
+    return withUnsafeBytes(of: key) { key in
+      signature.withUnsafeBufferPointer { signature in
+        guard let signature = signature.baseAddress,
+          let key = key.assumingMemoryBound(to: UInt8.self).baseAddress
+        else { return false }
+        return crypto_sign_verify_detached(signature, bytes, UInt64(bytes.count), key) == 0
+      }
+    }
+  }
+
+  package func seal(_ datagram: inout [UInt8]) {
+    let clear = DatagramLayout.outerBytes
+    let inner = datagram.count - clear
+    precondition(inner > 0)
+    datagram.append(contentsOf: repeatElement(0, count: DatagramLayout.authenticatorBytes))
+    datagram.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      keyring.sealing.key.withBytes { key in
+        _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
+          base + clear, nil, base + clear, UInt64(inner), base,
+          UInt64(DatagramLayout.additionalBytes), nil, base + DatagramLayout.additionalBytes, key)
+      }
+    }
+  }
+
+  package func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? {
+    let clear = DatagramLayout.outerBytes
+    let sealed = datagram.count - clear
+    guard sealed >= DatagramLayout.authenticatorBytes, let key = keyring.key(epoch: epoch) else {
+      return nil
+    }
+    var isAuthentic = false
+    let inner = [UInt8](
+      unsafeUninitializedCapacity: sealed - DatagramLayout.authenticatorBytes
+    ) { buffer, count in
+      count = buffer.count
+      datagram.withUnsafeBufferPointer { datagram in
+        guard let base = datagram.baseAddress else { return }
+        isAuthentic =
+          key.withBytes { key in
+            crypto_aead_xchacha20poly1305_ietf_decrypt(
+              buffer.baseAddress, nil, nil, base + clear, UInt64(sealed), base,
+              UInt64(DatagramLayout.additionalBytes), base + DatagramLayout.additionalBytes, key)
+          } == 0
+      }
+      if !isAuthentic { count = 0 }
+    }
+    return isAuthentic ? inner : nil
+  }
+
+  package func token(forAddress bytes: [UInt8]) -> UInt64 {
+    // The shortest hash that libsodium makes has 16 bytes; the first eight are used.
+    var hash = [UInt8](repeating: 0, count: 16)
+    tokenKey.withBytes { key in
+      _ = crypto_generichash(&hash, 16, bytes, UInt64(bytes.count), key, 32)
+    }
+    return max(1, hash[0..<8].reduce(0) { $0 << 8 | UInt64($1) })
+  }
+}

@@ -1,0 +1,60 @@
+/// What an engine counts. Nothing that a peer sends is dropped without one of them rising.
+package struct Counters: Hashable, Sendable {
+  /// One counter.
+  package enum Name: String, CaseIterable, Sendable {
+    case datagramsReceived, bytesReceived, datagramsSent, bytesSent
+    /// Heard on a proven path, for the first time.
+    case datagramsAccepted
+    /// Too long, too short, of another version.
+    case datagramsMalformed
+    /// Of another mesh, or of an epoch that is not held.
+    case datagramsForeign
+    /// The authenticator is wrong.
+    case datagramsForged
+    case datagramsReplayed
+    /// Of this node itself.
+    case datagramsOwn
+    /// From an address that has not proven its return path.
+    case datagramsUnproven
+    case challengesSent
+    /// Not sent, for the sake of the threefold bound or the rate of challenges.
+    case challengesWithheld
+    case proofsRefused
+    case messagesMalformed, messagesUnknown
+    case signaturesVerified, signaturesWrong
+    case batchesReceived, batchesKnown
+    case headsReceived, headsKnown
+    case framesReceived, framesKnown
+    case recordsJoined
+    /// A bound of the tables kept it out.
+    case recordsRefused
+    /// A Lamport counter too far ahead.
+    case countersImplausible
+    /// A table of origins, paths or graves was full.
+    case originsRefused, pathsDropped, gravesDropped
+    case batchesSent, headsSent, framesSent
+    case pullsSent, pullsAnswered, manifestsSent, manifestsApplied
+    case digestsSent, digestsEqual, digestsDifferent
+    case pausesForgiven
+    case outboxDropped
+  }
+
+  private var values = [UInt64](repeating: 0, count: Name.allCases.count)
+  private static let order: [Name: Int] = Dictionary(
+    uniqueKeysWithValues: Name.allCases.enumerated().map { ($1, $0) })
+
+  package init() {}
+
+  package subscript(name: Name) -> UInt64 {
+    get { values[Self.order[name] ?? 0] }
+    set { values[Self.order[name] ?? 0] = newValue }
+  }
+
+  /// Raises a counter.
+  package mutating func count(_ name: Name, _ amount: Int = 1) { self[name] &+= UInt64(amount) }
+
+  /// All counters by name, in the order of their declaration.
+  package var all: [(name: String, value: UInt64)] {
+    Name.allCases.map { ($0.rawValue, self[$0]) }
+  }
+}

@@ -1,0 +1,72 @@
+package import MeshCRDT
+
+/// How long a session lives without a sign of its client.
+package enum Lease: Hashable, Sendable {
+  /// As long as the process that hosts it.
+  case attached
+  /// Until this span after the last heartbeat.
+  case leased(timeToLive: Span)
+
+  /// A lease from the interval of heartbeats: 2.5 times that.
+  package static func interval(_ interval: Span) -> Lease {
+    .leased(timeToLive: interval.scaled(5, over: 2))
+  }
+}
+
+/// What the users of a node do. All of it concerns sessions that the node hosts.
+package enum LocalOperation: Sendable {
+  /// Begins a session, or takes up again one whose id the node or another node hosts.
+  case open(SessionID, Profile, device: String, Lease, at: WallTime)
+  /// A sign of life of the client.
+  case heartbeat(SessionID)
+  /// Changes the lease; it takes effect at once, counted from now.
+  case setLease(SessionID, Lease)
+  case setProfile(SessionID, Profile)
+  /// Ends the session, everywhere at once. Of an unknown session: nothing happens.
+  case leave(SessionID)
+  case enter(SessionID, RoomName)
+  case exit(SessionID, RoomName)
+  /// Sets the status in a room; in the lobby it is the status everywhere that has none of its own.
+  /// `nil` takes it back. A message of `nil` is left as it is.
+  case setStatus(SessionID, RoomName, Status?, message: String?, at: WallTime)
+  /// Typing ends by itself when it is not renewed.
+  case setTyping(SessionID, RoomName, Bool)
+  case setData(SessionID, RoomName, [UInt8])
+  case moveCursor(SessionID, RoomName, Cursor)
+  /// Says farewell for the node and all its sessions. Nothing can be done after it.
+  case leaveMesh
+}
+
+/// Why an operation was refused. No state changed.
+package enum OperationError: Error, Hashable, Sendable {
+  case unknownSession(SessionID)
+  /// The session's id is in use by this other user.
+  case sessionOfAnotherUser(SessionID)
+  case notInRoom(SessionID, RoomName)
+  /// A value is longer than its bound.
+  case tooLong(field: String, bytes: Int, limit: Int)
+  /// Text with control characters, or an empty user id.
+  case malformed(field: String)
+  case tooManySessions(limit: Int)
+  case tooManyRooms(limit: Int)
+  /// The counters of the mesh are used up.
+  case countersExhausted
+  case meshLeft
+}
+
+extension OperationError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .unknownSession(let id): "this node does not host session \(id)"
+    case .sessionOfAnotherUser(let id): "session \(id) belongs to another user"
+    case .notInRoom(let id, let room): "session \(id) is not in room \(room): enter it first"
+    case .tooLong(let field, let bytes, let limit):
+      "\(field) has \(bytes) bytes; at most \(limit) are allowed"
+    case .malformed(let field): "\(field) is empty where it must not be, or has control characters"
+    case .tooManySessions(let limit): "this node hosts \(limit) sessions already"
+    case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
+    case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
+    case .meshLeft: "this node has left the mesh"
+    }
+  }
+}

@@ -1,0 +1,228 @@
+import MeshCRDT
+import MeshWire
+
+// Two nodes that hold the same exchange one digest and one empty answer. If buckets differ, the
+// answer lists what the other holds in them; the asker pulls what it lacks, and lists in turn what
+// the other lacks.
+
+extension Engine {
+  /// Compares with a random peer, and sets the next time.
+  mutating func sendDigest() {
+    timers.set(.digest, at: now + random.jittered(configuration.digestPeriod))
+    let all = receivers()
+    guard !all.isEmpty else { return }
+    probe(all[random.below(all.count)])
+    // Now and then the others' addresses, so that all who can reach each other do.
+    if random.below(8) == 0 { introduce(to: all[random.below(all.count)]) }
+  }
+
+  mutating func probe(_ address: PeerAddress) {
+    let nonce = random.next()
+    let sentAt = now
+    paths[address]?.probe = (nonce, sentAt)
+    counters.count(.digestsSent)
+    send(.digest(nonce: nonce, state.digest), to: address)
+  }
+
+  mutating func hear(_ digest: Digest, nonce: UInt64, from address: PeerAddress) {
+    let mask = state.digest.difference(from: digest)
+    counters.count(mask == 0 ? .digestsEqual : .digestsDifferent)
+    sendEntries(mask, nonce: nonce, wantsAnswer: mask != 0, to: address)
+  }
+
+  /// Lists what is held in some buckets, in as many datagrams as allowed.
+  private mutating func sendEntries(
+    _ mask: UInt32, nonce: UInt64, wantsAnswer: Bool, to address: PeerAddress
+  ) {
+    let slots = state.sortedSlots.filter { slot in
+      guard let origin = state.origins[slot] else { return false }
+      return mask & 1 << UInt32(Digest.bucket(of: origin)) != 0
+    }
+    let entries = slots.compactMap { state.digestEntry(slot: $0) }
+    send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer), to: address)
+  }
+
+  private mutating func send(_ pages: [Entries], to address: PeerAddress) {
+    for page in pages { send(.entries(page), to: address) }
+  }
+
+  private func pages(
+    of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool
+  ) -> [Entries] {
+    var pages: [Entries] = []
+    var rest = entries[...]
+    var after = OriginID(0, 0, 0, 0)
+    repeat {
+      let page = Array(rest.prefix(Int(Entries.bound)))
+      rest = rest.dropFirst(page.count)
+      pages.append(
+        Entries(
+          nonce: nonce, wantsAnswer: wantsAnswer, hasMore: !rest.isEmpty, mask: mask,
+          after: after, entries: page))
+      after = page.last?.origin ?? after
+    } while !rest.isEmpty && pages.count < SyncLimits.entriesPages
+    return pages
+  }
+
+  /// Compares a peer's list with what is held: pulls what is newer there, lists what is newer here.
+  mutating func hear(_ entries: Entries, from address: PeerAddress) {
+    if let probe = paths[address]?.probe, probe.nonce == entries.nonce {
+      let roundTrip = now.since(probe.sentAt)
+      paths[address]?.roundTrip = roundTrip
+      paths[address]?.probe = nil
+    }
+    var theirs: [OriginID: DigestEntry] = [:]
+    var pulled = 0
+    for entry in entries.entries {
+      theirs[entry.origin] = entry
+      guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
+      pulled += 1
+      pull(entry, from: address)
+    }
+    guard entries.wantsAnswer else { return }
+    let last = entries.hasMore ? entries.entries.last?.origin : nil
+    var newer: [DigestEntry] = []
+    for slot in state.sortedSlots {
+      guard let mine = state.digestEntry(slot: slot), mine.origin > entries.after,
+        last.map({ mine.origin <= $0 }) ?? true,
+        entries.mask & 1 << UInt32(Digest.bucket(of: mine.origin)) != 0
+      else { continue }
+      guard let other = theirs[mine.origin] else {
+        newer.append(mine)
+        continue
+      }
+      if (mine.generation, mine.cut) > (other.generation, other.cut) { newer.append(mine) }
+    }
+    guard !newer.isEmpty else { return }
+    send(
+      pages(of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false), to: address)
+  }
+
+  /// True when a peer knows more of an origin than this node.
+  private func isBehind(_ entry: DigestEntry) -> Bool {
+    if entry.origin == origin {
+      return isNewOwnWord(generation: entry.generation, heartbeat: 0)
+        || entry.generation == generation && entry.cut > state.logs[ownSlot].cut
+    }
+    if let grave = graves[entry.origin], entry.generation <= grave.generation { return false }
+    guard let slot = state.slot(of: entry.origin) else { return true }
+    let log = state.logs[slot]
+    return (entry.generation, entry.cut) > (log.generation, log.cut)
+  }
+
+  // MARK: Pulls
+
+  private mutating func pull(_ entry: DigestEntry, from address: PeerAddress) {
+    if let slot = state.slot(of: entry.origin), entry.origin != origin,
+      state.logs[slot].generation == entry.generation
+    {
+      return pull(slot, from: address)
+    }
+    // An origin or a life that is not known: from the beginning, without a state of its own yet.
+    pull(entry.origin, generation: entry.generation, after: 0, from: address)
+  }
+
+  /// Asks a peer for what is missing of an origin, unless somebody was asked just now.
+  mutating func pull(_ slot: Int, from address: PeerAddress) {
+    guard let origin = state.origins[slot] else { return }
+    let log = state.logs[slot]
+    pull(origin, generation: log.generation, after: log.cut.version, from: address)
+  }
+
+  private mutating func pull(
+    _ origin: OriginID, generation: UInt64, after: UInt64, from address: PeerAddress
+  ) {
+    if PlantedBug.isActive(.gapNotPulled) { return }
+    if let known = pulls[origin], known.deadline > now { return }
+    guard pulls[origin] != nil || pulls.count < Limits.origins else { return }
+    let failures = pulls[origin]?.failures ?? 0
+    pulls[origin] = PullState(
+      address: address, step: .batches, deadline: now + SyncLimits.answerTimeout,
+      failures: failures)
+    counters.count(.pullsSent)
+    send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
+    timers.set(.pull(origin), at: now + SyncLimits.answerTimeout)
+  }
+
+  /// Answers a pull: the head, the batches above the version, and where that ends.
+  mutating func answer(_ pull: Pull, to address: PeerAddress) {
+    guard let slot = state.slot(of: pull.origin) else { return }
+    let log = state.logs[slot]
+    guard log.generation >= pull.generation else { return }
+    counters.count(.pullsAnswered)
+    let after = log.generation == pull.generation ? pull.after : 0
+    if let head = liveness[slot].head {
+      send(.head(ageMilliseconds: age(slot), head), to: address)
+    }
+    let (batches, hasMore) = stores[slot].answer(after: after, bytes: SyncLimits.answerBytes)
+    for batch in batches { send(.batch(batch.envelope), to: address) }
+    let reached = hasMore ? batches.last?.last ?? after : log.highestVersion
+    send(
+      .pullEnd(
+        PullEnd(
+          origin: pull.origin, generation: log.generation, after: after,
+          through: max(after, reached), hasMore: hasMore)), to: address)
+  }
+
+  /// Goes on with a pull: the next part, or, if everything is here and the sums differ, the list of
+  /// what lives.
+  mutating func hear(_ end: PullEnd, from address: PeerAddress) {
+    guard var pull = pulls[end.origin], pull.address == address, case .batches = pull.step,
+      let slot = state.slot(of: end.origin), state.logs[slot].generation == end.generation
+    else { return }
+    pull.deadline = now + SyncLimits.answerTimeout
+    pulls[end.origin] = pull
+    timers.set(.pull(end.origin), at: pull.deadline)
+    if end.hasMore && end.through > end.after {
+      counters.count(.pullsSent)
+      send(
+        .pull(Pull(origin: end.origin, generation: end.generation, after: end.through)),
+        to: address)
+    } else if state.logs[slot].isSettled {
+      pulls[end.origin] = nil
+    } else if state.logs[slot].highestVersion <= state.logs[slot].claim.version,
+      !PlantedBug.isActive(.manifestNotAsked)
+    {
+      pull.step = .manifest
+      pulls[end.origin] = pull
+      beginManifest(slot, from: address)
+    } else {
+      // Records came that are newer than any word about them: a head or batch will say more.
+      rest(end.origin)
+    }
+  }
+
+  /// A try that led nowhere: the next comes later, with whom the next digest finds.
+  mutating func rest(_ origin: OriginID) {
+    guard var pull = pulls[origin] else { return }
+    manifests[origin] = nil
+    pull.step = .resting
+    pull.failures += 1
+    pull.deadline =
+      now + SyncLimits.rest.scaled(1 << UInt64(min(pull.failures - 1, 5)), over: 1)
+    pulls[origin] = pull
+    timers.set(.pull(origin), at: pull.deadline)
+  }
+
+  /// The answer to a pull is late, or its rest is over.
+  mutating func retryPull(_ origin: OriginID) {
+    guard let pull = pulls[origin] else { return }
+    guard pull.deadline <= now else { return timers.set(.pull(origin), at: pull.deadline) }
+    guard let slot = state.slot(of: origin), !state.logs[slot].isSettled else {
+      pulls[origin] = nil
+      manifests[origin] = nil
+      return
+    }
+    if case .resting = pull.step {
+      let all = receivers()
+      guard !all.isEmpty else {
+        pulls[origin] = nil
+        return
+      }
+      // The origin itself knows best; else anybody.
+      self.pull(slot, from: pathOf[origin] ?? all[random.below(all.count)])
+    } else {
+      rest(origin)
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import MeshCRDT
+import MeshTrust
+import MeshWire
+
+extension Engine {
+  /// Hears a batch: is it news, is it signed, then join, settle and tell others.
+  mutating func hear(batch envelope: Envelope, from address: PeerAddress) {
+    counters.count(.batchesReceived)
+    guard let (generation, first, last) = try? BatchBody.peek(envelope.body) else {
+      return counters.count(.messagesMalformed)
+    }
+    let origin = envelope.origin
+    if origin == self.origin {
+      guard generation > self.generation || last > state.logs[ownSlot].cut.version else { return }
+    } else if let grave = graves[origin], generation <= grave.generation {
+      return counters.count(.batchesKnown)
+    }
+    if let slot = state.slot(of: origin), origin != self.origin {
+      guard state.logs[slot].mayBeNews(version: last, of: generation),
+        generation > state.logs[slot].generation
+          || !stores[slot].contains(envelope, first: first)
+      else { return counters.count(.batchesKnown) }
+    }
+    guard let batch = verified(envelope, as: BatchBody.self) else { return }
+    guard origin != self.origin else { return hearOwnWord(generation: generation) }
+    guard batch.body.records.allSatisfy({ state.lamport.isPlausible($0.counter) }) else {
+      return counters.count(.countersImplausible)
+    }
+    guard let slot = open(origin, generation: generation) else { return }
+    join(batch, slot: slot)
+    if liveness[slot].head == nil {
+      let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
+      send(.headQuery([known]), to: address)
+    }
+    let counter = batch.body.records.reduce(0) { max($0, $1.counter) }
+    settle(slot, claim: batch.body.claim, counter: counter, from: address)
+    forward(.batch(envelope), from: address)
+  }
+
+  /// Joins the records of a batch and keeps it. Own batches and those of others take this way.
+  mutating func join(_ batch: Verified<BatchBody>, slot: Int) {
+    let bytes = batch.envelope.bytes
+    var live = 0
+    for (index, record) in batch.body.records.enumerated() {
+      let room = record.lane == .session ? RoomID(bits: 0) : state.room(record.room)
+      let key = RecordKey(session: record.session, lane: record.lane, room: room)
+      let cell = Cell(
+        key: key, version: batch.body.first + UInt64(index), counter: record.counter,
+        isTombstone: record.value == nil, storage: bytes, range: batch.body.valueRanges[index],
+        hashKey: state.hashKey)
+      state.witness(counter: record.counter)
+      let wasMoving = record.lane == .cursor ? state.moving[slot][key] : nil
+      switch state.join(slot: slot, key, cell) {
+      case .known: break
+      case .refused: counters.count(.recordsRefused)
+      case .replaced(let old):
+        counters.count(.recordsJoined)
+        if !cell.isTombstone {
+          live += 1
+          if record.lane != .session { roomNames[room] = record.room }
+        }
+        if let old, !old.isTombstone { stores[slot].release(version: old.version) }
+        noteChange(record, key: key, old: old, new: cell, wasMoving: wasMoving)
+      }
+    }
+    reserveCounters()
+    stores[slot].insert(
+      batch.envelope, first: batch.body.first, last: batch.body.last, live: live)
+    sweepRoomNames()
+  }
+
+  /// Marks what a record changes in the view: nothing, if it was only packed anew.
+  private mutating func noteChange(
+    _ record: Record, key: RecordKey, old: Cell?, new: Cell, wasMoving: MovingCursors.Move?
+  ) {
+    if let old, old.saysTheSame(as: new) { return }
+    guard case .cursor(let cursor) = record.value else { return markDirty(record.session) }
+    // The last position of a cursor that came to rest: told only to those who missed the move.
+    guard wasMoving.map({ $0.counter < new.counter }) ?? true else { return }
+    if !isDirty.contains(record.session) {
+      tellCursor(record.session, record.room, cursor, counter: new.counter)
+    }
+  }
+
+  /// Takes an origin's word about its log, and asks for what is missing.
+  mutating func settle(_ slot: Int, claim: Cut, counter: UInt64, from address: PeerAddress) {
+    guard let origin = state.origins[slot] else { return }
+    let cut = state.logs[slot].cut
+    if claim.version == cut.version && claim > cut && claim > state.logs[slot].claim {
+      // The origin signed two words about one version; the higher one counts everywhere.
+      state.reopen(slot: slot)
+    }
+    if PlantedBug.isActive(.tombstoneCollectedByTime) && slot != ownSlot {
+      state.dropTombstonesUncovered(slot: slot)
+    }
+    if state.settle(slot: slot, claim: claim) {
+      pulls[origin] = nil
+      manifests[origin] = nil
+      state.dropMoves(slot: slot, through: counter)
+    } else if slot != ownSlot {
+      pull(slot, from: address)
+    }
+  }
+
+  /// Forgets the names of rooms that nobody is in, when they have doubled. Cost: the whole state,
+  /// but rarely.
+  private mutating func sweepRoomNames() {
+    guard roomNames.count > max(1024, 2 * roomNamesSwept) else { return }
+    var used: Set<RoomID> = []
+    for slot in state.sortedSlots {
+      for entry in state.logs[slot].entries.values {
+        for place in entry.places { used.insert(place.room) }
+      }
+    }
+    roomNames = roomNames.filter { used.contains($0.key) }
+    roomNamesSwept = roomNames.count
+  }
+}
+
+// MARK: - Frames
+
+extension Engine {
+  /// Hears the moves of cursors. Known ones cost no verification.
+  mutating func hear(frame envelope: Envelope, from address: PeerAddress) {
+    counters.count(.framesReceived)
+    var reader = envelope.body
+    guard let body = try? FrameBody.read(&reader) else {
+      return counters.count(.messagesMalformed)
+    }
+    let origin = envelope.origin
+    // A life that is not known yet: its heads and batches come first.
+    guard origin != self.origin, let slot = state.slot(of: origin),
+      state.logs[slot].generation == body.generation
+    else { return counters.count(.framesKnown) }
+    let room = state.room(body.room)
+    let isNews = body.moves.contains { move in
+      let key = RecordKey(session: move.session, lane: .cursor, room: room)
+      let known = max(
+        state.moving[slot][key]?.counter ?? 0, state.logs[slot].live(key)?.counter ?? 0)
+      return body.counter > known
+    }
+    guard isNews else { return counters.count(.framesKnown) }
+    guard state.lamport.isPlausible(body.counter) else {
+      return counters.count(.countersImplausible)
+    }
+    counters.count(.signaturesVerified)
+    guard let frame = try? verifier.verify(envelope, decoded: body) else {
+      return counters.count(.signaturesWrong)
+    }
+    join(frame, slot: slot)
+    forward(.frame(envelope), from: address)
+  }
+
+  /// Joins the moves of a frame and tells of those that are news.
+  mutating func join(_ frame: Verified<FrameBody>, slot: Int) {
+    state.witness(counter: frame.body.counter)
+    reserveCounters()
+    let room = state.room(frame.body.room)
+    for move in frame.body.moves {
+      let key = RecordKey(session: move.session, lane: .cursor, room: room)
+      let isNews = state.join(
+        slot: slot, key,
+        MovingCursors.Move(
+          counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
+      if isNews {
+        counters.count(.recordsJoined)
+        tellCursor(move.session, frame.body.room, move.cursor, counter: frame.body.counter)
+      }
+    }
+  }
+}

@@ -1,0 +1,286 @@
+import MeshCRDT
+import MeshTrust
+import MeshWire
+
+extension Engine {
+  // MARK: This node's own heads
+
+  /// Signs a head of this node and tells everybody.
+  mutating func sendHead() {
+    heartbeat += 1
+    let body = HeadBody(
+      generation: generation, heartbeat: heartbeat, claim: state.logs[ownSlot].cut,
+      counter: state.lamport.counter, periodMilliseconds: configuration.headPeriod.milliseconds,
+      isLeaving: hasLeft)
+    var writer = ByteWriter(reserving: 64)
+    body.write(to: &writer)
+    let head = verifier.sign(body, bytes: writer.bytes)
+    lastHead = head.envelope
+    lastHeadAt = now
+    liveness[ownSlot].heartbeat = heartbeat
+    liveness[ownSlot].head = head.envelope
+    liveness[ownSlot].heardAt = now
+    liveness[ownSlot].period = configuration.headPeriod
+    counters.count(.headsSent)
+    disseminate(.head(ageMilliseconds: 0, head.envelope))
+    timers.set(.head, at: now + random.jittered(configuration.headPeriod))
+  }
+
+  // MARK: Heads of others
+
+  mutating func hear(head envelope: Envelope, age: UInt64, from address: PeerAddress) {
+    counters.count(.headsReceived)
+    guard let (generation, heartbeat) = try? HeadBody.peek(envelope.body) else {
+      return counters.count(.messagesMalformed)
+    }
+    let origin = envelope.origin
+    if origin == self.origin {
+      guard isNewOwnWord(generation: generation, heartbeat: heartbeat) else { return }
+    } else {
+      guard isNews(origin, generation: generation, heartbeat: heartbeat) else {
+        return counters.count(.headsKnown)
+      }
+    }
+    guard let head = verified(envelope, as: HeadBody.self) else { return }
+    guard head.origin != self.origin else { return hearOwnWord(generation: head.body.generation) }
+    guard state.lamport.isPlausible(head.body.counter) else {
+      return counters.count(.countersImplausible)
+    }
+    guard let slot = open(origin, generation: generation) else { return }
+    state.witness(counter: head.body.counter)
+    reserveCounters()
+    renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
+    settle(slot, claim: head.body.claim, counter: head.body.counter, from: address)
+    forward(.head(ageMilliseconds: age, envelope), from: address)
+  }
+
+  /// True when a heartbeat is strictly newer than what is known.
+  private func isNews(_ origin: OriginID, generation: UInt64, heartbeat: UInt64) -> Bool {
+    if let grave = graves[origin] {
+      return (generation, heartbeat) > (grave.generation, grave.heartbeat)
+    }
+    guard let slot = state.slot(of: origin) else { return true }
+    if PlantedBug.isActive(.oldHeartbeatRenews) { return generation >= state.logs[slot].generation }
+    return (generation, heartbeat) > (state.logs[slot].generation, liveness[slot].heartbeat)
+  }
+
+  /// Verifies an envelope and counts.
+  mutating func verified<Body: SignedBody>(
+    _ envelope: Envelope, as type: Body.Type
+  ) -> Verified<Body>? {
+    do {
+      let result = try verifier.verify(envelope, as: type)
+      counters.count(.signaturesVerified)
+      return result
+    } catch {
+      switch error {
+      case .malformed: counters.count(.messagesMalformed)
+      case .wrongSignature: counters.count(.signaturesWrong)
+      }
+      return nil
+    }
+  }
+
+  /// The slot of an origin that has spoken, made if there is none.
+  mutating func open(_ origin: OriginID, generation: UInt64) -> Int? {
+    let known = state.slot(of: origin)
+    let wasGeneration = known.map { state.logs[$0].generation }
+    var dropped: [SessionID] = []
+    guard let slot = state.open(origin, generation: generation, dropped: &dropped) else {
+      counters.count(.originsRefused)
+      return nil
+    }
+    if slot == stores.count {
+      stores.append(BatchStore())
+      liveness.append(Liveness(heardAt: now, health: .offline))
+    }
+    if known == nil {
+      stores[slot] = BatchStore()
+      // Nothing is known of its age until a head comes: it is not shown before.
+      liveness[slot] = Liveness(heardAt: now, health: .offline)
+      graves.remove(origin)
+      timers.set(.liveness(origin), at: now + configuration.forgetAfter)
+      emit(.node(origin, .offline))
+    } else if wasGeneration != generation {
+      stores[slot].removeAll()
+      liveness[slot].heartbeat = 0
+      liveness[slot].head = nil
+      pulls[origin] = nil
+      manifests[origin] = nil
+    }
+    for session in dropped { markDirty(session) }
+    return slot
+  }
+
+  /// A strictly newer heartbeat: the age of its origin is counted from when it left.
+  private mutating func renew(_ slot: Int, by head: Verified<HeadBody>, age: UInt64) {
+    let leftAt = now - .milliseconds(age)
+    let isNewer = head.body.heartbeat > liveness[slot].heartbeat || liveness[slot].head == nil
+    liveness[slot].heardAt =
+      liveness[slot].head == nil ? leftAt : max(liveness[slot].heardAt, leftAt)
+    if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
+    guard isNewer else { return judge(head.origin) }
+    liveness[slot].head = head.envelope
+    liveness[slot].heartbeat = head.body.heartbeat
+    liveness[slot].period = .milliseconds(head.body.periodMilliseconds)
+    liveness[slot].isLeaving = head.body.isLeaving
+    liveness[slot].hasAsked = false
+    judge(head.origin)
+  }
+
+  // MARK: Judging
+
+  /// How long an origin may be silent.
+  private func timeToLive(_ slot: Int) -> Span {
+    liveness[slot].period.scaled(configuration.timeToLiveHalfPeriods, over: 2)
+  }
+
+  /// Judges an origin by the age of its heartbeat, and sets the timer for the next judgement.
+  mutating func judge(_ origin: OriginID) {
+    guard origin != self.origin, let slot = state.slot(of: origin) else { return }
+    let life = liveness[slot]
+    let age = now.since(life.heardAt)
+    let timeToLive = timeToLive(slot)
+    if age >= configuration.forgetAfter { return forget(slot) }
+    guard life.head != nil else {
+      return timers.set(.liveness(origin), at: life.heardAt + configuration.forgetAfter)
+    }
+    let askAfter = life.period.scaled(11, over: 10)
+    let health: NodeHealth
+    var next: Span
+    if life.isLeaving {
+      health = .left
+      next = configuration.forgetAfter
+    } else if age >= timeToLive && !isStale {
+      health = .offline
+      next = configuration.forgetAfter
+    } else if age >= timeToLive.scaled(1, over: 2) {
+      health = .suspect
+      next = isStale ? max(timeToLive, age + life.period) : timeToLive
+    } else {
+      health = .online
+      next = timeToLive.scaled(1, over: 2)
+    }
+    if age >= askAfter && !life.isLeaving {
+      // Somebody else may have heard of it: once at the first doubt, then once a period.
+      if !life.hasAsked { askForHead(of: slot) }
+      liveness[slot].hasAsked = false
+      if health != .offline { next = min(next, age + life.period) }
+    } else {
+      next = min(next, askAfter)
+    }
+    timers.set(.liveness(origin), at: life.heardAt + min(next, configuration.forgetAfter))
+    change(slot, to: health)
+  }
+
+  private mutating func change(_ slot: Int, to health: NodeHealth) {
+    guard liveness[slot].health != health, let origin = state.origins[slot] else { return }
+    let wasVisible = isVisible(slot)
+    liveness[slot].health = health
+    emit(.node(origin, health))
+    if isVisible(slot) != wasVisible {
+      for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
+      if !isVisible(slot) && PlantedBug.isActive(.hiddenWrittenToState) { forget(slot) }
+    }
+  }
+
+  /// True when the sessions of an origin are shown.
+  func isVisible(_ slot: Int) -> Bool {
+    liveness[slot].health == .online || liveness[slot].health == .suspect
+  }
+
+  /// Drops an origin that was silent for very long, but for its last words.
+  private mutating func forget(_ slot: Int) {
+    guard let origin = state.origins[slot] else { return }
+    let generation = state.logs[slot].generation
+    if graves.dig(origin, generation: generation, heartbeat: liveness[slot].heartbeat) {
+      counters.count(.gravesDropped)
+    }
+    for session in state.forget(slot: slot) { markDirty(session) }
+    stores[slot].removeAll()
+    pulls[origin] = nil
+    manifests[origin] = nil
+    emit(.forgotten(origin))
+  }
+
+  private mutating func askForHead(of slot: Int) {
+    guard let origin = state.origins[slot] else { return }
+    let known = HeadKnown(
+      origin: origin, generation: state.logs[slot].generation, heartbeat: liveness[slot].heartbeat)
+    let others = receivers().filter { $0 != pathOf[origin] }
+    for address in random.sample(others, 3) { send(.headQuery([known]), to: address) }
+  }
+
+  mutating func answer(_ known: [HeadKnown], to address: PeerAddress) {
+    for query in known {
+      guard let slot = state.slot(of: query.origin), let head = liveness[slot].head,
+        (state.logs[slot].generation, liveness[slot].heartbeat)
+          > (query.generation, query.heartbeat)
+      else { continue }
+      send(.head(ageMilliseconds: age(slot), head), to: address)
+    }
+  }
+
+  /// The age of an origin's newest heartbeat in milliseconds.
+  func age(_ slot: Int) -> UInt64 { now.since(liveness[slot].heardAt).milliseconds }
+
+  // MARK: Doubt about oneself
+
+  /// Somebody was heard: what is seen is not stale.
+  mutating func noteHeard() {
+    lastHeardAt = now
+    guard isStale else { return }
+    isStale = false
+    emit(.stale(false))
+    // The others could not be heard: they get time to be heard again.
+    for slot in state.sortedSlots where slot != ownSlot && isVisible(slot) {
+      grant(slot)
+    }
+    timers.set(.stale, at: now + configuration.headPeriod)
+  }
+
+  /// Counts the age of an origin as half of its time to live at the most.
+  private mutating func grant(_ slot: Int) {
+    guard let origin = state.origins[slot] else { return }
+    liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
+    judge(origin)
+  }
+
+  /// Sees whether nobody was heard for longer than any visible node may be silent.
+  mutating func judgeStaleness() {
+    var longest = configuration.headPeriod
+    var isAlone = true
+    for slot in liveness.indices where slot != ownSlot && state.origins[slot] != nil {
+      guard isVisible(slot) else { continue }
+      isAlone = false
+      longest = max(longest, liveness[slot].period)
+    }
+    let due = lastHeardAt + longest.scaled(5, over: 4)
+    if now >= due && !isAlone && !isStale {
+      isStale = true
+      emit(.stale(true))
+    }
+    if isAlone && isStale {
+      isStale = false
+      emit(.stale(false))
+    }
+    timers.set(.stale, at: max(due, now + longest.scaled(1, over: 4)))
+  }
+
+  /// The process slept: nobody may be judged by the time that it could not hear.
+  mutating func forgive(pause: Span) {
+    counters.count(.pausesForgiven)
+    lastHeardAt = min(lastHeardAt + pause, now)
+    for slot in state.sortedSlots where slot != ownSlot {
+      liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
+    }
+    for (session, var host) in hosted {
+      host.heardAt = min(host.heardAt + pause, now)
+      hosted[session] = host
+    }
+    for (address, var path) in paths {
+      path.heardAt = min(path.heardAt + pause, now)
+      paths[address] = path
+    }
+  }
+}

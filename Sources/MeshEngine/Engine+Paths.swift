@@ -1,0 +1,304 @@
+import MeshCRDT
+import MeshTrust
+import MeshWire
+
+// An address is heard when it echoes the token that this node made for it: the return path works
+// and the words are of this life. Three datagrams make a path both ways:
+//
+//   A → B  challenge(a)                       no state at B
+//   B → A  proof(echo a, token b, wants proof) signed; A has a path to B
+//   A → B  proof(echo b, token a)              signed; B has a path to A
+//
+// What comes from an address without its echo is answered with a challenge (or, if it is one, with a
+// proof), which is never longer than three times what came, and leaves no state.
+
+extension Engine {
+  /// Reads and opens a datagram and finds out whether its path is proven.
+  mutating func open(_ datagram: [UInt8], from address: PeerAddress) {
+    let outer: OuterHeader
+    do { outer = try OuterHeader.read(datagram) } catch {
+      return counters.count(.datagramsMalformed)
+    }
+    guard outer.tag == meshTag else { return counters.count(.datagramsForeign) }
+    guard let inner = crypto.open(datagram, epoch: outer.epoch) else {
+      return counters.count(.datagramsForged)
+    }
+    var reader = ByteReader(inner)
+    guard let header = try? InnerHeader.read(&reader) else {
+      return counters.count(.datagramsMalformed)
+    }
+    // What this node said itself, by way of multicast or an echo, is no news to it.
+    if header.sender == origin && header.generation == generation {
+      return counters.count(.datagramsOwn)
+    }
+    let token = crypto.token(forAddress: address.bytes)
+    guard header.echo == token || PlantedBug.isActive(.pathNotChallenged) else {
+      return hearUnproven(&reader, header, from: address, bytes: datagram.count)
+    }
+    guard var path = paths[address], path.origin == header.sender,
+      path.generation == header.generation
+    else { return hearProof(&reader, header, from: address, bytes: datagram.count) }
+    guard path.window.accept(generation: header.generation, counter: header.counter) else {
+      return counters.count(.datagramsReplayed)
+    }
+    counters.count(.datagramsAccepted)
+    path.heardAt = now
+    paths[address] = path
+    noteHeard()
+    handleAll(&reader, from: path.origin, at: address)
+  }
+
+  private mutating func handleAll(
+    _ reader: inout ByteReader, from peer: OriginID, at address: PeerAddress
+  ) {
+    while !reader.isAtEnd {
+      do {
+        guard let message = try Message.read(&reader) else {
+          counters.count(.messagesUnknown)
+          continue
+        }
+        handle(message, from: peer, at: address)
+      } catch { return counters.count(.messagesMalformed) }
+    }
+  }
+
+  private mutating func handle(
+    _ message: Message, from peer: OriginID, at address: PeerAddress
+  ) {
+    switch message {
+    // The path is proven: nothing is left to ask.
+    case .challenge: break
+    case .proof(let envelope): renew(envelope, from: peer, at: address)
+    case .batch(let envelope): hear(batch: envelope, from: address)
+    case .head(let age, let envelope): hear(head: envelope, age: age, from: address)
+    case .frame(let envelope): hear(frame: envelope, from: address)
+    case .digest(let nonce, let digest): hear(digest, nonce: nonce, from: address)
+    case .entries(let entries): hear(entries, from: address)
+    case .pull(let pull): answer(pull, to: address)
+    case .pullEnd(let end): hear(end, from: address)
+    case .manifestRequest(let request): answer(request, to: address)
+    case .manifest(let manifest): hear(manifest, from: address)
+    case .headQuery(let known): answer(known, to: address)
+    case .introduction(let introductions): hear(introductions)
+    }
+  }
+
+  /// Hears a proof on a path that exists: the token may be another.
+  private mutating func renew(
+    _ envelope: Envelope, from peer: OriginID, at address: PeerAddress
+  ) {
+    counters.count(.signaturesVerified)
+    guard let proof = try? verifier.verify(envelope, as: ProofBody.self), proof.origin == peer,
+      proof.body.echo == crypto.token(forAddress: address.bytes)
+    else { return counters.count(.proofsRefused) }
+    paths[address]?.theirToken = proof.body.token
+    if proof.body.wantsProof {
+      send(self.proof(echo: proof.body.token, to: address, wantsProof: false), to: address)
+    }
+  }
+
+  /// Proves every path anew, after the generation has risen.
+  mutating func proveAllPaths() {
+    for (address, path) in paths.sorted(by: { $0.key < $1.key }) {
+      send(proof(echo: path.theirToken, to: address, wantsProof: false), to: address)
+    }
+  }
+
+  /// Answers an address that has not proven its return path, without keeping anything of it.
+  private mutating func hearUnproven(
+    _ reader: inout ByteReader, _ header: InnerHeader, from address: PeerAddress, bytes: Int
+  ) {
+    counters.count(.datagramsUnproven)
+    let first: Message?
+    do { first = try Message.read(&reader) } catch { return counters.count(.messagesMalformed) }
+    // An announcement of somebody who is known.
+    if case .challenge(0) = first, paths[address]?.origin == header.sender { return }
+    guard challengeBudget.take(now: now) else { return counters.count(.challengesWithheld) }
+    if case .challenge(let token) = first, token != 0 {
+      let knowsIt = paths[address].map { $0.theirToken == token } ?? false
+      let proof = proof(echo: token, to: address, wantsProof: !knowsIt)
+      answer(proof, echo: token, to: address, bytesReceived: bytes)
+    } else {
+      let token = crypto.token(forAddress: address.bytes)
+      answer(.challenge(token: token), echo: 0, to: address, bytesReceived: bytes)
+    }
+  }
+
+  private mutating func answer(
+    _ message: Message, echo: UInt64, to address: PeerAddress, bytesReceived: Int
+  ) {
+    let encoded = message.encoded()
+    guard
+      encoded.count + DatagramLayout.overheadBytes <= Limits.amplificationFactor * bytesReceived
+    else { return counters.count(.challengesWithheld) }
+    counters.count(.challengesSent)
+    for _ in 0..<(PlantedBug.isActive(.amplificationUnbounded) ? 12 : 1) {
+      outbox.append(single: encoded, echo: echo, to: address)
+    }
+  }
+
+  private func proof(echo: UInt64, to address: PeerAddress, wantsProof: Bool) -> Message {
+    let body = ProofBody(
+      generation: generation, echo: echo, token: crypto.token(forAddress: address.bytes),
+      wantsProof: wantsProof)
+    var writer = ByteWriter(reserving: 32)
+    body.write(to: &writer)
+    return .proof(verifier.sign(body, bytes: writer.bytes).envelope)
+  }
+
+  /// Hears a datagram with the right echo on a path that does not exist yet, or belonged to another
+  /// node or life: a proof makes one.
+  private mutating func hearProof(
+    _ reader: inout ByteReader, _ header: InnerHeader, from address: PeerAddress, bytes: Int
+  ) {
+    let first: Message?
+    do { first = try Message.read(&reader) } catch { return counters.count(.messagesMalformed) }
+    guard case .proof(let envelope) = first else {
+      counters.count(.datagramsUnproven)
+      guard challengeBudget.take(now: now) else { return counters.count(.challengesWithheld) }
+      let token = crypto.token(forAddress: address.bytes)
+      return answer(.challenge(token: token), echo: 0, to: address, bytesReceived: bytes)
+    }
+    counters.count(.signaturesVerified)
+    guard let proof = try? verifier.verify(envelope, as: ProofBody.self),
+      proof.origin == header.sender, proof.body.generation == header.generation,
+      proof.body.echo == crypto.token(forAddress: address.bytes)
+        || PlantedBug.isActive(.pathNotChallenged),
+      // An earlier life of the same node has nothing more to say here.
+      paths[address].map({ $0.origin != proof.origin || $0.generation <= proof.body.generation })
+        ?? true
+    else { return counters.count(.proofsRefused) }
+    if proof.origin == origin { return hearOwnWord(generation: proof.body.generation) }
+    adopt(proof.body, of: proof.origin, at: address, counter: header.counter)
+    handleAll(&reader, from: proof.origin, at: address)
+  }
+
+  private mutating func adopt(
+    _ proof: ProofBody, of peer: OriginID, at address: PeerAddress, counter: UInt64
+  ) {
+    if paths[address] == nil && paths.count >= PathLimits.paths {
+      let oldest = paths.values.min { ($0.heardAt, $0.address) < ($1.heardAt, $1.address) }
+      if let oldest { drop(oldest) }
+      counters.count(.pathsDropped)
+    }
+    if let old = paths[address], old.origin != peer { drop(old) }
+    var path = Path(
+      address: address, origin: peer, generation: proof.generation, theirToken: proof.token,
+      heardAt: now)
+    _ = path.window.accept(generation: proof.generation, counter: counter)
+    paths[address] = path
+    pathOf[peer] = address
+    noteHeard()
+    timers.set(.path(address), at: now + configuration.pathTimeout)
+    if let contact = contacts[address], !contact.isConfigured { contacts[address] = nil }
+    if proof.wantsProof {
+      send(self.proof(echo: proof.token, to: address, wantsProof: false), to: address)
+    }
+    greet(address)
+  }
+
+  /// The first words on a new path: a sign of life, what is held, and who else is there.
+  private mutating func greet(_ address: PeerAddress) {
+    if let lastHead {
+      send(.head(ageMilliseconds: now.since(lastHeadAt).milliseconds, lastHead), to: address)
+    }
+    probe(address)
+    introduce(to: address)
+  }
+
+  /// Tells a few other nodes' addresses.
+  mutating func introduce(to address: PeerAddress) {
+    guard let peer = paths[address]?.origin else { return }
+    let others = pathOf.filter { $0.key != peer && $0.value.zone == 0 }.sorted { $0.key < $1.key }
+    let chosen = random.sample(others, Int(Introduction.bound))
+    guard !chosen.isEmpty else { return }
+    send(
+      .introduction(
+        chosen.map {
+          Introduction(
+            origin: $0.key, addressHigh: $0.value.high, addressLow: $0.value.low,
+            port: $0.value.port)
+        }), to: address)
+  }
+
+  mutating func hear(_ introductions: [Introduction]) {
+    for hint in introductions where hint.origin != origin && pathOf[hint.origin] == nil {
+      contact(
+        PeerAddress(high: hint.addressHigh, low: hint.addressLow, port: hint.port),
+        isConfigured: false)
+    }
+  }
+
+  mutating func send(_ message: Message, to address: PeerAddress) {
+    outbox.append(message.encoded(), to: address)
+  }
+}
+
+// MARK: - Contacts
+
+extension Engine {
+  /// Begins to try an address.
+  mutating func contact(_ address: PeerAddress, isConfigured: Bool) {
+    if var known = contacts[address] {
+      known.isConfigured = known.isConfigured || isConfigured
+      contacts[address] = known
+      return
+    }
+    guard address.port != 0, contacts.count < PathLimits.contacts else {
+      return counters.count(.originsRefused)
+    }
+    contacts[address] = Contact(
+      isConfigured: isConfigured, triesLeft: PathLimits.triesOfHearsay)
+    timers.set(.contact(address), at: now)
+  }
+
+  mutating func tryContact(_ address: PeerAddress) {
+    guard var contact = contacts[address] else { return }
+    if paths[address] != nil {
+      contact.tries = 0
+    } else {
+      guard contact.isConfigured || contact.triesLeft > 0 else {
+        contacts[address] = nil
+        return
+      }
+      contact.tries += 1
+      contact.triesLeft -= 1
+      let token = crypto.token(forAddress: address.bytes)
+      counters.count(.challengesSent)
+      outbox.append(
+        single: Message.challenge(token: token).encoded(), echo: 0, to: address)
+    }
+    contacts[address] = contact
+    let wait = Span.milliseconds(250 << UInt64(min(contact.tries, 10)))
+    timers.set(
+      .contact(address), at: now + random.jittered(min(wait, configuration.retryPeriod)))
+  }
+
+  /// Drops a path that was silent too long, and goes on trying its address.
+  mutating func judgePath(_ address: PeerAddress) {
+    guard let path = paths[address] else { return }
+    let due = path.heardAt + configuration.pathTimeout
+    guard due <= now else { return timers.set(.path(address), at: due) }
+    drop(path)
+    guard contacts.count < PathLimits.contacts || contacts[address] != nil else { return }
+    contacts[address] = Contact(
+      isConfigured: contacts[address]?.isConfigured ?? false,
+      triesLeft: PathLimits.triesOfLost)
+    timers.set(.contact(address), at: now)
+  }
+
+  private mutating func drop(_ path: Path) {
+    paths[path.address] = nil
+    guard pathOf[path.origin] == path.address else { return }
+    let others = paths.values.filter { $0.origin == path.origin }
+    pathOf[path.origin] =
+      others.max { ($0.heardAt, $0.address) < ($1.heardAt, $1.address) }?.address
+  }
+
+  /// Addresses worth remembering for the next start: those with a path, then the configured ones.
+  package var knownAddresses: [PeerAddress] {
+    let proven = paths.keys.sorted()
+    let configured = contacts.filter { $0.value.isConfigured && paths[$0.key] == nil }
+    return proven + configured.keys.sorted()
+  }
+}

@@ -1,0 +1,155 @@
+package import MeshCRDT
+import MeshWire
+
+// The view: a function of the state and of the health of the origins. It is never written back.
+
+extension Engine {
+  mutating func markDirty(_ session: SessionID) {
+    guard isDirty.insert(session).inserted else { return }
+    dirty.append(session)
+  }
+
+  /// The slot whose record of a session counts: of those that are visible the one with the highest
+  /// stamp. `nil`: the session is not seen.
+  func winner(_ session: SessionID, evenHidden: Bool = false) -> Int? {
+    var best: (slot: Int, stamp: Stamp)?
+    for slot in state.homes(of: session) where evenHidden || isVisible(slot) {
+      guard let origin = state.origins[slot],
+        let cell = state.logs[slot].live(RecordKey(session: session))
+      else { continue }
+      let stamp = Stamp(counter: cell.counter, origin: origin)
+      if best.map({ $0.stamp < stamp }) ?? true { best = (slot, stamp) }
+    }
+    return best?.slot
+  }
+
+  /// Tells what changed since the last input.
+  mutating func flushEvents() {
+    flushDueBatches()
+    while !dirty.isEmpty {
+      let sessions = dirty
+      dirty = []
+      isDirty = []
+      for session in sessions { tell(session) }
+      // Giving up a session that moved writes tombstones.
+      flushDueBatches()
+    }
+  }
+
+  private mutating func tell(_ session: SessionID) {
+    let slot = winner(session)
+    if let slot, slot != ownSlot, hosted[session] != nil { giveUp(session, to: slot) }
+    let before = shown[session].map { Int($0) }
+    guard let slot, let snapshot = snapshot(session, slot: slot) else {
+      if shown.removeValue(forKey: session) != nil { emit(.disappeared(session)) }
+      return
+    }
+    shown[session] = Int32(slot)
+    if before == nil {
+      emit(.appeared(snapshot))
+    } else if before == slot || !PlantedBug.isActive(.moveNotTold) {
+      emit(.changed(snapshot))
+    }
+  }
+
+  /// A session of this node is written with a higher stamp by another: it has moved there.
+  private mutating func giveUp(_ session: SessionID, to slot: Int) {
+    guard let host = hosted[session], let origin = state.origins[slot],
+      !PlantedBug.isActive(.movedSessionKept),
+      // What is pending has a higher stamp than what is known of the other.
+      state.logs[ownSlot].live(RecordKey(session: session))?.counter == host.counter,
+      let counter = state.nextCounter()
+    else { return }
+    reserveCounters()
+    end(session, counter: counter)
+    emit(.moved(session, to: origin))
+  }
+
+  mutating func tellCursor(
+    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, counter: UInt64
+  ) {
+    guard configuration.emitsEvents, let slot = shown[session], winner(session) == Int(slot),
+      let cell = state.logs[Int(slot)].live(
+        RecordKey(session: session, lane: .presence, room: state.room(room))),
+      case .presence(let presence) = cell.decoded(.presence), counter >= presence.enteredCounter
+    else { return }
+    // A change that is still to be told brings the cursor with it.
+    guard !isDirty.contains(session) else { return }
+    emit(.cursor(session, room, cursor))
+  }
+
+  // MARK: Reading
+
+  /// A session as it is seen; `nil` when it is not.
+  package func session(_ id: SessionID) -> SessionSnapshot? {
+    winner(id).flatMap { snapshot(id, slot: $0) }
+  }
+
+  /// A session as its last host left it, whether or not that host is seen.
+  func lastKnown(_ id: SessionID) -> SessionSnapshot? {
+    (winner(id) ?? winner(id, evenHidden: true)).flatMap { snapshot(id, slot: $0) }
+  }
+
+  private func snapshot(_ session: SessionID, slot: Int) -> SessionSnapshot? {
+    guard let origin = state.origins[slot],
+      let entry = state.logs[slot].entries[session], let cell = entry.session,
+      case .session(let value) = cell.decoded(.session)
+    else { return nil }
+    let places = entry.places.compactMap { place -> SessionSnapshot.Place? in
+      guard let name = roomNames[place.room],
+        case .presence(let presence) = place.presence?.decoded(.presence)
+      else { return nil }
+      return SessionSnapshot.Place(
+        room: name, presence: presence,
+        cursor: cursor(session, place, slot: slot, since: presence.enteredCounter))
+    }
+    return SessionSnapshot(id: session, host: origin, value: value, places: places)
+  }
+
+  /// The newest of the moving and the resting cursor, unless it is from an earlier stay.
+  private func cursor(
+    _ session: SessionID, _ place: SessionEntry.Place, slot: Int, since entered: UInt64
+  ) -> Cursor? {
+    let key = RecordKey(session: session, lane: .cursor, room: place.room)
+    let resting = place.cursor
+    if let move = state.moving[slot][key], move.counter >= entered,
+      resting.map({ $0.isTombstone || $0.counter < move.counter }) ?? true
+    {
+      return move.cursor
+    }
+    guard let resting, resting.counter >= entered, case .cursor(let cursor) = resting.decoded(.cursor)
+    else { return nil }
+    return cursor
+  }
+
+  /// Everything that is seen now. Cost: the whole state.
+  package func snapshot() -> MeshSnapshot {
+    var sessions: Set<SessionID> = []
+    var nodes: [OriginID: NodeHealth] = [:]
+    for slot in state.sortedSlots {
+      guard let origin = state.origins[slot] else { continue }
+      nodes[origin] = liveness[slot].health
+      guard isVisible(slot) else { continue }
+      sessions.formUnion(state.logs[slot].entries.keys)
+    }
+    return MeshSnapshot(
+      sessions: sessions.sorted().compactMap { session($0) }, nodes: nodes, isStale: isStale)
+  }
+
+  /// The other origins, in the order of their ids.
+  package func peers(now: MonotonicTime) -> [PeerStatus] {
+    state.sortedSlots.filter { $0 != ownSlot }.compactMap { slot in
+      guard let origin = state.origins[slot] else { return nil }
+      let log = state.logs[slot]
+      let address = pathOf[origin]
+      return PeerStatus(
+        origin: origin, health: liveness[slot].health, generation: log.generation,
+        ageMilliseconds: now.since(liveness[slot].heardAt).milliseconds, address: address,
+        roundTripMicroseconds: address.flatMap { paths[$0]?.roundTrip }.map {
+          $0.nanoseconds / 1000
+        },
+        sessions: log.entries.values.count { $0.session?.isTombstone == false },
+        version: log.cut.version, isSettled: log.isSettled)
+    }
+  }
+}

@@ -1,0 +1,249 @@
+package import MeshCRDT
+package import MeshTrust
+import MeshWire
+
+/// The whole protocol as one value, without input or output: datagrams, local operations and time
+/// go in; datagrams, events and a deadline come out.
+///
+/// ## The contract
+/// After every call of ``receive(_:from:now:)``, ``perform(_:now:)``, ``tick(now:)`` or
+/// ``addPeers(_:now:)`` take everything from ``nextOutput()`` until it is `nil`; then wait for the
+/// next input, at the longest until ``deadline``. Times must not go back. Two engines that get the
+/// same calls give the same outputs.
+///
+/// ```
+/// in:   sealed datagram → opened → unverified batch/head/frame → Verified → join → changes → events
+/// out:  operation → records → signed batch → datagram → sealed datagram → send
+/// ```
+package struct Engine: Sendable {
+  package internal(set) var configuration: EngineConfiguration
+  /// The node's id.
+  package let origin: OriginID
+  /// This life of the node. It rises when the mesh knows of a later one than it was given.
+  package var generation: UInt64 { configuration.generation }
+  /// What happened so far, in numbers.
+  package internal(set) var counters = Counters()
+
+  let crypto: any Crypto
+  let verifier: Verifier
+  var random: RandomSource
+  let noncePrefix: (UInt64, UInt64)
+  let meshTag: UInt64
+
+  // The state, and what is known about it here, by slot.
+  var state: MeshState
+  var stores: [BatchStore] = []
+  var liveness: [Liveness] = []
+  var graves = Graves()
+  var roomNames: [RoomID: RoomName] = [:]
+  var roomNamesSwept = 0
+  let ownSlot: Int
+
+  // Paths to other nodes.
+  var paths: [PeerAddress: Path] = [:]
+  /// The best path to each origin.
+  var pathOf: [OriginID: PeerAddress] = [:]
+  var contacts: [PeerAddress: Contact] = [:]
+  var challengeBudget: Budget
+
+  // Exchanges under way.
+  var pulls: [OriginID: PullState] = [:]
+  var manifests: [OriginID: ManifestState] = [:]
+  var manifestCache: ManifestCache?
+
+  // Hosting.
+  var hosted: [SessionID: HostedSession] = [:]
+  var pending = PendingWrites()
+  var heartbeat: UInt64 = 0
+  var lastHead: Envelope?
+  var lastHeadAt: MonotonicTime
+  var lastBatchAt: MonotonicTime?
+  var lastFrameAt: MonotonicTime?
+  var lastRaiseAt: MonotonicTime?
+  var hasLeft = false
+  var lamportCeiling: UInt64
+
+  // The view.
+  var shown: [SessionID: Int32] = [:]
+  var dirty: [SessionID] = []
+  var isDirty: Set<SessionID> = []
+  package internal(set) var isStale = false
+  var lastHeardAt: MonotonicTime
+
+  // Time and outputs.
+  var timers = TimerQueue<EngineTimer>()
+  var lastNow: MonotonicTime
+  var outbox = Outbox()
+  var datagramCounter: UInt64 = 0
+  var announcement = false
+  var events: [MeshEvent] = []
+  var nextEvent = 0
+  var durable: DurableState?
+
+  /// How many Lamport counters are reserved on the disk at once.
+  static let lamportReserve: UInt64 = 1 << 16
+
+  package init(
+    configuration: EngineConfiguration, crypto: any Crypto, now: MonotonicTime
+  ) {
+    self.configuration = configuration
+    self.crypto = crypto
+    origin = crypto.origin
+    verifier = Verifier(mesh: configuration.mesh, crypto: crypto)
+    random = RandomSource(seed: configuration.seed)
+    noncePrefix = (configuration.seed.2, configuration.seed.3)
+    meshTag = configuration.mesh.tag
+    challengeBudget = Budget(perSecond: 200, burst: 200, now: now)
+    lastNow = now
+    lastHeadAt = now
+    lastHeardAt = now
+    lamportCeiling = configuration.lamport
+    var state = MeshState(hashKey: configuration.mesh.hashKey, lamport: configuration.lamport)
+    var dropped: [SessionID] = []
+    guard
+      let slot = state.open(
+        crypto.origin, generation: configuration.generation, dropped: &dropped)
+    else { preconditionFailure("an empty state has room for its own origin") }
+    self.state = state
+    ownSlot = slot
+    stores = [BatchStore()]
+    liveness = [Liveness(heardAt: now, health: .online)]
+    reserveCounters()
+    timers.set(.head, at: now)
+    timers.set(.stale, at: now + configuration.headPeriod)
+    timers.set(.digest, at: now + random.jittered(configuration.digestPeriod))
+    if let period = configuration.announcePeriod {
+      announcement = true
+      timers.set(.announce, at: now + random.jittered(period))
+    }
+  }
+
+  /// One hash of the whole state: equal on all nodes that converged.
+  package var stateHash: UInt64 { state.stateHash }
+
+  /// The sessions that this node hosts, in the order of their ids.
+  package var hostedSessions: [SessionID] { hosted.keys.sorted() }
+
+  /// The number of sessions and the origins in the state, seen or not.
+  package var size: (origins: Int, sessions: Int) { (state.originCount, state.sessionCount) }
+
+  /// When ``tick(now:)`` is next due.
+  package var deadline: MonotonicTime? { timers.deadline }
+}
+
+// MARK: - Inputs
+
+extension Engine {
+  /// Hears a datagram. Whatever is wrong with it is counted, and answered with silence.
+  package mutating func receive(
+    _ datagram: [UInt8], from address: PeerAddress, now: MonotonicTime
+  ) {
+    notice(now)
+    guard !hasLeft else { return }
+    counters.count(.datagramsReceived)
+    counters.count(.bytesReceived, datagram.count)
+    open(datagram, from: address)
+    flushEvents()
+  }
+
+  /// Does what a user of this node asks for.
+  ///
+  /// - Throws: ``OperationError``; then no state changed.
+  package mutating func perform(
+    _ operation: LocalOperation, now: MonotonicTime
+  ) throws(OperationError) {
+    notice(now)
+    guard !hasLeft else { throw .meshLeft }
+    try host(operation)
+    flushEvents()
+  }
+
+  /// Does what is due.
+  package mutating func tick(now: MonotonicTime) {
+    notice(now)
+    // Each timer sets itself for later when it fires, so that this ends.
+    while let timer = timers.next(due: now) {
+      guard !hasLeft else { continue }
+      fire(timer)
+    }
+    flushEvents()
+  }
+
+  /// Tries to reach nodes at addresses that the user gave, or that are remembered. They are tried
+  /// again and again, ever more rarely, as long as there is no path to them.
+  package mutating func addPeers(_ addresses: [PeerAddress], now: MonotonicTime) {
+    notice(now)
+    for address in addresses { contact(address, isConfigured: true) }
+  }
+
+  /// Takes the time in, and forgives a pause: see ``Engine/forgive(pause:)``.
+  private mutating func notice(_ now: MonotonicTime) {
+    let now = max(now, lastNow)
+    let due = max(timers.deadline ?? now, lastNow)
+    if now > due + configuration.pauseThreshold, !PlantedBug.isActive(.pauseNotForgiven) {
+      lastNow = now
+      forgive(pause: now.since(due))
+    }
+    lastNow = now
+  }
+
+  /// The time of the current input.
+  var now: MonotonicTime { lastNow }
+}
+
+// MARK: - Outputs
+
+extension Engine {
+  /// What is to be done next; `nil`: nothing.
+  package mutating func nextOutput() -> Output? {
+    if let durable {
+      self.durable = nil
+      return .persist(durable)
+    }
+    if nextEvent < events.count {
+      nextEvent += 1
+      return .event(events[nextEvent - 1])
+    }
+    events.removeAll(keepingCapacity: true)
+    nextEvent = 0
+    if let single = outbox.nextSingle() {
+      return .send(sealed([single.message], echo: single.echo), to: single.address)
+    }
+    if let (address, messages) = outbox.nextDatagram() {
+      let echo = paths[address]?.theirToken ?? 0
+      return .send(sealed(messages, echo: echo), to: address)
+    }
+    if announcement {
+      announcement = false
+      // No token: there is nobody yet to give one to.
+      return .announce(sealed([Message.challenge(token: 0).encoded()], echo: 0))
+    }
+    counters[.outboxDropped] = outbox.dropped
+    return nil
+  }
+
+  /// A datagram of these messages.
+  private mutating func sealed(_ messages: [[UInt8]], echo: UInt64) -> [UInt8] {
+    datagramCounter += 1
+    var writer = ByteWriter(reserving: Limits.datagramBytes)
+    OuterHeader(tag: meshTag, epoch: crypto.sealingEpoch).write(to: &writer)
+    // Unique: 16 random bytes of this life and a counter.
+    writer.uint64(noncePrefix.0)
+    writer.uint64(noncePrefix.1)
+    writer.uint64(datagramCounter)
+    InnerHeader(
+      sender: origin, generation: generation, counter: datagramCounter, echo: echo
+    ).write(to: &writer)
+    for message in messages { writer.raw(message) }
+    var datagram = writer.bytes
+    crypto.seal(&datagram)
+    precondition(datagram.count <= Limits.datagramBytes)
+    counters.count(.datagramsSent)
+    counters.count(.bytesSent, datagram.count)
+    return datagram
+  }
+
+  mutating func emit(_ event: MeshEvent) {
+    if configuration.emitsEvents { events.append(event) }
+  }
+}

@@ -1,0 +1,42 @@
+import MeshCRDT
+import MeshWire
+
+/// How an origin is, judged by this node's clock. Never part of the state.
+struct Liveness: Sendable {
+  /// When its newest heartbeat left it, by this node's clock: arrival less the age it came with.
+  var heardAt: MonotonicTime
+  var health: NodeHealth
+  /// Its newest head as it came; `nil` when none was heard yet.
+  var head: Envelope?
+  var heartbeat: UInt64 = 0
+  var period: Span = .seconds(2)
+  var isLeaving = false
+  var hasAsked = false
+}
+
+/// The last words of origins that were forgotten, so that older ones do not revive them.
+struct Graves: Sendable {
+  struct Grave: Sendable {
+    let generation: UInt64
+    let heartbeat: UInt64
+  }
+
+  private var graves: [OriginID: Grave] = [:]
+  private var order: [OriginID] = []
+
+  subscript(origin: OriginID) -> Grave? { graves[origin] }
+
+  /// Digs a grave. Beyond the bound the oldest is filled in; true when that happened.
+  mutating func dig(_ origin: OriginID, generation: UInt64, heartbeat: UInt64) -> Bool {
+    if graves[origin] == nil { order.append(origin) }
+    graves[origin] = Grave(generation: generation, heartbeat: heartbeat)
+    guard order.count > Limits.graves else { return false }
+    graves[order.removeFirst()] = nil
+    return true
+  }
+
+  mutating func remove(_ origin: OriginID) {
+    guard graves.removeValue(forKey: origin) != nil else { return }
+    order.removeAll { $0 == origin }
+  }
+}

@@ -1,0 +1,36 @@
+import MeshCRDT
+
+/// A way to a node: an address that has proven that it hears us and that its node owns its key.
+struct Path: Sendable {
+  let address: PeerAddress
+  let origin: OriginID
+  var generation: UInt64
+  /// What the node wants to be answered with.
+  var theirToken: UInt64
+  var window = ReplayWindow()
+  var heardAt: MonotonicTime
+  /// The last round trip, by a digest and its answer.
+  var roundTrip: Span?
+  /// The digest that waits for an answer.
+  var probe: (nonce: UInt64, sentAt: MonotonicTime)?
+}
+
+/// An address that is tried because there is no path to it.
+struct Contact: Sendable {
+  /// Given by the user, or remembered: it is never given up.
+  var isConfigured: Bool
+  /// How often it was tried since there was a path.
+  var tries = 0
+  /// How often it is still tried, unless it is configured.
+  var triesLeft: Int
+}
+
+/// Bounds of the tables of addresses.
+enum PathLimits {
+  static let paths = 1024
+  static let contacts = 1024
+  /// How often an address that was only heard of is tried.
+  static let triesOfHearsay = 6
+  /// How often an address that was lost is tried.
+  static let triesOfLost = 200
+}

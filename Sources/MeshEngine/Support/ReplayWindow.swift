@@ -1,0 +1,43 @@
+import MeshCRDT
+
+/// Which datagram counters of a sender were heard: the highest, and the 1,024 below it.
+///
+/// Source: RFC 6479, a window of words that are cleared as it moves.
+struct ReplayWindow: Sendable {
+  private static let wordCount = 16
+  private static let width = UInt64(wordCount * 64)
+
+  private var generation: UInt64 = 0
+  private var highest: UInt64 = 0
+  private var words = [UInt64](repeating: 0, count: wordCount)
+
+  /// True when the counter was not heard yet and is not too old; it counts as heard from then on.
+  mutating func accept(generation: UInt64, counter: UInt64) -> Bool {
+    if PlantedBug.isActive(.replayAccepted) { return true }
+    guard generation >= self.generation else { return false }
+    if generation > self.generation {
+      self.generation = generation
+      highest = counter
+      words = [UInt64](repeating: 0, count: Self.wordCount)
+    } else if counter > highest {
+      let first = highest / 64 + 1
+      let last = counter / 64
+      if last >= first {
+        for word in first...min(last, first + UInt64(Self.wordCount) - 1) {
+          words[Int(word % UInt64(Self.wordCount))] = 0
+        }
+        if last - first >= UInt64(Self.wordCount) {
+          words = [UInt64](repeating: 0, count: Self.wordCount)
+        }
+      }
+      highest = counter
+    } else if highest - counter >= Self.width - 64 {
+      return false
+    }
+    let index = Int(counter / 64 % UInt64(Self.wordCount))
+    let bit: UInt64 = 1 << (counter % 64)
+    guard words[index] & bit == 0 else { return false }
+    words[index] |= bit
+    return true
+  }
+}

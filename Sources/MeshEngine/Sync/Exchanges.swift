@@ -1,0 +1,64 @@
+import MeshCRDT
+import MeshWire
+
+/// What was asked of a peer about one origin, and not answered completely yet.
+struct PullState: Sendable {
+  enum Step: Sendable {
+    /// Batches above a version were asked for.
+    case batches
+    /// The list of live records was asked for.
+    case manifest
+    /// The last try did not lead to a settled log: wait a little.
+    case resting
+  }
+
+  var address: PeerAddress
+  var step: Step
+  var deadline: MonotonicTime
+  /// How often in a row it did not lead anywhere.
+  var failures = 0
+}
+
+/// A manifest that is being read.
+struct ManifestState: Sendable {
+  struct Held: Sendable {
+    let version: UInt64
+    let hash: UInt64
+    let key: RecordKey
+  }
+
+  let generation: UInt64
+  /// The live records when it began, in the order of their versions.
+  let held: [Held]
+  /// How many of them were compared.
+  var compared = 0
+  /// The version up to which parts were read.
+  var through: UInt64 = 0
+  /// Records that the manifest does not list.
+  var dead: [(key: RecordKey, version: UInt64)] = []
+  /// How many parts were read.
+  var parts = 0
+}
+
+/// The sorted list of live records of one origin, kept while it is asked for part by part.
+struct ManifestCache: Sendable {
+  let origin: OriginID
+  let generation: UInt64
+  let cut: Cut
+  let items: [Manifest.Item]
+}
+
+enum SyncLimits {
+  /// Bytes of batches that one pull is answered with.
+  static let answerBytes = 24_000
+  /// Parts of a manifest that one request is answered with.
+  static let manifestParts = 16
+  /// Datagrams of entries that one digest is answered with.
+  static let entriesPages = 8
+  /// Origins that are pulled from one peer after one list of entries.
+  static let pullsAtOnce = 64
+  /// How long an answer may take.
+  static let answerTimeout = Span.milliseconds(400)
+  /// The first rest after a try that led nowhere; it doubles up to 2^5 times that.
+  static let rest = Span.milliseconds(150)
+}

@@ -1,0 +1,232 @@
+import Logging
+import MeshEngine
+import NIOCore
+
+/// What belongs to the event loop: the engine, the sockets, the timer. Nothing else touches it, so
+/// that it needs no lock; ``MeshDriver`` reaches it through the loop.
+///
+/// The order of work: an input (a datagram, an operation, the timer), then all outputs of the
+/// engine, then, once for each batch of inputs, the sockets are flushed and the timer is set.
+final class DriverCore {
+  enum Phase {
+    case running
+    case closing
+    case closed
+  }
+
+  let eventLoop: any EventLoop
+  let options: MeshDriver.Options
+  let logger: Logger
+  var engine: Engine
+  var counters = TransportCounters()
+  var filter = LinkFilter.open
+  var phase = Phase.running
+  /// Sockets that send and receive, in the order of the addresses to listen on.
+  var sockets: [UDPSocket]
+  /// Sockets that receive announcements.
+  var groupSockets: [UDPSocket] = []
+  var interfaces: [NetworkInterface] = []
+  /// What was told to the log before, so that a lasting trouble is told once.
+  var reported: Set<String> = []
+  var refreshTask: Scheduled<Void>?
+  let whenClosed: EventLoopPromise<Void>
+
+  private let onEvent: @Sendable (MeshEvent) -> Void
+  private let onPersist: @Sendable (DurableState) -> Void
+  private var timer: (task: Scheduled<Void>, deadline: MonotonicTime)?
+  private var isRetryScheduled = false
+
+  /// Called on the loop.
+  init(
+    engine: Engine, sockets: [UDPSocket], options: MeshDriver.Options, logger: Logger,
+    eventLoop: any EventLoop, onEvent: @escaping @Sendable (MeshEvent) -> Void,
+    onPersist: @escaping @Sendable (DurableState) -> Void
+  ) {
+    self.engine = engine
+    self.sockets = sockets
+    self.options = options
+    self.logger = logger
+    self.eventLoop = eventLoop
+    self.onEvent = onEvent
+    self.onPersist = onPersist
+    whenClosed = eventLoop.makePromise()
+  }
+
+  /// The reading of the clock that all of this goes by: NIO's, which is monotonic.
+  static var now: MonotonicTime {
+    MonotonicTime(nanoseconds: NIODeadline.now().uptimeNanoseconds)
+  }
+
+  /// Begins to read, to announce and to keep time.
+  func start() {
+    for socket in sockets { resumeReading(socket) }
+    refreshInterfaces()
+    engine.addPeers(options.peers, now: Self.now)
+    drain()
+    finishInput()
+  }
+
+  // MARK: Inputs
+
+  /// A datagram came in. The caller says with ``finishInput()`` when a batch of them is through.
+  func receive(_ datagram: [UInt8], from sender: PeerAddress, on socket: UDPSocket) {
+    guard phase == .running else { return }
+    guard !filter.blocks(sender) else {
+      counters.datagramsBlocked += 1
+      return
+    }
+    if socket.isGroup { counters.announcementsReceived += 1 }
+    engine.receive(datagram, from: sender, now: Self.now)
+    drain()
+  }
+
+  func perform(_ operation: LocalOperation) -> Result<Void, OperationError> {
+    let result: Result<Void, OperationError>
+    do {
+      try engine.perform(operation, now: Self.now)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    drain()
+    finishInput()
+    return result
+  }
+
+  func addPeers(_ addresses: [PeerAddress]) {
+    guard phase == .running else { return }
+    engine.addPeers(addresses, now: Self.now)
+    drain()
+    finishInput()
+  }
+
+  /// Sends what the inputs brought about and sets the timer.
+  func finishInput() {
+    flush()
+    arm()
+  }
+
+  // MARK: Outputs
+
+  /// Takes all outputs from the engine. Datagrams wait in line until ``flush()``.
+  func drain() {
+    while let output = engine.nextOutput() {
+      switch output {
+      case .send(let bytes, let address): send(bytes, to: address)
+      case .announce(let bytes): announce(bytes)
+      case .event(let event): onEvent(event)
+      case .persist(let state): onPersist(state)
+      }
+    }
+  }
+
+  private func send(_ bytes: [UInt8], to address: PeerAddress) {
+    guard !filter.blocks(address) else {
+      counters.datagramsBlocked += 1
+      return
+    }
+    guard let socket = socket(for: address) else {
+      counters.sendErrors += 1
+      return
+    }
+    socket.enqueue(OutgoingDatagram(bytes: bytes, address: address), counting: &counters)
+  }
+
+  /// The socket to send from: of the same family, on loopback exactly when the address is, or on
+  /// all interfaces; else any of the family.
+  private func socket(for address: PeerAddress) -> UDPSocket? {
+    let isIPv4 = address.ipv4 != nil
+    var best: (socket: UDPSocket, rank: Int)?
+    for socket in sockets where socket.isIPv4 == isIPv4 {
+      let bound = socket.address
+      let rank = bound.isWildcard ? 1 : bound.isLoopback == address.isLoopback ? 2 : 0
+      if rank > best?.rank ?? -1 { best = (socket, rank) }
+    }
+    return best?.socket
+  }
+
+  private func flush() {
+    guard phase != .closed else { return }
+    for socket in sockets where socket.hasWaiting {
+      let number = socket.flush(counting: &counters)
+      if number != 0 {
+        report(.debug, "datagrams are not sent from \(socket.address): \(Platform.message(number))")
+      }
+    }
+    if sockets.contains(where: \.hasWaiting) { scheduleRetry() }
+  }
+
+  /// Tries again soon to send what the system did not take. Sockets of datagrams fill rarely, and
+  /// for microseconds.
+  private func scheduleRetry() {
+    guard !isRetryScheduled else { return }
+    isRetryScheduled = true
+    eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [self] in
+      isRetryScheduled = false
+      flush()
+    }
+  }
+
+  // MARK: The timer
+
+  /// Sets the timer to the engine's deadline. A timer that fires earlier than that only sets itself
+  /// anew, so that a deadline that moves back costs nothing.
+  private func arm() {
+    guard phase == .running, let deadline = engine.deadline else { return }
+    if let timer {
+      if timer.deadline <= deadline { return }
+      timer.task.cancel()
+    }
+    let task = eventLoop.assumeIsolated().scheduleTask(
+      deadline: .uptimeNanoseconds(deadline.nanoseconds)
+    ) { [self] in fire() }
+    timer = (task, deadline)
+  }
+
+  private func fire() {
+    timer = nil
+    guard phase == .running else { return }
+    let now = Self.now
+    if let deadline = engine.deadline, deadline <= now {
+      engine.tick(now: now)
+      drain()
+    }
+    finishInput()
+  }
+
+  // MARK: The end
+
+  /// Says farewell, sends what there is to send and closes. Once is enough; ``whenClosed`` tells
+  /// when it is done.
+  func shutdown() {
+    guard phase == .running else { return }
+    // Refused only when the mesh was left before.
+    _ = perform(.leaveMesh)
+    phase = .closing
+    timer?.task.cancel()
+    timer = nil
+    refreshTask?.cancel()
+    finishClosing(attemptsLeft: 50)
+  }
+
+  private func finishClosing(attemptsLeft: Int) {
+    flush()
+    if attemptsLeft > 0, sockets.contains(where: \.hasWaiting) {
+      eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [self] in
+        finishClosing(attemptsLeft: attemptsLeft - 1)
+      }
+      return
+    }
+    phase = .closed
+    for socket in sockets + groupSockets { socket.close() }
+    sockets = []
+    groupSockets = []
+    whenClosed.succeed()
+  }
+
+  /// Tells the log something once.
+  func report(_ level: Logger.Level, _ message: String) {
+    guard reported.count < 256, reported.insert(message).inserted else { return }
+    logger.log(level: level, "\(message)")
+  }
+}

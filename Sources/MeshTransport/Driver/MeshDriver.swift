@@ -1,0 +1,191 @@
+package import Logging
+package import MeshEngine
+package import MeshTrust
+import NIOCore
+import NIOPosix
+
+/// A node on real sockets: an engine, the event loop that owns it, and what connects both to the
+/// network.
+///
+/// All methods may be called from anywhere; each is one step on the loop. A driver that is released
+/// without ``shutdown()`` shuts down by itself.
+package final class MeshDriver: Sendable {
+  private let core: NIOLoopBound<DriverCore>
+  private let eventLoop: any EventLoop
+  private let closed: EventLoopFuture<Void>
+  /// The addresses of the sockets, with the ports that the system gave; wildcards are not expanded.
+  package let boundAddresses: [PeerAddress]
+
+  private init(core: DriverCore) {
+    self.core = NIOLoopBound(core, eventLoop: core.eventLoop)
+    eventLoop = core.eventLoop
+    closed = core.whenClosed.futureResult
+    boundAddresses = core.sockets.map(\.address)
+  }
+
+  deinit {
+    let core = core
+    eventLoop.execute { core.value.shutdown() }
+  }
+
+  /// Binds the sockets and starts the engine.
+  ///
+  /// - Parameters:
+  ///   - onEvent: Is called on the event loop, in the order of the events. It must not block.
+  ///   - onPersist: Is called on the event loop, in order. The state must be on the disk before the
+  ///     process ends.
+  /// - Throws: A ``TransportError`` when an address that is not optional cannot be listened on.
+  ///   Nothing is left open then.
+  package static func start(
+    configuration: EngineConfiguration, crypto: any Crypto, options: Options, logger: Logger,
+    onEvent: @escaping @Sendable (MeshEvent) -> Void,
+    onPersist: @escaping @Sendable (DurableState) -> Void
+  ) async throws(TransportError) -> MeshDriver {
+    let wanted = try await resolve(options.listen)
+    let eventLoop = options.eventLoop ?? MultiThreadedEventLoopGroup.singleton.next()
+    let result = await onLoop(eventLoop) { () -> Result<MeshDriver, TransportError> in
+      let sockets: [UDPSocket]
+      do throws(TransportError) {
+        sockets = try bind(wanted, logger: logger)
+      } catch {
+        return .failure(error)
+      }
+      let core = DriverCore(
+        engine: Engine(configuration: configuration, crypto: crypto, now: DriverCore.now),
+        sockets: sockets, options: options, logger: logger, eventLoop: eventLoop,
+        onEvent: onEvent, onPersist: onPersist)
+      core.start()
+      return .success(MeshDriver(core: core))
+    }
+    return try result.get()
+  }
+
+  /// Does what a user of this node wants done.
+  /// - Throws: An `OperationError` when the engine refuses; no state changed then.
+  package func perform(_ operation: LocalOperation) async throws(OperationError) {
+    try await onCore { $0.perform(operation) }.get()
+  }
+
+  /// Reads from the engine on the event loop: no event comes between what is read.
+  package func read<Value: Sendable>(
+    _ body: @escaping @Sendable (Engine, MonotonicTime) -> Value
+  ) async -> Value {
+    await onCore { body($0.engine, DriverCore.now) }
+  }
+
+  /// Tries to reach these addresses from now on.
+  package func addPeers(_ addresses: [PeerAddress]) async {
+    await onCore { $0.addPeers(addresses) }
+  }
+
+  /// The addresses that others can reach this node by, as far as the machine knows: the bound ones,
+  /// with wildcards expanded to those of the interfaces as they are now. Loopback comes last.
+  package var localAddresses: [PeerAddress] {
+    let interfaces = NetworkInterface.all()
+    var addresses: [PeerAddress] = []
+    for address in boundAddresses.flatMap({ $0.expanded(over: interfaces) })
+    where !addresses.contains(address) {
+      addresses.append(address)
+    }
+    return addresses.filter { !$0.isLoopback } + addresses.filter(\.isLoopback)
+  }
+
+  /// What the sockets counted.
+  package func transportCounters() async -> TransportCounters {
+    await onCore { $0.counters }
+  }
+
+  /// Cuts this node off from others, or heals the cut.
+  package func setLinkFilter(_ filter: LinkFilter) async {
+    await onCore { $0.filter = filter }
+  }
+
+  /// Drops all datagrams to and from these addresses, and no others; none: heals the cut.
+  package func setBlocked(_ addresses: [PeerAddress]) async {
+    await setLinkFilter(addresses.isEmpty ? .open : .blocking(Set(addresses)))
+  }
+
+  /// Leaves the mesh if that was not done, sends what there is to send and closes the sockets.
+  /// Returns when that is done, however often it is called.
+  package func shutdown() async {
+    await onCore { $0.shutdown() }
+    // The promise is never failed.
+    try? await closed.get()
+  }
+}
+
+// MARK: - The event loop
+
+extension MeshDriver {
+  private func onCore<Value: Sendable>(
+    _ body: @escaping @Sendable (DriverCore) -> Value
+  ) async -> Value {
+    let core = core
+    return await Self.onLoop(eventLoop) { body(core.value) }
+  }
+
+  private static func onLoop<Value: Sendable>(
+    _ eventLoop: any EventLoop, _ body: @escaping @Sendable () -> Value
+  ) async -> Value {
+    await withCheckedContinuation { continuation in
+      eventLoop.execute { continuation.resume(returning: body()) }
+    }
+  }
+}
+
+// MARK: - Binding
+
+extension MeshDriver {
+  /// An address to bind, and how people call it.
+  private struct Binding: Sendable {
+    let address: PeerAddress
+    let host: String
+    let isOptional: Bool
+  }
+
+  private static func resolve(_ listen: [Listen]) async throws(TransportError) -> [Binding] {
+    var bindings: [Binding] = []
+    for item in listen {
+      do {
+        // A name may stand for an address of each family: only the first of a name is a must.
+        for (index, address) in try await item.endpoint.resolve().enumerated() {
+          bindings.append(
+            Binding(
+              address: address, host: item.endpoint.host,
+              isOptional: item.isOptional || index > 0))
+        }
+      } catch {
+        if !item.isOptional { throw error }
+      }
+    }
+    return bindings
+  }
+
+  private static func bind(
+    _ bindings: [Binding], logger: Logger
+  ) throws(TransportError) -> [UDPSocket] {
+    var sockets: [UDPSocket] = []
+    for binding in bindings {
+      do throws(TransportError) {
+        sockets.append(try bind(binding, besides: sockets))
+      } catch {
+        if !binding.isOptional { throw error }
+        logger.notice("going on without \(binding.host): \(error)")
+      }
+    }
+    guard !sockets.isEmpty else { throw .nothingToListenOn }
+    return sockets
+  }
+
+  private static func bind(
+    _ binding: Binding, besides sockets: [UDPSocket]
+  ) throws(TransportError) -> UDPSocket {
+    let wanted = binding.address
+    if wanted.port == 0, let port = sockets.first?.address.port,
+      let socket = try? UDPSocket(bindingTo: wanted.withPort(port), host: binding.host)
+    {
+      return socket
+    }
+    return try UDPSocket(bindingTo: wanted, host: binding.host)
+  }
+}

@@ -1,0 +1,125 @@
+import MeshCRDT
+import MeshEngine
+
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// A datagram on its way out.
+struct OutgoingDatagram {
+  let bytes: [UInt8]
+  let address: PeerAddress
+}
+
+/// The memory through which datagrams go to the system, many in one call where it can
+/// (`sendmmsg`), else one by one.
+///
+/// Memory: about 90 KiB, taken once. Cost of a datagram: one copy of its bytes.
+final class SendBatch {
+  /// The most datagrams in one call.
+  static let capacity = 64
+
+  /// What became of a call.
+  struct Outcome {
+    /// So many were sent, from the first on.
+    var sent: Int
+    /// Why the next one was not sent; 0 when nothing went wrong.
+    var errorNumber: CInt
+  }
+
+  private let names = UnsafeMutablePointer<sockaddr_storage>.allocate(capacity: capacity)
+  private let payload = UnsafeMutableRawPointer.allocate(
+    byteCount: capacity * Limits.datagramBytes, alignment: 16)
+  private let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: capacity)
+
+  init() {
+    names.initialize(repeating: sockaddr_storage(), count: Self.capacity)
+    vectors.initialize(repeating: iovec(), count: Self.capacity)
+    #if !canImport(Darwin)
+      headers.initializeMemory(
+        as: UInt8.self, repeating: 0, count: Self.capacity * Self.headerStride)
+    #endif
+  }
+
+  deinit {
+    names.deallocate()
+    payload.deallocate()
+    vectors.deallocate()
+    #if !canImport(Darwin)
+      headers.deallocate()
+    #endif
+  }
+
+  /// Sends at most ``capacity`` datagrams, each of at most ``Limits/datagramBytes``.
+  func send(_ datagrams: ArraySlice<OutgoingDatagram>, over descriptor: CInt) -> Outcome {
+    #if !canImport(Darwin)
+      if let sendMany = Self.sendMany {
+        let count = fill(datagrams)
+        let sent = sendMany(descriptor, headers, CUnsignedInt(count), 0)
+        return sent >= 0
+          ? Outcome(sent: Int(sent), errorNumber: 0) : Outcome(sent: 0, errorNumber: errno)
+      }
+    #endif
+    var sent = 0
+    for datagram in datagrams.prefix(Self.capacity) {
+      let number = Self.sendOne(datagram.bytes, to: datagram.address, over: descriptor)
+      guard number == 0 else { return Outcome(sent: sent, errorNumber: number) }
+      sent += 1
+    }
+    return Outcome(sent: sent, errorNumber: 0)
+  }
+
+  /// Sends one datagram. Returns 0, or the error number.
+  static func sendOne(_ bytes: [UInt8], to address: PeerAddress, over descriptor: CInt) -> CInt {
+    address.withSystemAddress { name, length in
+      sendto(descriptor, bytes, bytes.count, 0, name, length) >= 0 ? 0 : errno
+    }
+  }
+
+  #if !canImport(Darwin)
+    /// `sendmmsg`, which the C library's Swift module leaves out; `nil` where there is none.
+    private static let sendMany: SendMany? = dlsym(nil, "sendmmsg").map {
+      unsafeBitCast($0, to: SendMany.self)
+    }
+    private typealias SendMany =
+      @convention(c) (CInt, UnsafeMutableRawPointer?, CUnsignedInt, CInt) -> CInt
+
+    /// The size of a `struct mmsghdr`: a `msghdr` and an `unsigned int`, padded to the alignment of
+    /// the first.
+    private static let headerStride: Int = {
+      let alignment = MemoryLayout<msghdr>.alignment
+      let size = MemoryLayout<msghdr>.size + MemoryLayout<CUnsignedInt>.size
+      return (size + alignment - 1) / alignment * alignment
+    }()
+
+    private let headers = UnsafeMutableRawPointer.allocate(
+      byteCount: capacity * headerStride, alignment: MemoryLayout<msghdr>.alignment)
+
+    /// Writes the headers for a call. Returns their number.
+    private func fill(_ datagrams: ArraySlice<OutgoingDatagram>) -> Int {
+      var count = 0
+      for datagram in datagrams.prefix(Self.capacity) {
+        precondition(datagram.bytes.count <= Limits.datagramBytes)
+        let bytes = payload + count * Limits.datagramBytes
+        datagram.bytes.withUnsafeBytes { source in
+          if let start = source.baseAddress {
+            bytes.copyMemory(from: start, byteCount: source.count)
+          }
+        }
+        vectors[count] = iovec(iov_base: bytes, iov_len: datagram.bytes.count)
+        var header = msghdr()
+        header.msg_name = UnsafeMutableRawPointer(names + count)
+        header.msg_namelen = datagram.address.store(into: names + count)
+        header.msg_iov = vectors + count
+        header.msg_iovlen = 1
+        (headers + count * Self.headerStride).storeBytes(of: header, as: msghdr.self)
+        count += 1
+      }
+      return count
+    }
+  #endif
+}

@@ -1,0 +1,64 @@
+package import MeshCRDT
+
+/// Writes the fields that a ``ByteReader`` reads.
+package struct ByteWriter {
+  package private(set) var bytes: [UInt8] = []
+
+  package init(reserving capacity: Int = 256) { bytes.reserveCapacity(capacity) }
+
+  package var count: Int { bytes.count }
+
+  package mutating func byte(_ value: UInt8) { bytes.append(value) }
+
+  package mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }
+
+  private mutating func fixed(_ value: UInt64, bytes count: UInt64) {
+    for index in 0..<count {
+      bytes.append(UInt8(truncatingIfNeeded: value >> (8 * (count - 1 - index))))
+    }
+  }
+
+  package mutating func uint16(_ value: UInt16) { fixed(UInt64(value), bytes: 2) }
+  package mutating func uint32(_ value: UInt32) { fixed(UInt64(value), bytes: 4) }
+  package mutating func uint64(_ value: UInt64) { fixed(value, bytes: 8) }
+
+  package mutating func varint(_ value: UInt64) {
+    var rest = value
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+  }
+
+  package mutating func varint(_ value: Int) { varint(UInt64(value)) }
+
+  package mutating func origin(_ origin: OriginID) {
+    uint64(origin.word0)
+    uint64(origin.word1)
+    uint64(origin.word2)
+    uint64(origin.word3)
+  }
+
+  package mutating func session(_ session: SessionID) {
+    uint64(session.high)
+    uint64(session.low)
+  }
+
+  package mutating func blob(_ values: [UInt8]) {
+    varint(values.count)
+    raw(values)
+  }
+
+  package mutating func text(_ text: String) {
+    varint(text.utf8.count)
+    raw(text.utf8)
+  }
+
+  package mutating func flag(_ value: Bool) { byte(value ? 1 : 0) }
+
+  /// The number of bytes that ``varint(_:)-(UInt64)`` writes.
+  package static func varintByteCount(_ value: UInt64) -> Int {
+    max(1, (64 - value.leadingZeroBitCount + 6) / 7)
+  }
+}

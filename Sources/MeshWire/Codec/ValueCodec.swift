@@ -1,0 +1,126 @@
+package import MeshCRDT
+
+/// The values of records, as bytes.
+package enum ValueCodec {
+  // MARK: Session
+
+  package static func write(_ value: SessionValue, to writer: inout ByteWriter) {
+    writer.text(value.profile.userID)
+    writer.text(value.profile.name)
+    writer.byte(UInt8(truncatingIfNeeded: value.profile.colour.rgb >> 16))
+    writer.uint16(UInt16(truncatingIfNeeded: value.profile.colour.rgb))
+    writer.text(value.profile.avatar)
+    writer.blob(value.profile.data)
+    writer.text(value.device)
+    writer.varint(value.joinedAt.milliseconds)
+  }
+
+  package static func readSession(
+    from reader: inout ByteReader
+  ) throws(WireError) -> SessionValue {
+    let userID = try reader.text(atMost: Limits.userIDBytes)
+    guard !userID.isEmpty else { throw .outOfBounds }
+    let name = try reader.text(atMost: Limits.nameBytes)
+    let red = UInt32(try reader.byte())
+    let colour = Colour(rgb: red << 16 | UInt32(try reader.uint16()))
+    let avatar = try reader.text(atMost: Limits.avatarBytes)
+    let data = try reader.blob(atMost: Limits.profileDataBytes)
+    let device = try reader.text(atMost: Limits.deviceBytes)
+    let joinedAt = WallTime(milliseconds: try reader.varint(below: Limits.counterBound))
+    return SessionValue(
+      profile: Profile(userID: userID, name: name, colour: colour, avatar: avatar, data: data),
+      device: device, joinedAt: joinedAt)
+  }
+
+  // MARK: Presence
+
+  package static func write(_ value: PresenceValue, to writer: inout ByteWriter) {
+    writer.varint(value.enteredCounter)
+    writer.byte(value.status?.status.rawValue ?? 0)
+    if let status = value.status {
+      writer.varint(status.counter)
+      writer.varint(status.changedAt.milliseconds)
+    }
+    writer.text(value.message)
+    writer.flag(value.isTyping)
+    writer.blob(value.data)
+  }
+
+  package static func readPresence(
+    from reader: inout ByteReader
+  ) throws(WireError) -> PresenceValue {
+    let entered = try reader.varint(below: Limits.counterBound)
+    let code = try reader.byte()
+    var status: StatusValue?
+    if code != 0 {
+      guard let value = Status(rawValue: code) else { throw .outOfBounds }
+      let counter = try reader.varint(below: Limits.counterBound)
+      let changedAt = WallTime(milliseconds: try reader.varint(below: Limits.counterBound))
+      status = StatusValue(status: value, counter: counter, changedAt: changedAt)
+    }
+    return PresenceValue(
+      enteredCounter: entered, status: status,
+      message: try reader.text(atMost: Limits.messageBytes), isTyping: try reader.flag(),
+      data: try reader.blob(atMost: Limits.presenceDataBytes))
+  }
+
+  // MARK: Cursor
+
+  /// Flags: bit 0 visible, bit 1 an anchor follows; the others are 0.
+  package static func write(_ value: Cursor, to writer: inout ByteWriter) {
+    writer.uint16(value.column)
+    writer.uint16(value.row)
+    writer.byte((value.isVisible ? 1 : 0) | (value.anchor == nil ? 0 : 2))
+    if let anchor = value.anchor { writer.text(anchor) }
+  }
+
+  package static func readCursor(from reader: inout ByteReader) throws(WireError) -> Cursor {
+    let column = try reader.uint16()
+    let row = try reader.uint16()
+    let flags = try reader.byte()
+    guard flags < 4 else { throw .notCanonical }
+    let anchor = flags & 2 == 0 ? nil : try reader.text(atMost: Limits.anchorBytes)
+    return Cursor(column: column, row: row, isVisible: flags & 1 == 1, anchor: anchor)
+  }
+}
+
+/// The value of a record, by lane.
+package enum RecordValue: Hashable, Sendable {
+  case session(SessionValue)
+  case presence(PresenceValue)
+  case cursor(Cursor)
+
+  package var lane: Lane {
+    switch self {
+    case .session: .session
+    case .presence: .presence
+    case .cursor: .cursor
+    }
+  }
+
+  package func write(to writer: inout ByteWriter) {
+    switch self {
+    case .session(let value): ValueCodec.write(value, to: &writer)
+    case .presence(let value): ValueCodec.write(value, to: &writer)
+    case .cursor(let value): ValueCodec.write(value, to: &writer)
+    }
+  }
+
+  package static func read(_ lane: Lane, from reader: inout ByteReader) throws(WireError) -> Self {
+    switch lane {
+    case .session: .session(try ValueCodec.readSession(from: &reader))
+    case .presence: .presence(try ValueCodec.readPresence(from: &reader))
+    case .cursor: .cursor(try ValueCodec.readCursor(from: &reader))
+    }
+  }
+}
+
+extension Cell {
+  /// The decoded value; `nil` for a tombstone. The bytes were checked when the batch was decoded.
+  package func decoded(_ lane: Lane) -> RecordValue? {
+    guard !isTombstone else { return nil }
+    let slice = value
+    var reader = ByteReader(bytesOfValue, range: slice.startIndex..<slice.endIndex)
+    return try? RecordValue.read(lane, from: &reader)
+  }
+}
