@@ -17,6 +17,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case verifySkipped
   /// The Lamport counter wraps at 16 bits.
   case wrappingCounter
+  /// A Lamport counter is believed however far ahead it is.
+  case poisonBelieved
   /// A relayed heartbeat arrives as if it were new.
   case ageNotCarried
   /// A datagram is heard as often as it arrives.
@@ -67,7 +69,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   }
 
   /// Runs `body` with a fault switched on. In builds without planted bugs the fault stays off.
-  package static func with<Result>(_ bug: PlantedBug?, _ body: () throws -> Result) rethrows -> Result
+  package static func with<Result>(_ bug: PlantedBug?, _ body: () throws -> Result) rethrows
+    -> Result
   {
     #if PLANTED_BUGS
       try $active.withValue(bug, operation: body)

@@ -75,6 +75,7 @@ extension Engine {
     var pulled = 0
     for entry in entries.entries {
       theirs[entry.origin] = entry
+      if entry.origin == origin { suspectClone(entry) }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
       pulled += 1
       pull(entry, from: address)
@@ -98,11 +99,18 @@ extension Engine {
       pages(of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false), to: address)
   }
 
+  /// Other records at the version that this node has reached: somebody else wrote them.
+  private mutating func suspectClone(_ entry: DigestEntry) {
+    let cut = state.logs[ownSlot].cut
+    guard entry.generation == generation, entry.cut.version == cut.version, entry.cut != cut
+    else { return }
+    hearOwnWord(generation: generation)
+  }
+
   /// True when a peer knows more of an origin than this node.
   private func isBehind(_ entry: DigestEntry) -> Bool {
     if entry.origin == origin {
-      return isNewOwnWord(generation: entry.generation, heartbeat: 0)
-        || entry.generation == generation && entry.cut > state.logs[ownSlot].cut
+      return (entry.generation, entry.cut) > (generation, state.logs[ownSlot].cut)
     }
     if let grave = graves[entry.origin], entry.generation <= grave.generation { return false }
     guard let slot = state.slot(of: entry.origin) else { return true }
@@ -214,6 +222,9 @@ extension Engine {
       return
     }
     if case .resting = pull.step {
+      // Neither batches nor the list of what lives lead to what the origin signed: what is held is
+      // from another history, which somebody else wrote with the same key. Begin at the beginning.
+      if pull.failures.isMultiple(of: 4) { startOver(slot) }
       let all = receivers()
       guard !all.isEmpty else {
         pulls[origin] = nil
@@ -224,5 +235,15 @@ extension Engine {
     } else {
       rest(origin)
     }
+  }
+
+  /// Drops what is held of an origin, but for its last word, so that all of it is pulled again.
+  mutating func startOver(_ slot: Int, claim: Cut? = nil) {
+    var word = claim
+    if word == nil, var reader = liveness[slot].head?.body {
+      word = (try? HeadBody.read(&reader))?.claim
+    }
+    for (key, _) in state.reopen(slot: slot, claim: word ?? .empty) { markDirty(key.session) }
+    stores[slot].removeAll()
   }
 }

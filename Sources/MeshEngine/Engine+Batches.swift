@@ -60,7 +60,7 @@ extension Engine {
           if record.lane != .session { roomNames[room] = record.room }
         }
         if let old, !old.isTombstone { stores[slot].release(version: old.version) }
-        noteChange(record, key: key, old: old, new: cell, wasMoving: wasMoving)
+        noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)
       }
     }
     reserveCounters()
@@ -71,14 +71,15 @@ extension Engine {
 
   /// Marks what a record changes in the view: nothing, if it was only packed anew.
   private mutating func noteChange(
-    _ record: Record, key: RecordKey, old: Cell?, new: Cell, wasMoving: MovingCursors.Move?
+    _ record: Record, key: RecordKey, slot: Int, old: Cell?, new: Cell,
+    wasMoving: MovingCursors.Move?
   ) {
     if let old, old.saysTheSame(as: new) { return }
     guard case .cursor(let cursor) = record.value else { return markDirty(record.session) }
     // The last position of a cursor that came to rest: told only to those who missed the move.
     guard wasMoving.map({ $0.counter < new.counter }) ?? true else { return }
     if !isDirty.contains(record.session) {
-      tellCursor(record.session, record.room, cursor, counter: new.counter)
+      tellCursor(record.session, record.room, cursor, counter: new.counter, slot: slot)
     }
   }
 
@@ -88,7 +89,7 @@ extension Engine {
     let cut = state.logs[slot].cut
     if claim.version == cut.version && claim > cut && claim > state.logs[slot].claim {
       // The origin signed two words about one version; the higher one counts everywhere.
-      state.reopen(slot: slot)
+      startOver(slot, claim: claim)
     }
     if PlantedBug.isActive(.tombstoneCollectedByTime) && slot != ownSlot {
       state.dropTombstonesUncovered(slot: slot)
@@ -143,10 +144,7 @@ extension Engine {
     guard state.lamport.isPlausible(body.counter) else {
       return counters.count(.countersImplausible)
     }
-    counters.count(.signaturesVerified)
-    guard let frame = try? verifier.verify(envelope, decoded: body) else {
-      return counters.count(.signaturesWrong)
-    }
+    guard let frame = verified(envelope, as: FrameBody.self) else { return }
     join(frame, slot: slot)
     forward(.frame(envelope), from: address)
   }
@@ -164,7 +162,7 @@ extension Engine {
           counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
       if isNews {
         counters.count(.recordsJoined)
-        tellCursor(move.session, frame.body.room, move.cursor, counter: frame.body.counter)
+        tellCursor(move.session, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
       }
     }
   }

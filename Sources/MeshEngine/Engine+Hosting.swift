@@ -113,8 +113,11 @@ extension Engine {
       // It comes from another host, and keeps what it said there.
       host.value.joinedAt = elsewhere.value.joinedAt
       for place in elsewhere.places {
+        // It enters anew: moves that it made here in an earlier stay do not count any more.
+        var presence = place.presence
+        presence.enteredCounter = counter
         host.places[place.room] = HostedSession.Place(
-          presence: place.presence, cursor: place.cursor, cursorCounter: counter)
+          presence: presence, cursor: place.cursor, cursorCounter: counter)
       }
     }
     hosted[session] = host

@@ -20,6 +20,7 @@ extension Engine {
     liveness[ownSlot].heartbeat = heartbeat
     liveness[ownSlot].head = head.envelope
     liveness[ownSlot].heardAt = now
+    liveness[ownSlot].leftAt = now
     liveness[ownSlot].period = configuration.headPeriod
     counters.count(.headsSent)
     disseminate(.head(ageMilliseconds: 0, head.envelope))
@@ -114,13 +115,15 @@ extension Engine {
 
   /// A strictly newer heartbeat: the age of its origin is counted from when it left.
   private mutating func renew(_ slot: Int, by head: Verified<HeadBody>, age: UInt64) {
-    let leftAt = now - .milliseconds(age)
+    let waited = backlog.flatMap { now < $0.until ? $0.span : nil } ?? .milliseconds(0)
+    let leftAt = now - (.milliseconds(age) + waited)
     let isNewer = head.body.heartbeat > liveness[slot].heartbeat || liveness[slot].head == nil
     liveness[slot].heardAt =
       liveness[slot].head == nil ? leftAt : max(liveness[slot].heardAt, leftAt)
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
     guard isNewer else { return judge(head.origin) }
     liveness[slot].head = head.envelope
+    liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
     liveness[slot].period = .milliseconds(head.body.periodMilliseconds)
     liveness[slot].isLeaving = head.body.isLeaving
@@ -161,7 +164,9 @@ extension Engine {
       health = .online
       next = timeToLive.scaled(1, over: 2)
     }
-    if age >= askAfter && !life.isLeaving {
+    if life.isLeaving {
+      // It said that it will not be heard again.
+    } else if age >= askAfter {
       // Somebody else may have heard of it: once at the first doubt, then once a period.
       if !life.hasAsked { askForHead(of: slot) }
       liveness[slot].hasAsked = false
@@ -222,7 +227,7 @@ extension Engine {
   }
 
   /// The age of an origin's newest heartbeat in milliseconds.
-  func age(_ slot: Int) -> UInt64 { now.since(liveness[slot].heardAt).milliseconds }
+  func age(_ slot: Int) -> UInt64 { now.since(liveness[slot].leftAt).milliseconds }
 
   // MARK: Doubt about oneself
 
@@ -270,9 +275,11 @@ extension Engine {
   /// The process slept: nobody may be judged by the time that it could not hear.
   mutating func forgive(pause: Span) {
     counters.count(.pausesForgiven)
+    backlog = (now + .milliseconds(250), pause)
     lastHeardAt = min(lastHeardAt + pause, now)
     for slot in state.sortedSlots where slot != ownSlot {
       liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
+      if isVisible(slot) { grant(slot) }
     }
     for (session, var host) in hosted {
       host.heardAt = min(host.heardAt + pause, now)

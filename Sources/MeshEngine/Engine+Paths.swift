@@ -38,9 +38,7 @@ extension Engine {
     guard var path = paths[address], path.origin == header.sender,
       path.generation == header.generation
     else { return hearProof(&reader, header, from: address, bytes: datagram.count) }
-    guard path.window.accept(generation: header.generation, counter: header.counter) else {
-      return counters.count(.datagramsReplayed)
-    }
+    guard isFirst(header) else { return counters.count(.datagramsReplayed) }
     counters.count(.datagramsAccepted)
     path.heardAt = now
     paths[address] = path
@@ -169,24 +167,31 @@ extension Engine {
         ?? true
     else { return counters.count(.proofsRefused) }
     if proof.origin == origin { return hearOwnWord(generation: proof.body.generation) }
-    adopt(proof.body, of: proof.origin, at: address, counter: header.counter)
+    guard isFirst(header) else { return counters.count(.datagramsReplayed) }
+    counters.count(.datagramsAccepted)
+    adopt(proof.body, of: proof.origin, at: address)
     handleAll(&reader, from: proof.origin, at: address)
   }
 
-  private mutating func adopt(
-    _ proof: ProofBody, of peer: OriginID, at address: PeerAddress, counter: UInt64
-  ) {
+  /// True when a datagram of a sender whose path is proven is heard for the first time.
+  private mutating func isFirst(_ header: InnerHeader) -> Bool {
+    let life = Life(origin: header.sender, generation: header.generation)
+    if windows[life] == nil && windows.count >= 2 * Limits.origins {
+      windows = windows.filter { pathOf[$0.key.origin] != nil }
+    }
+    return windows[life, default: ReplayWindow()].accept(header.counter)
+  }
+
+  private mutating func adopt(_ proof: ProofBody, of peer: OriginID, at address: PeerAddress) {
     if paths[address] == nil && paths.count >= PathLimits.paths {
       let oldest = paths.values.min { ($0.heardAt, $0.address) < ($1.heardAt, $1.address) }
       if let oldest { drop(oldest) }
       counters.count(.pathsDropped)
     }
     if let old = paths[address], old.origin != peer { drop(old) }
-    var path = Path(
+    paths[address] = Path(
       address: address, origin: peer, generation: proof.generation, theirToken: proof.token,
       heardAt: now)
-    _ = path.window.accept(generation: proof.generation, counter: counter)
-    paths[address] = path
     pathOf[peer] = address
     noteHeard()
     timers.set(.path(address), at: now + configuration.pathTimeout)

@@ -65,11 +65,12 @@ extension Engine {
     emit(.moved(session, to: origin))
   }
 
+  /// Tells a move that a host told of a session, if that host is the one that is seen.
   mutating func tellCursor(
-    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, counter: UInt64
+    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, counter: UInt64, slot: Int
   ) {
-    guard configuration.emitsEvents, let slot = shown[session], winner(session) == Int(slot),
-      let cell = state.logs[Int(slot)].live(
+    guard configuration.emitsEvents, shown[session] == Int32(slot), winner(session) == slot,
+      let cell = state.logs[slot].live(
         RecordKey(session: session, lane: .presence, room: state.room(room))),
       case .presence(let presence) = cell.decoded(.presence), counter >= presence.enteredCounter
     else { return }
@@ -88,6 +89,17 @@ extension Engine {
   /// A session as its last host left it, whether or not that host is seen.
   func lastKnown(_ id: SessionID) -> SessionSnapshot? {
     (winner(id) ?? winner(id, evenHidden: true)).flatMap { snapshot(id, slot: $0) }
+  }
+
+  /// A session that this node hosts, with what was asked for and is not told yet.
+  package func hostedSession(_ id: SessionID) -> SessionSnapshot? {
+    hosted[id].map { host in
+      SessionSnapshot(
+        id: id, host: origin, value: host.value,
+        places: host.places.map {
+          SessionSnapshot.Place(room: $0.key, presence: $0.value.presence, cursor: $0.value.cursor)
+        })
+    }
   }
 
   private func snapshot(_ session: SessionID, slot: Int) -> SessionSnapshot? {
@@ -144,7 +156,7 @@ extension Engine {
       let address = pathOf[origin]
       return PeerStatus(
         origin: origin, health: liveness[slot].health, generation: log.generation,
-        ageMilliseconds: now.since(liveness[slot].heardAt).milliseconds, address: address,
+        ageMilliseconds: now.since(liveness[slot].leftAt).milliseconds, address: address,
         roundTripMicroseconds: address.flatMap { paths[$0]?.roundTrip }.map {
           $0.nanoseconds / 1000
         },

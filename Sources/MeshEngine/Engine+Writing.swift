@@ -211,6 +211,11 @@ extension Engine {
     for session in dropped { markDirty(session) }
     stores[ownSlot].removeAll()
     heartbeat = 0
+    for (room, moves) in pending.takeMoves() {
+      // Moves that were not told yet are told by the log.
+      guard let counter = state.nextCounter() else { break }
+      for (session, _) in moves { hosted[session]?.places[room]?.cursorCounter = counter }
+    }
     pending = PendingWrites()
     for (session, host) in hosted.sorted(by: { $0.key < $1.key }) {
       write(session, host)

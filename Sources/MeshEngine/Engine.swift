@@ -43,6 +43,8 @@ package struct Engine: Sendable {
   var paths: [PeerAddress: Path] = [:]
   /// The best path to each origin.
   var pathOf: [OriginID: PeerAddress] = [:]
+  /// What was heard of each sender. Kept when its path is lost, so that nothing is heard twice.
+  var windows: [Life: ReplayWindow] = [:]
   var contacts: [PeerAddress: Contact] = [:]
   var challengeBudget: Budget
 
@@ -69,6 +71,8 @@ package struct Engine: Sendable {
   var isDirty: Set<SessionID> = []
   package internal(set) var isStale = false
   var lastHeardAt: MonotonicTime
+  /// After a pause: what is heard until then may have waited in the socket for as long as that.
+  var backlog: (until: MonotonicTime, span: Span)?
 
   // Time and outputs.
   var timers = TimerQueue<EngineTimer>()
@@ -180,11 +184,11 @@ extension Engine {
   private mutating func notice(_ now: MonotonicTime) {
     let now = max(now, lastNow)
     let due = max(timers.deadline ?? now, lastNow)
-    if now > due + configuration.pauseThreshold, !PlantedBug.isActive(.pauseNotForgiven) {
-      lastNow = now
-      forgive(pause: now.since(due))
-    }
+    let pause = now.since(lastNow)
     lastNow = now
+    if now > due + configuration.pauseThreshold, !PlantedBug.isActive(.pauseNotForgiven) {
+      forgive(pause: pause)
+    }
   }
 
   /// The time of the current input.

@@ -11,9 +11,12 @@ package struct MeshID: Hashable, Sendable {
     self.bytes = bytes
   }
 
-  /// The key of the hashes in the state: the bytes of the id, most significant first.
+  /// The key of the hashes in the state: the bytes of the id as SipHash takes a key, least
+  /// significant first.
   package var hashKey: HashKey {
-    func word(_ slice: ArraySlice<UInt8>) -> UInt64 { slice.reduce(0) { $0 << 8 | UInt64($1) } }
+    func word(_ slice: ArraySlice<UInt8>) -> UInt64 {
+      slice.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
     return HashKey(word(bytes[0..<8]), word(bytes[8..<16]))
   }
 

@@ -50,14 +50,6 @@ package struct Verifier: Sendable {
     var reader = envelope.body
     let body: Body
     do { body = try Body.read(&reader) } catch { throw .malformed(error) }
-    return try verify(envelope, decoded: body)
-  }
-
-  /// Verifies the signature over a body that was read from the envelope before, to see whether it
-  /// is news.
-  package func verify<Body: SignedBody>(
-    _ envelope: Envelope, decoded body: Body
-  ) throws(Failure) -> Verified<Body> {
     let origin = envelope.origin
     let signed = envelope.signedBytes(mesh: mesh.bytes)
     guard

@@ -91,9 +91,9 @@ struct ClockTests {
 
   @Test(
     "No counter traps, and none lifts the clock to the bound",
-    arguments: [bound - 1, bound, bound + 1, .max - 1, .max])
+    arguments: [Self.bound - 1, Self.bound, Self.bound + 1, .max - 1, .max])
   func hugeCountersAreHarmless(received: UInt64) {
-    for start in [0, 1, bound - 1, bound, .max] {
+    for start in [0, 1, Self.bound - 1, Self.bound, .max] {
       var clock = LamportClock(counter: start)
       #expect(clock.counter < Self.bound)
       #expect(clock.isPlausible(received) == (received < Self.bound && start >= Self.bound - 1))

@@ -181,16 +181,15 @@ extension OriginLog {
 }
 
 extension OriginLog {
-  /// Forgets the cut and the records, and keeps the claim.
+  /// Forgets the cut and the records, and takes this claim for the last word.
   ///
   /// The way out when an origin signed two different words about one version, and the higher one is
   /// not the one that is held: its records can then be pulled again. The records go too, because of
   /// two bodies of one version the one that wins by its bytes may belong to the lower word.
   /// - Returns: the cells that went.
   @discardableResult
-  package mutating func reopen() -> [(key: RecordKey, cell: Cell)] {
+  package mutating func reopen(claim: Cut) -> [(key: RecordKey, cell: Cell)] {
     let gone = cells()
-    let claim = claim
     self = OriginLog(generation: generation)
     self.claim = claim
     return gone

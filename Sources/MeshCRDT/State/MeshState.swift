@@ -184,12 +184,12 @@ extension MeshState {
     return result
   }
 
-  /// Reopens a log: see ``OriginLog/reopen()``.
+  /// Reopens a log: see ``OriginLog/reopen(claim:)``.
   @discardableResult
-  package mutating func reopen(slot: Int) -> [(key: RecordKey, cell: Cell)] {
+  package mutating func reopen(slot: Int, claim: Cut) -> [(key: RecordKey, cell: Cell)] {
     guard let origin = origins[slot] else { return [] }
     let old = digestEntry(slot: slot)
-    let gone = logs[slot].reopen()
+    let gone = logs[slot].reopen(claim: claim)
     for (key, _) in gone where key.lane == .session { removeHome(key.session, slot) }
     digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
     return gone

@@ -56,7 +56,7 @@ public struct Cursor: Hashable, Sendable {
   /// is not a number to 0.
   public init(x: Double, y: Double, isVisible: Bool = true, anchor: String? = nil) {
     func fixed(_ value: Double) -> UInt16 {
-      value.isNaN ? 0 : UInt16((min(max(value, 0), 1) * 65_535).rounded())
+      value.isNaN ? 0 : UInt16(min(max(value, 0), 1) * 65_535 + 0.5)
     }
     self.init(column: fixed(x), row: fixed(y), isVisible: isVisible, anchor: anchor)
   }

@@ -146,6 +146,9 @@ extension MeshView {
     rosters.values.filter { $0.sessionCount > 0 }.sorted { $0.room < $1.room }.map(\.summary)
   }
 
+  /// The number of rooms that somebody is in, without the lobby.
+  package var roomCount: Int { rosters.count - vacant.count }
+
   /// The rooms that a user is in, by name, without the lobby. Cost: the user's sessions.
   package func rooms(ofUser user: String) -> [RoomName] {
     let places = lobby.sessionIDs(of: user).flatMap { sessions[$0]?.places ?? [] }

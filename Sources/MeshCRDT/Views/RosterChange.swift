@@ -35,15 +35,14 @@ extension RosterChange {
       old.status != new.status || old.statusChangedAt != new.statusChangedAt
       || old.message != new.message
     let typingMoved = old.isTyping != new.isTyping
+    // Whatever else is said of a user, such as the profile, follows from the sessions.
     let sessionsAlike =
       old.sessions.count == new.sessions.count
       && zip(old.sessions, new.sessions).allSatisfy {
         $0.isAlike($1, exceptStatus: statusMoved, exceptTyping: typingMoved)
       }
     var changes: [RosterChange] = []
-    if !sessionsAlike || old.profile != new.profile || old.joinedAt != new.joinedAt {
-      changes.append(.updated(new))
-    }
+    if !sessionsAlike { changes.append(.updated(new)) }
     if statusMoved { changes.append(.status(new)) }
     if typingMoved { changes.append(.typing(new)) }
     for session in new.sessions {

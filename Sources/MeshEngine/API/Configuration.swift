@@ -32,7 +32,7 @@ package struct EngineConfiguration: Sendable {
   /// The longest time between two tries to reach a configured or lost address.
   package var retryPeriod: Span = .seconds(8)
   /// Timers that fire so much too late tell of a pause of the process.
-  package var pauseThreshold: Span = .seconds(2)
+  package var pauseThreshold: Span = .milliseconds(300)
   /// Up to so many peers, everything goes straight to each.
   package var directPeers = 16
   /// Beyond that, to so many, who send it on.

@@ -3,7 +3,10 @@ import MeshWire
 
 /// How an origin is, judged by this node's clock. Never part of the state.
 struct Liveness: Sendable {
-  /// When its newest heartbeat left it, by this node's clock: arrival less the age it came with.
+  /// When its newest heartbeat left it, by this node's clock: arrival less the age it came with. It
+  /// is what others are told.
+  var leftAt: MonotonicTime
+  /// The time from which it is judged here: the same, or later when this node could not hear.
   var heardAt: MonotonicTime
   var health: NodeHealth
   /// Its newest head as it came; `nil` when none was heard yet.
@@ -12,6 +15,12 @@ struct Liveness: Sendable {
   var period: Span = .seconds(2)
   var isLeaving = false
   var hasAsked = false
+
+  init(heardAt: MonotonicTime, health: NodeHealth) {
+    leftAt = heardAt
+    self.heardAt = heardAt
+    self.health = health
+  }
 }
 
 /// The last words of origins that were forgotten, so that older ones do not revive them.

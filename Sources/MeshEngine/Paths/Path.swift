@@ -7,12 +7,17 @@ struct Path: Sendable {
   var generation: UInt64
   /// What the node wants to be answered with.
   var theirToken: UInt64
-  var window = ReplayWindow()
   var heardAt: MonotonicTime
   /// The last round trip, by a digest and its answer.
   var roundTrip: Span?
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
+}
+
+/// One life of a node: what a replay window is kept for.
+struct Life: Hashable, Sendable {
+  let origin: OriginID
+  let generation: UInt64
 }
 
 /// An address that is tried because there is no path to it.

@@ -1,25 +1,19 @@
 import MeshCRDT
 
-/// Which datagram counters of a sender were heard: the highest, and the 1,024 below it.
+/// Which datagram counters of one life of a sender were heard: the highest, and the 1,024 below it.
 ///
 /// Source: RFC 6479, a window of words that are cleared as it moves.
 struct ReplayWindow: Sendable {
   private static let wordCount = 16
   private static let width = UInt64(wordCount * 64)
 
-  private var generation: UInt64 = 0
   private var highest: UInt64 = 0
   private var words = [UInt64](repeating: 0, count: wordCount)
 
   /// True when the counter was not heard yet and is not too old; it counts as heard from then on.
-  mutating func accept(generation: UInt64, counter: UInt64) -> Bool {
+  mutating func accept(_ counter: UInt64) -> Bool {
     if PlantedBug.isActive(.replayAccepted) { return true }
-    guard generation >= self.generation else { return false }
-    if generation > self.generation {
-      self.generation = generation
-      highest = counter
-      words = [UInt64](repeating: 0, count: Self.wordCount)
-    } else if counter > highest {
+    if counter > highest {
       let first = highest / 64 + 1
       let last = counter / 64
       if last >= first {

@@ -19,7 +19,8 @@ extension DriverCore {
   /// Opens the sockets of the groups where that was not done, and joins on every interface. Joining
   /// again where the group was joined changes nothing. Failure is told and tried again later.
   private func joinGroups(_ multicast: MeshDriver.Multicast) {
-    for group in multicast.groups where sockets.contains(where: { $0.isIPv4 == (group.ipv4 != nil) }) {
+    for group in multicast.groups
+    where sockets.contains(where: { $0.isIPv4 == (group.ipv4 != nil) }) {
       let isIPv4 = group.ipv4 != nil
       guard let socket = groupSocket(for: group) else { continue }
       for interface in interfaces where interface.takesMulticast {

@@ -1,3 +1,4 @@
+import Logging
 import MeshEngine
 import NIOCore
 import NIOPosix

@@ -134,7 +134,7 @@ final class DriverCore {
 
   /// The socket to send from: of the same family, on loopback exactly when the address is, or on
   /// all interfaces; else any of the family.
-  private func socket(for address: PeerAddress) -> UDPSocket? {
+  func socket(for address: PeerAddress) -> UDPSocket? {
     let isIPv4 = address.ipv4 != nil
     var best: (socket: UDPSocket, rank: Int)?
     for socket in sockets where socket.isIPv4 == isIPv4 {

@@ -10,7 +10,7 @@ import NIOPosix
 /// All methods may be called from anywhere; each is one step on the loop. A driver that is released
 /// without ``shutdown()`` shuts down by itself.
 package final class MeshDriver: Sendable {
-  private let core: NIOLoopBound<DriverCore>
+  let core: NIOLoopBound<DriverCore>
   private let eventLoop: any EventLoop
   private let closed: EventLoopFuture<Void>
   /// The addresses of the sockets, with the ports that the system gave; wildcards are not expanded.
@@ -31,7 +31,8 @@ package final class MeshDriver: Sendable {
   /// Binds the sockets and starts the engine.
   ///
   /// - Parameters:
-  ///   - onEvent: Is called on the event loop, in the order of the events. It must not block.
+  ///   - onEvent: Is called on the event loop, in the order of the events, the first perhaps before
+  ///     this returns. It must not block.
   ///   - onPersist: Is called on the event loop, in order. The state must be on the disk before the
   ///     process ends.
   /// - Throws: A ``TransportError`` when an address that is not optional cannot be listened on.
@@ -117,7 +118,7 @@ package final class MeshDriver: Sendable {
 // MARK: - The event loop
 
 extension MeshDriver {
-  private func onCore<Value: Sendable>(
+  func onCore<Value: Sendable>(
     _ body: @escaping @Sendable (DriverCore) -> Value
   ) async -> Value {
     let core = core

@@ -23,6 +23,9 @@ enum Platform {
     static let joinIPv6Group = IPV6_ADD_MEMBERSHIP
   #endif
 
+  /// Closes a descriptor. What the system says to that changes nothing.
+  static func closeDescriptor(_ descriptor: CInt) { _ = close(descriptor) }
+
   /// The system's words for an error number.
   static func message(_ number: CInt) -> String {
     guard let text = strerror(number) else { return "error \(number)" }
@@ -31,9 +34,9 @@ enum Platform {
 }
 
 /// Sets a socket option. Returns 0, or the error number.
-func setOption<Value: BitwiseCopyable>(
-  _ descriptor: CInt, level: CInt, name: CInt, to value: Value
-) -> CInt {
+///
+/// `value` is one of the system's plain structures or numbers.
+func setOption<Value>(_ descriptor: CInt, level: CInt, name: CInt, to value: Value) -> CInt {
   let status = withUnsafeBytes(of: value) {
     setsockopt(descriptor, level, name, $0.baseAddress, socklen_t($0.count))
   }

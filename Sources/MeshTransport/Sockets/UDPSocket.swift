@@ -14,9 +14,10 @@ import NIOCore
 ///
 /// SwiftNIO reads from it, through a duplicate of the descriptor, and this type writes to it. NIO's
 /// own writing would not do: a datagram channel of NIO closes itself when the system refuses a
-/// datagram for any reason other than its size or an unreachable host, so that a firewall (`EPERM`),
-/// an interface without a route (`ENETUNREACH`) or full buffers (`ENOBUFS`) would take the socket
-/// from everybody. As the descriptor is ours, the port also stays ours if NIO's channel should fail.
+/// datagram for any reason other than its size or an unreachable host, so that a firewall
+/// (`EPERM`), an interface without a route (`ENETUNREACH`) or full buffers (`ENOBUFS`) would take
+/// the socket from everybody. As the descriptor is ours, the port also stays ours if NIO's channel
+/// should fail.
 final class UDPSocket {
   /// The most datagrams that wait for the system to take them.
   static let waitingBound = 4096
@@ -55,7 +56,7 @@ final class UDPSocket {
       }
       address = bound.withZone(wanted.zone)
     } catch {
-      _ = close(descriptor)
+      Platform.closeDescriptor(descriptor)
       throw error
     }
     self.descriptor = descriptor
@@ -131,13 +132,7 @@ final class UDPSocket {
   private func closeDescriptor() {
     guard !isClosed else { return }
     isClosed = true
-    #if canImport(Darwin)
-      _ = Darwin.close(descriptor)
-    #elseif canImport(Glibc)
-      _ = Glibc.close(descriptor)
-    #elseif canImport(Musl)
-      _ = Musl.close(descriptor)
-    #endif
+    Platform.closeDescriptor(descriptor)
   }
 }
 

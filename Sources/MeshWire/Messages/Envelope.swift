@@ -31,7 +31,8 @@ package struct Envelope: Hashable, Sendable {
 
   package var origin: OriginID {
     // The initializer has made sure that the bytes are there.
-    OriginID(bytes: bytes[0..<OriginID.byteCount]) ?? OriginID(0, 0, 0, 0)
+    var reader = ByteReader(bytes)
+    return (try? reader.origin()) ?? OriginID(0, 0, 0, 0)
   }
 
   package var signature: ArraySlice<UInt8> {

@@ -52,7 +52,7 @@ struct DeltaLawTests {
         settling: isSettledBefore)
       log.witness(higher.claim)
       #expect(!log.settle() && !log.isSettled)
-      let gone = log.reopen()
+      let gone = log.reopen(claim: log.claim)
       #expect(gone.map(\.cell) == [lower.record.cell])
       log.join(Delta(generation: 1, records: [higher.record], claim: higher.claim))
       #expect(log == settled && log.isSettled)

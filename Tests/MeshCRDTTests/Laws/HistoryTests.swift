@@ -49,7 +49,7 @@ struct HistoryTests {
       }
       records += world.deltas.reduce(0) { $0 + $1.records.count }
     }
-    print("heard \(records) records of 200 histories")
+    print("heard \(records) records")
   }
 
   @Test("Joins of replicas are commutative, associative, idempotent and monotone")
@@ -131,6 +131,7 @@ struct HistoryTests {
       #expect(late.invariantViolation() == nil, "seed \(seed)")
       #expect(log.joined(writer.log) == late, "seed \(seed)")
     }
-    #expect(removals > 200)
+    print("a manifest removed \(removals) records")
+    #expect(removals > 200 || seeds(2).count == 1)
   }
 }

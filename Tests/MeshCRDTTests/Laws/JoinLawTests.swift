@@ -9,7 +9,7 @@ struct JoinLawTests {
   @Test("The domain has logs with cuts, later records, tombstones and open claims")
   func domainIsRich() {
     let logs = Self.lattice.elements
-    #expect(logs.count > 150)
+    #expect(logs.count > 300)
     #expect(logs.contains { $0.cut != .empty && $0.claim > $0.cut && $0.tombstoneCount > 0 })
     #expect(Set(logs.map(\.cut)).count >= 6)
     #expect(logs.contains { $0.cut != .empty && $0.highestVersion > $0.cut.version })

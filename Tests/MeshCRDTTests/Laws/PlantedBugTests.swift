@@ -31,7 +31,7 @@ struct PlantedBugTests {
       DeltaLaws.repetitionViolation(records: SmallDomain.records, claims: SmallDomain.claims)
     },
     Case(law: "Delta equals full state", bug: .coveredRecordRevived) {
-      DeltaLaws.recordsViolation(logs())
+      DeltaLaws.recordsViolation(lattice().elements)
     },
     Case(law: "Every order gives one log", bug: .firstArrivalWins) {
       DeltaLaws.orderViolation(SmallDomain.records)

@@ -33,7 +33,7 @@ struct RemovalTests {
     #expect(log.join(each: [Self.old, Self.buried]) == 0)
     var late = OriginLog(generation: 1)
     late.join(each: [Self.old])
-    #expect(!log.join(late))
+    #expect(log.join(late) == false)
     #expect(log == Self.log())
     #expect(!log.mayBeNews(version: 3, of: 1) && log.mayBeNews(version: 4, of: 1))
     #expect(!log.mayBeNews(version: 9, of: 0) && log.mayBeNews(version: 1, of: 2))
@@ -86,6 +86,15 @@ struct RemovalTests {
     log.witness(Sample.claim(3, live: [Self.kept]))
     #expect(!log.settle(removing: [(Self.key, 1), (Sample.key(3), 4)]).isSettled)
     #expect(log.liveCount == 3)
+  }
+
+  @Test("A word about an earlier version does not settle a log, whatever it hashes")
+  func earlierWordDoesNotSettle() {
+    var log = OriginLog(generation: 1)
+    log.join(each: [Self.kept])
+    log.witness(Sample.claim(2, live: [Self.kept]))
+    #expect(log.settle() == false)
+    #expect(log.cut == .empty && !log.isSettled)
   }
 
   @Test("A tombstone that no word covers yet is kept")

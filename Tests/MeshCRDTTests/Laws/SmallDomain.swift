@@ -23,6 +23,8 @@ enum SmallDomain {
     Sample.claim(1, live: [one]),
     Sample.claim(1, live: [otherOne]),
     Sample.claim(2, live: [one, two]),
+    Sample.claim(2, live: []),
+    Sample.claim(3, live: [three, two]),
     // The second record was removed.
     Sample.claim(3, live: [one]),
     // Lists what no sequence of its writes leaves.

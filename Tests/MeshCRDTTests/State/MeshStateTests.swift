@@ -48,9 +48,10 @@ struct MeshStateTests {
         default:
           guard let slot = state.slot(of: origin) else { continue }
           if generator.chance(50) {
-            #expect(state.forget(slot: slot) == state.forgotten(slot: slot))
+            let sessions = state.logs[slot].entries.keys.sorted()
+            #expect(state.forget(slot: slot) == sessions, "seed \(seed)")
           } else {
-            state.reopen(slot: slot)
+            state.reopen(slot: slot, claim: state.logs[slot].claim)
           }
         }
         operations += 1
@@ -61,5 +62,170 @@ struct MeshStateTests {
       }
     }
     print("checked \(operations) operations on states")
+  }
+
+  @Test("States that heard the same in other orders have one hash and the same sessions")
+  func orderDoesNotMatter() {
+    for seed in seeds(60) {
+      var generator = SplitMix64(seed: seed)
+      var deltas: [(OriginID, Delta)] = []
+      for number in UInt64(0)..<5 {
+        var writer = Writer(seed: seed &* 10 + number, restartPercent: 5)
+        for _ in 0..<6 { deltas.append((Sample.origin(number), writer.write())) }
+      }
+      let states = (0..<2).map { _ in
+        var state = MeshState(hashKey: Sample.hashKey)
+        for (origin, delta) in (deltas + deltas).shuffled(using: &generator) {
+          Self.join(&state, origin, delta)
+        }
+        return state
+      }
+      #expect(states[0].stateHash == states[1].stateHash, "seed \(seed)")
+      #expect(states[0].digest == states[1].digest, "seed \(seed)")
+      #expect(states[0].sessionCount == states[1].sessionCount, "seed \(seed)")
+      for session in (UInt64(1)...3).map({ Sample.session($0) }) {
+        let homes = states.map { state in
+          Set(state.homes(of: session).compactMap { state.origins[$0] })
+        }
+        #expect(homes[0] == homes[1], "seed \(seed)")
+      }
+    }
+  }
+
+  @Test("A session has the origins as homes that hold a live record of it")
+  func homesFollowLiveRecords() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let key = Sample.key(1)
+    let slots = try (0..<3).map { try #require(Self.open(&state, Sample.origin($0)).slot) }
+    func join(_ slot: Int, _ version: UInt64, _ value: [UInt8]?) {
+      _ = state.join(slot: slot, key, Sample.cell(key, version: version, value))
+    }
+    join(slots[2], 1, [1])
+    #expect(state.homes(of: key.session) == [slots[2]])
+    join(slots[0], 1, [1])
+    join(slots[1], 1, [1])
+    join(slots[1], 2, [2])
+    #expect(state.homes(of: key.session) == [slots[0], slots[1], slots[2]])
+    #expect(state.sessionCount == 1)
+    join(slots[0], 2, nil)
+    join(slots[0], 3, nil)
+    #expect(state.homes(of: key.session) == [slots[1], slots[2]])
+    _ = state.forget(slot: slots[1])
+    #expect(state.homes(of: key.session) == [slots[2]])
+    join(slots[2], 2, nil)
+    #expect(state.homes(of: key.session) == [] && state.sessionCount == 0)
+    join(slots[2], 3, [3])
+    #expect(state.homes(of: key.session) == [slots[2]])
+    // Presence without a session record is no home.
+    let presence = Sample.key(2, .presence, room: 1)
+    _ = state.join(slot: slots[2], presence, Sample.cell(presence, version: 4, [1]))
+    #expect(state.homes(of: presence.session) == [])
+    #expect(state.invariantViolation() == nil)
+  }
+
+  @Test("A higher generation empties the log of an origin, a lower one is not heard")
+  func generationsReplaceEachOther() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let origin = Sample.origin(1)
+    let slot = try #require(Self.open(&state, origin, generation: 2).slot)
+    let empty = state.stateHash
+    for key in [Sample.key(1), Sample.key(2, .cursor, room: 1)] {
+      _ = state.join(slot: slot, key, Sample.cell(key, version: 1, [1]))
+    }
+    let move = MovingCursors.Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    #expect(state.join(slot: slot, Sample.key(2, .cursor, room: 1), move) == true)
+    #expect(Self.open(&state, origin, generation: 1) == (nil, []))
+    #expect(Self.open(&state, origin, generation: 2) == (slot, []))
+    #expect(state.sessionCount == 1)
+    let newer = Self.open(&state, origin, generation: 3)
+    #expect(newer == (slot, [Sample.session(1), Sample.session(2)]))
+    #expect(state.sessionCount == 0 && state.logs[slot].entries.isEmpty)
+    #expect(state.moving[slot].count == 0)
+    #expect(state.stateHash != empty)
+    #expect(state.invariantViolation() == nil)
+  }
+
+  @Test("A forgotten origin leaves nothing, and its slot is used again")
+  func forgottenOriginLeavesNothing() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let before = state.stateHash
+    let slot = try #require(Self.open(&state, Sample.origin(1)).slot)
+    let key = Sample.key(1)
+    _ = state.join(slot: slot, key, Sample.cell(key, version: 1, [1]))
+    state.settle(
+      slot: slot, claim: Sample.claim(1, live: [Sample.written(key, version: 1, [1])]))
+    #expect(state.logs[slot].isSettled)
+    #expect(state.forget(slot: slot) == [key.session])
+    #expect(state.forget(slot: slot) == [])
+    #expect(state.stateHash == before && state.originCount == 0 && state.sessionCount == 0)
+    #expect(state.slot(of: Sample.origin(1)) == nil && state.digestEntry(slot: slot) == nil)
+    #expect(Self.open(&state, Sample.origin(2)).slot == slot)
+    #expect(state.logs[slot] == OriginLog(generation: 1))
+  }
+
+  @Test("Settling changes the digest, and a manifest takes sessions away")
+  func manifestTakesSessionsAway() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let slot = try #require(Self.open(&state, Sample.origin(1)).slot)
+    let gone = Sample.written(Sample.key(1), version: 1, [1])
+    let kept = Sample.written(Sample.key(2), version: 3, [2])
+    for record in [gone, kept] { _ = state.join(slot: slot, record.key, record.cell) }
+    let open = state.stateHash
+    #expect(state.settle(slot: slot, claim: Sample.claim(3, live: [kept])) == false)
+    #expect(state.stateHash == open)
+    #expect(!state.settle(slot: slot, removing: [(kept.key, 3)]).isSettled)
+    let result = state.settle(slot: slot, removing: [(gone.key, 1)])
+    #expect(result.isSettled && result.removed.map(\.key) == [gone.key])
+    #expect(state.stateHash != open)
+    #expect(state.homes(of: gone.key.session) == [] && state.sessionCount == 1)
+    #expect(state.invariantViolation() == nil)
+  }
+
+  @Test("A reopened log gives its sessions up until they are heard again")
+  func reopenedLogIsEmpty() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let slot = try #require(Self.open(&state, Sample.origin(1)).slot)
+    let empty = state.stateHash
+    let record = Sample.written(Sample.key(1), version: 1, [1])
+    _ = state.join(slot: slot, record.key, record.cell)
+    #expect(state.settle(slot: slot, claim: Sample.claim(1, live: [record])) == true)
+    let settled = state.stateHash
+    #expect(state.reopen(slot: slot, claim: state.logs[slot].claim).map(\.key) == [record.key])
+    #expect(state.sessionCount == 0 && state.stateHash == empty)
+    _ = state.join(slot: slot, record.key, record.cell)
+    #expect(state.settle(slot: slot) && state.stateHash == settled)
+    #expect(state.homes(of: record.key.session) == [slot])
+    #expect(state.invariantViolation() == nil)
+  }
+
+  @Test("Moves of sessions that left a room go once the origin's log is complete")
+  func movesOfTheDepartedGo() throws {
+    var state = MeshState(hashKey: Sample.hashKey)
+    let slot = try #require(Self.open(&state, Sample.origin(1)).slot)
+    let present = Sample.written(Sample.key(1, .presence, room: 1), version: 1, [1])
+    _ = state.join(slot: slot, present.key, present.cell)
+    let stays = Sample.key(1, .cursor, room: 1)
+    let goes = Sample.key(2, .cursor, room: 1)
+    let move = MovingCursors.Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    for key in [stays, goes] { #expect(state.join(slot: slot, key, move) == true) }
+    state.dropMoves(slot: slot, through: 5)
+    #expect(state.moving[slot].count == 2, "the log is not complete yet")
+    state.settle(slot: slot, claim: Sample.claim(1, live: [present]))
+    state.dropMoves(slot: slot, through: 4)
+    #expect(state.moving[slot].count == 2, "the moves are later")
+    state.dropMoves(slot: slot, through: 5)
+    #expect(Array(state.moving[slot].moves.keys) == [stays])
+  }
+
+  @Test("The table of origins is bounded, and its slots are sorted by origin")
+  func originsAreBounded() {
+    var state = MeshState(hashKey: Sample.hashKey)
+    for number in UInt64(1)...UInt64(Limits.origins) {
+      #expect(Self.open(&state, Sample.origin(number)).slot != nil)
+    }
+    #expect(Self.open(&state, Sample.origin(0)).slot == nil)
+    #expect(Self.open(&state, Sample.origin(1)).slot == 0)
+    let origins = state.sortedSlots.compactMap { state.origins[$0] }
+    #expect(origins == origins.sorted() && origins.count == Limits.origins)
   }
 }

@@ -59,10 +59,10 @@ struct MovingCursorTests {
   func knownMoveIsNoNews() {
     var table = MovingCursors()
     for move in Self.moves.sorted(by: { $1.wins(over: $0) }) {
-      #expect(table.join(Self.key, move))
-      #expect(!table.join(Self.key, move))
+      #expect(table.join(Self.key, move) == true)
+      #expect(table.join(Self.key, move) == false)
     }
-    for move in Self.moves { #expect(!table.join(Self.key, move)) }
+    for move in Self.moves { #expect(table.join(Self.key, move) == false) }
     #expect(table.count == 1)
   }
 
@@ -93,9 +93,9 @@ struct MovingCursorTests {
     let move = Move(counter: 1, room: .lobby, cursor: Cursor(x: 0, y: 0))
     let later = Move(counter: 2, room: .lobby, cursor: Cursor(x: 0, y: 0))
     let bound = UInt64(Limits.movingCursorsPerOrigin)
-    for number in 1...bound { #expect(table.join(Sample.key(number, .cursor), move)) }
-    #expect(!table.join(Sample.key(bound + 1, .cursor), move))
-    #expect(table.join(Sample.key(bound, .cursor), later))
+    for number in 1...bound { #expect(table.join(Sample.key(number, .cursor), move) == true) }
+    #expect(table.join(Sample.key(bound + 1, .cursor), move) == false)
+    #expect(table.join(Sample.key(bound, .cursor), later) == true)
     #expect(table.count == Limits.movingCursorsPerOrigin)
   }
 

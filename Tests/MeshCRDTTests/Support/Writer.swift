@@ -80,7 +80,8 @@ struct Writer {
     var other = OriginLog(generation: delta.generation)
     let records = delta.records.map { record in
       let key = Self.keys.randomElement(using: &generator) ?? record.key
-      let value: [UInt8]? = generator.chance(30) ? nil : [UInt8.random(in: 0...9, using: &generator)]
+      let value: [UInt8]? =
+        generator.chance(30) ? nil : [UInt8.random(in: 0...9, using: &generator)]
       return Sample.written(
         key, version: record.cell.version, counter: record.cell.counter, value)
     }

@@ -1,0 +1,111 @@
+import ArgumentParser
+import Foundation
+import PresenceMesh
+
+/// `presence up`: runs a node until it is told to end.
+struct UpCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up",
+    abstract: "Run a node, and with --name a session on it.",
+    discussion: """
+      Prints one line on the standard output when it is ready:
+
+        ready node=<64 hexadecimal digits> addresses=<host:port>,…
+
+      With no mesh known it makes one, and tells on the standard error how others join. Ctrl-C, \
+      SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. A \
+      second Ctrl-C ends at once, and others see the sessions go some seconds later.
+      """)
+
+  @OptionGroup var state: StateOptions
+  @OptionGroup(title: "Node") var node: NodeOptions
+  @OptionGroup(title: "Session") var profile: ProfileOptions
+
+  @Option(help: "Open a session for a user of this name.")
+  var name: String?
+
+  @Option(help: ArgumentHelp("Enter this room; may be repeated.", valueName: "room"))
+  var room: [RoomName] = []
+
+  @Option(help: ArgumentHelp("Write the ready line to this descriptor too.", valueName: "n"))
+  var readyFd: Int32?
+
+  @Option(
+    help: ArgumentHelp("Write the process id here while running.", valueName: "file"),
+    completion: .file())
+  var pidFile: String?
+
+  mutating func validate() throws {
+    if name == nil, !room.isEmpty || profile.user != nil {
+      throw ValidationError("--room and --user are about a session: give it a --name.")
+    }
+    if let readyFd, readyFd < 1 || readyFd == STDERR_FILENO {
+      throw ValidationError("--ready-fd needs a descriptor that is open for writing.")
+    }
+    if let readyFd, fcntl(readyFd, F_GETFD) < 0 {
+      throw ValidationError("--ready-fd: descriptor \(readyFd) is not open.")
+    }
+  }
+
+  func run() async throws {
+    let directory = try state.path()
+    let pidFile = try pidFile.map { try PidFile(path: $0) }
+    defer { pidFile?.remove() }
+    let endings = Signals.endings { pidFile?.remove() }
+    try await RunningNode.with(state: directory, options: node) { node in
+      try node.announceNewMesh()
+      if let name { try await openSession(name: name, on: node.mesh) }
+      try announce(node.mesh)
+      await Self.firstOf(endings, node.shutdownRequests)
+    }
+  }
+
+  private func openSession(name: String, on mesh: PresenceMesh) async throws {
+    let session = try await mesh.openSession(
+      Profile(userID: profile.user ?? name, name: name, colour: profile.colour),
+      device: profile.device)
+    for room in room { try await session.enter(room) }
+  }
+
+  private func announce(_ mesh: PresenceMesh) throws {
+    let line = "ready node=\(mesh.nodeID) addresses=\(mesh.addresses.joined(separator: ","))"
+    if let readyFd, readyFd != STDOUT_FILENO {
+      // Whoever waited may be gone; the node is there all the same.
+      try? Output.write(line + "\n", to: readyFd)
+      close(readyFd)
+    }
+    do {
+      try Output.print(line)
+    } catch is OutputClosed {
+      // A node is not there for the sake of its output.
+    }
+  }
+
+  /// Waits for a signal or a request to end.
+  private static func firstOf(_ signals: AsyncStream<Int32>, _ requests: AsyncStream<Void>) async {
+    await withTaskGroup { group in
+      group.addTask { for await _ in signals { return } }
+      group.addTask { for await _ in requests { return } }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+}
+
+/// A file that holds the id of this process for as long as it runs.
+struct PidFile: Sendable {
+  private let path: String
+
+  /// Writes the file, in the place of one that is there.
+  init(path: String) throws {
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard file >= 0 else {
+      throw CommandFailure("cannot write \(path): \(SystemError.message())")
+    }
+    defer { close(file) }
+    try Output.write("\(getpid())\n", to: file)
+    self.path = path
+  }
+
+  func remove() { unlink(path) }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import PresenceMesh
+
+/// Where the control socket of a node is.
+enum ControlSocket {
+  /// The name of the socket in the state directory.
+  private static let name = "control"
+
+  /// The most bytes of a path that every system takes for a socket.
+  private static let pathBytes = 103
+
+  /// The path of the socket: in the state directory, or, when that makes the path too long, under a
+  /// directory of the user in /tmp, named after the state directory.
+  static func path(state: String) -> String {
+    let inside = state + "/" + name
+    if inside.utf8.count <= pathBytes { return inside }
+    return "\(fallbackDirectory)/\(hash(of: resolved(state)).hexadecimalDigits)"
+  }
+
+  private static var fallbackDirectory: String { "/tmp/presence-mesh-\(geteuid())" }
+
+  /// Makes room for the socket. Called by the process that holds the lock of the state directory:
+  /// a socket that is there is left over by one that was killed.
+  /// - Throws: ``CommandFailure`` when the directory in /tmp belongs to somebody else.
+  static func prepare(state: String) throws {
+    let path = path(state: state)
+    if path.hasPrefix(fallbackDirectory + "/") {
+      mkdir(fallbackDirectory, 0o700)
+      var status = stat()
+      guard lstat(fallbackDirectory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
+        status.st_uid == geteuid(), status.st_mode & 0o077 == 0
+      else {
+        throw CommandFailure(
+          """
+          the path of the state directory is too long for a socket, and \(fallbackDirectory) does \
+          not belong to this user alone: name a state directory with a shorter path
+          """)
+      }
+    }
+    remove(state: state)
+  }
+
+  /// Removes the socket.
+  static func remove(state: String) { unlink(path(state: state)) }
+
+  /// True when there is something where the socket would be.
+  static func exists(state: String) -> Bool { access(path(state: state), F_OK) == 0 }
+
+  /// The path without symbolic links: the same however the directory was named.
+  private static func resolved(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  /// FNV-1a: it names a file, and no more.
+  private static func hash(of text: String) -> UInt64 {
+    text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  }
+}

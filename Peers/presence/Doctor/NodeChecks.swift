@@ -1,0 +1,136 @@
+import Foundation
+
+/// What the running node tells about itself and the others.
+enum NodeChecks {
+  /// What it was asked.
+  struct Facts: Sendable {
+    var peers: PeersRecord
+    var counters: CountersRecord
+    var roster: RosterRecord
+  }
+
+  /// Counters that tell of trouble, and what they tell.
+  private static let troubles: [(name: String, meaning: String, advice: String)] = [
+    (
+      "datagramsForeign", "datagrams of another mesh came in",
+      "a node with another invite sends here: see its --peer, or ignore it"
+    ),
+    (
+      "datagramsForged", "datagrams were not sealed with the key of the mesh",
+      "a node with another key, or somebody who tries"
+    ),
+    (
+      "signaturesWrong", "signatures were wrong",
+      "a member of the mesh is faulty, or tries to speak for others"
+    ),
+    (
+      "countersImplausible", "clocks of the protocol were implausible",
+      "a member of the mesh is faulty: its state directory may be old"
+    ),
+    (
+      "originsRefused", "nodes were refused: the table is full",
+      "the mesh has more nodes than one can be told of"
+    ),
+  ]
+
+  static func all(_ facts: Facts) -> [Check] {
+    [addresses(facts.peers), peers(facts.peers), agreement(facts.peers)] + counters(facts.counters)
+  }
+
+  private static func addresses(_ node: PeersRecord) -> Check {
+    let abroad = node.addresses.filter { !$0.hasPrefix("127.") && !$0.hasPrefix("[0:0:0:0:0:0:0:1]") }
+    guard abroad.isEmpty else {
+      return Check("addresses", .ok, node.addresses.joined(separator: ", "))
+    }
+    return Check(
+      "addresses", .warn, "the node listens on loopback alone: "
+        + node.addresses.joined(separator: ", "),
+      advice: "for other machines, start it without --listen or on an address of the network")
+  }
+
+  private static func peers(_ node: PeersRecord) -> Check {
+    let others = node.peers.filter { $0.health != "left" }
+    guard !others.isEmpty else {
+      return Check(
+        "peers", .warn, "no other node is known",
+        advice: "give others the line of `presence mesh invite`")
+    }
+    let silent = others.filter { $0.health != "online" }
+    let heard = "\(others.count - silent.count) of \(Count.text(others.count, "node")) heard"
+    guard silent.isEmpty, !node.stale else {
+      let names = silent.map { "\(RecordText.shortened($0.node)) (\($0.health))" }
+      return Check(
+        "peers", .warn, ([heard] + names).joined(separator: ", "),
+        advice: "are they running, and does a packet filter let UDP through both ways?")
+    }
+    return Check("peers", .ok, heard)
+  }
+
+  private static func agreement(_ node: PeersRecord) -> Check {
+    let behind = node.peers.filter { $0.health == "online" && !$0.settled }
+    guard !behind.isEmpty else {
+      return Check("agreement", .ok, "everything that is known is here, state \(node.stateHash)")
+    }
+    return Check(
+      "agreement", .warn, "something of \(Count.text(behind.count, "node")) is still missing here",
+      advice: "that takes moments; when it lasts, datagrams are lost: see `presence counters`")
+  }
+
+  private static func counters(_ record: CountersRecord) -> [Check] {
+    let values = Dictionary(record.counters.map { ($0.name, $0.value) }) { first, _ in first }
+    let found = troubles.compactMap { trouble -> Check? in
+      guard let value = values[trouble.name], value > 0 else { return nil }
+      return Check(
+        "counters", .warn, "\(trouble.name) is \(value): \(trouble.meaning)", advice: trouble.advice)
+    }
+    return found.isEmpty ? [Check("counters", .ok, "nothing was refused")] : found
+  }
+}
+
+/// What can be wrong with the clock. Nothing is decided by it, but people read what it says.
+enum ClockChecks {
+  /// How far another clock may be ahead.
+  private static let toleranceMilliseconds: UInt64 = 60_000
+  /// 2025-01-01: a clock before that was never set.
+  private static let earliestMilliseconds: UInt64 = 1_735_689_600_000
+
+  static func all(_ facts: NodeChecks.Facts?) async -> [Check] {
+    let now = ClockText.nowMilliseconds
+    guard now > earliestMilliseconds else {
+      return [
+        Check(
+          "clock", .warn, "the clock of this machine was never set",
+          advice: "set it: others read times that are written here")
+      ]
+    }
+    let jump = await jumpMilliseconds()
+    guard jump < 20 else {
+      return [
+        Check(
+          "clock", .warn, "the clock jumped by \(jump) ms while it was looked at",
+          advice: "something sets it over and over: see the time service of this machine")
+      ]
+    }
+    let limit = now + toleranceMilliseconds
+    let ahead = Set(
+      (facts?.roster.users ?? []).flatMap(\.sessions).filter { $0.joinedAtMs > limit }.map(\.node))
+    guard ahead.isEmpty else {
+      let names = ahead.sorted().map { RecordText.shortened($0) }.joined(separator: ", ")
+      return [
+        Check(
+          "clock", .warn, "sessions of \(names) begin in the future",
+          advice: "the clock of this machine or of theirs is wrong; only shown times suffer")
+      ]
+    }
+    return [Check("clock", .ok, "is set and steady")]
+  }
+
+  /// How much the clock on the wall and the monotonic one come apart in a quarter of a second.
+  private static func jumpMilliseconds() async -> Int64 {
+    let wall = Date()
+    let start = ContinuousClock.now
+    try? await Task.sleep(for: .milliseconds(250))
+    let passed = start.duration(to: .now).wholeMicroseconds
+    return abs(Int64(Date().timeIntervalSince(wall) * 1_000_000) - passed) / 1000
+  }
+}

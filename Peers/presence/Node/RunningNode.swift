@@ -1,0 +1,108 @@
+import Foundation
+import Logging
+import PresenceMesh
+import Synchronization
+
+/// A node that this process runs, with its control socket.
+struct RunningNode: Sendable {
+  let mesh: PresenceMesh
+  /// Says when a client asked the node to end.
+  let shutdownRequests: AsyncStream<Void>
+
+  /// The port that nodes listen on when they are told nothing else.
+  private static let standardPort: UInt16 = 7946
+
+  /// Joins the mesh, opens the control socket, does something, and leaves politely.
+  ///
+  /// - Throws: ``CommandFailure`` when the node cannot start; whatever `body` throws.
+  static func with<Value: Sendable>(
+    state: String, options: NodeOptions, _ body: (RunningNode) async throws -> Value
+  ) async throws -> Value {
+    let mesh = try await join(state: state, options: options)
+    let (requests, continuation) = AsyncStream<Void>.makeStream(
+      bufferingPolicy: .bufferingNewest(1))
+    do {
+      let server = try await ControlServer(
+        state: state, handler: ControlHandler(mesh: mesh) { continuation.yield() })
+      let serving = Task { await server.run() }
+      let result: Result<Value, any Error>
+      do {
+        result = .success(try await body(RunningNode(mesh: mesh, shutdownRequests: requests)))
+      } catch {
+        result = .failure(error)
+      }
+      serving.cancel()
+      await serving.value
+      await mesh.leave()
+      return try result.get()
+    } catch {
+      await mesh.leave()
+      throw error
+    }
+  }
+
+  private static func join(state: String, options: NodeOptions) async throws -> PresenceMesh {
+    var configuration = PresenceMesh.Configuration(
+      identity: .stateDirectory(state),
+      logger: Logger(label: "presence") { _ in NoteLogHandler(level: options.logLevel) })
+    if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
+    configuration.peers = options.peer
+    configuration.multicast = !options.isMulticastOff
+    guard options.listen.isEmpty else {
+      configuration.listen = .addresses(options.listen)
+      return try await join(configuration)
+    }
+    configuration.listen = .allInterfaces(port: standardPort)
+    do {
+      return try await PresenceMesh.join(configuration)
+    } catch PresenceError.network(let reason) {
+      // Another node of this machine has it, most likely: the mesh finds this one all the same.
+      configuration.listen = .allInterfaces(port: 0)
+      let mesh = try await join(configuration)
+      Output.note("presence: \(reason). Listening on another port instead.")
+      return mesh
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+  }
+
+  private static func join(_ configuration: PresenceMesh.Configuration) async throws -> PresenceMesh {
+    do {
+      return try await PresenceMesh.join(configuration)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+  }
+
+  /// Tells how to let others in, when this node made the mesh.
+  func announceNewMesh() throws {
+    guard mesh.isNewMesh else { return }
+    Output.note(
+      """
+      A new mesh was made. Others join it with this line, which holds its key: keep it like a \
+      password.
+
+        presence up --invite \(try mesh.invite())
+
+      """)
+  }
+}
+
+/// Writes the log to the standard error, made safe for a terminal.
+struct NoteLogHandler: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level
+
+  init(level: Logger.Level) { logLevel = level }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    let all = metadata.merging(event.metadata ?? [:]) { $1 }
+    let details = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    Output.note("\(ClockText.time(of: Date())) \(event.level.rawValue): \(event.message)\(details)")
+  }
+}

@@ -1,0 +1,71 @@
+public import ArgumentParser
+import Foundation
+public import Logging
+import PresenceMesh
+
+/// How a node is run.
+struct NodeOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Join the mesh of this invite; - reads it from the standard input.",
+      discussion: "PRESENCE_INVITE does the same and shows in no list of processes."))
+  var invite: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Listen here; may be repeated. Port 0 takes any free one.",
+      discussion: """
+        Default: port 7946 on all interfaces, or any free port when that is taken.
+        """,
+      valueName: "host:port"))
+  var listen: [String] = []
+
+  @Option(
+    help: ArgumentHelp("The address of another node; may be repeated.", valueName: "host:port"))
+  var peer: [String] = []
+
+  @Flag(name: .customLong("no-multicast"), help: "Announce nothing on the LAN.")
+  var isMulticastOff = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The least that the log on the standard error tells: \(Self.levels.joined(separator: ", ")).",
+      valueName: "level"),
+    completion: .list(Self.levels))
+  var logLevel: Logger.Level = .warning
+
+  private static let levels = Logger.Level.allCases.map(\.rawValue)
+
+  mutating func validate() throws {
+    for text in listen { try Self.checkAddress(text, option: "--listen") }
+    for text in peer { try Self.checkAddress(text, option: "--peer") }
+  }
+
+  /// Refuses what cannot be an address, before anything is begun.
+  private static func checkAddress(_ text: String, option: String) throws {
+    let colon = text.lastIndex(of: ":")
+    let port = colon.map { text[text.index(after: $0)...] } ?? ""
+    guard let colon, colon != text.startIndex, port.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
+      UInt16(port) != nil
+    else { throw ValidationError("\(option) needs host:port, not '\(PlainText.safe(text))'.") }
+  }
+
+  /// The invite, if one was given.
+  /// - Throws: `ValidationError` when it should come from the standard input and does not.
+  func inviteLine() throws -> String? {
+    if let invite {
+      return try invite == "-" ? Self.lineOfStandardInput() : invite
+    }
+    return ProcessInfo.processInfo.environment["PRESENCE_INVITE"].flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  /// The first line of the standard input.
+  static func lineOfStandardInput() throws -> String {
+    guard let line = readLine(), !line.isEmpty else {
+      throw ValidationError("There is no invite on the standard input.")
+    }
+    return line
+  }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

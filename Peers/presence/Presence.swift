@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+
+/// The command-line peer: runs a node of a mesh, and asks and tells the one that runs.
+@main
+struct Presence: AsyncParsableCommand {
+  /// The version that `--version` prints.
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "presence",
+    abstract: "Who is online, without a server.",
+    discussion: """
+      Run a node:        presence up --name Ada --room design
+      Let others in:     presence mesh invite
+      Enter and watch:   presence join design --name Grace
+      Look around:       presence who design
+
+      A node keeps its identity in a state directory (--state, else PRESENCE_STATE). The other \
+      commands reach the running node through a socket in it; several nodes on one machine need \
+      a directory each.
+
+      Exit codes:  0  done
+                   1  it could not be done; the reason is on the standard error
+                   2  wrong usage
+                   3  no node is running for the state directory
+                   130  ended at once by a second Ctrl-C
+      """,
+    version: version,
+    groupedSubcommands: [
+      CommandGroup(
+        name: "Node", subcommands: [UpCommand.self, DownCommand.self, MeshCommand.self]),
+      CommandGroup(
+        name: "Presence",
+        subcommands: [
+          JoinCommand.self, WhoCommand.self, WatchCommand.self, RoomsCommand.self,
+          StatusCommand.self, CursorCommand.self, TypingCommand.self, LeaveCommand.self,
+        ]),
+      CommandGroup(
+        name: "Insight",
+        subcommands: [
+          PeersCommand.self, CountersCommand.self, DoctorCommand.self, DebugCommand.self,
+        ]),
+      CommandGroup(
+        name: "Laboratory", subcommands: [SimulateCommand.self, BenchCommand.self]),
+    ])
+
+  /// Parses and runs a command, and ends the process with its exit code.
+  static func main() async {
+    // A reader that goes away is an error of `write`, not the end of a node.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try await asyncParseAsRoot(arguments())
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+      Foundation.exit(0)
+    } catch {
+      Foundation.exit(report(error))
+    }
+  }
+
+  /// The arguments of the command. A state directory that is named before it counts as if it stood
+  /// in `PRESENCE_STATE`.
+  private static func arguments() -> [String] {
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    guard let first = arguments.first else { return arguments }
+    if first == "--state", arguments.count > 1 {
+      setenv("PRESENCE_STATE", arguments[1], 1)
+      arguments.removeFirst(2)
+    } else if first.hasPrefix("--state=") {
+      setenv("PRESENCE_STATE", String(first.dropFirst("--state=".count)), 1)
+      arguments.removeFirst()
+    }
+    return arguments
+  }
+
+  /// Tells what went wrong. Returns the exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    switch error {
+    case is OutputClosed: return 0
+    case let failure as CommandFailure:
+      Output.note("presence: \(failure.message)")
+      return failure.exitCode
+    case let code as ExitCode: return code.rawValue
+    default: break
+    }
+    let code = exitCode(for: error)
+    if code == .success {
+      // Help, the version, or a completion script.
+      try? Output.print(fullMessage(for: error))
+      return 0
+    }
+    if code == .validationFailure {
+      Output.note(fullMessage(for: error))
+      return CommandFailure.usageExitCode
+    }
+    Output.note("presence: \(error)")
+    return CommandFailure.failedExitCode
+  }
+}

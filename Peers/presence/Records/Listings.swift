@@ -1,0 +1,117 @@
+import PresenceMesh
+
+/// `presence who`: the users of a room.
+struct RosterRecord: Codable, Hashable, Sendable {
+  /// The name of the room; empty for the lobby, which is the whole mesh.
+  var room: String
+  /// The node that answers.
+  var node: String
+  /// One hash of the whole state in 16 hexadecimal digits, equal on all nodes that have converged.
+  var stateHash: String
+  /// True when the node has heard no other for a while, and what it shows may be old.
+  var stale: Bool
+  /// How many users and sessions there are, whatever the page.
+  var onlineUsers: Int
+  var onlineSessions: Int
+  /// Online ones first, by id; then those who have gone, most recent first.
+  var users: [UserRecord]
+}
+
+/// `presence rooms`: the rooms that somebody is in.
+struct RoomsRecord: Codable, Hashable, Sendable {
+  /// A room and how many are in it.
+  struct Room: Codable, Hashable, Sendable {
+    var name: String
+    var users: Int
+    var sessions: Int
+  }
+
+  var stale: Bool
+  /// The whole mesh: every session is in the lobby.
+  var lobby: Room
+  /// By name.
+  var rooms: [Room]
+  /// Different users and sessions over the rooms that are listed.
+  var uniqueUsers: Int
+  var uniqueSessions: Int
+}
+
+/// `presence peers`: this node and the others that it knows of.
+struct PeersRecord: Codable, Hashable, Sendable {
+  /// Another node.
+  struct Peer: Codable, Hashable, Sendable {
+    var node: String
+    /// `online`, `suspect`, `offline` or `left`.
+    var health: String
+    /// `null` when it is heard of through others only.
+    @Nullable var address: String?
+    /// How long ago its last heartbeat left it.
+    var ageMs: Int64
+    /// `null` when it was not measured.
+    @Nullable var roundTripUs: Int64?
+    var generation: UInt64
+    var version: UInt64
+    var sessions: Int
+    /// True when everything that the other said it has is here.
+    var settled: Bool
+  }
+
+  var node: String
+  var generation: UInt64
+  var stateHash: String
+  var stale: Bool
+  /// Where others can reach this node.
+  var addresses: [String]
+  /// By id.
+  var peers: [Peer]
+}
+
+/// `presence counters`: what the node counted since it started.
+struct CountersRecord: Codable, Hashable, Sendable {
+  /// One number.
+  struct Counter: Codable, Hashable, Sendable {
+    var name: String
+    var value: UInt64
+  }
+
+  var node: String
+  /// Always in the same order.
+  var counters: [Counter]
+}
+
+extension PeersRecord.Peer {
+  init(_ node: Node) {
+    self.node = "\(node.id)"
+    health = node.health.rawValue
+    _address = Nullable(wrappedValue: node.address)
+    ageMs = node.age.wholeMilliseconds
+    _roundTripUs = Nullable(wrappedValue: node.roundTrip?.wholeMicroseconds)
+    generation = node.generation
+    version = node.version
+    sessions = node.sessions
+    settled = node.isSettled
+  }
+}
+
+extension RoomsRecord.Room {
+  init(_ summary: RoomSummary) {
+    self.init(name: summary.name.text, users: summary.users, sessions: summary.sessions)
+  }
+}
+
+extension Duration {
+  var wholeMicroseconds: Int64 {
+    let (seconds, attoseconds) = components
+    return seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+  }
+
+  var wholeMilliseconds: Int64 { wholeMicroseconds / 1000 }
+}
+
+extension UInt64 {
+  /// 16 hexadecimal digits.
+  var hexadecimalDigits: String {
+    let digits = String(self, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}

@@ -1,0 +1,73 @@
+package import MeshCRDT
+import MeshTrust
+import MeshWire
+
+// For tests and the simulator: what must hold at any time.
+
+extension Engine {
+  /// True when an origin is part of the state, shown or hidden.
+  package func holds(_ origin: OriginID) -> Bool { state.slot(of: origin) != nil }
+
+  /// What is held of an origin, in words, for a failing simulation.
+  package func describe(_ origin: OriginID) -> String {
+    guard let slot = state.slot(of: origin) else {
+      return graves[origin].map { "in a grave of generation \($0.generation)" } ?? "unknown"
+    }
+    let log = state.logs[slot]
+    let pull = pulls[origin].map { "\($0.step) \($0.failures) failures" } ?? "no pull"
+    return "generation \(log.generation) cut \(log.cut.version)/\(log.cut.count) claim "
+      + "\(log.claim.version)/\(log.claim.count) live \(log.liveCount) highest "
+      + "\(log.highestVersion) heartbeat \(liveness[slot].heartbeat) \(liveness[slot].health) "
+      + "\(pull) path \(pathOf[origin].map { "\($0)" } ?? "none") batches \(stores[slot].count)"
+  }
+
+  /// The origins of the state, in the order of their ids.
+  package var origins: [OriginID] { state.sortedSlots.compactMap { state.origins[$0] } }
+
+  /// What is known completely of an origin.
+  package func digestEntry(_ origin: OriginID) -> DigestEntry? {
+    state.slot(of: origin).flatMap { state.digestEntry(slot: $0) }
+  }
+
+  /// The Lamport counter.
+  package var lamportCounter: UInt64 { state.lamport.counter }
+
+  /// Compares what is kept incrementally with what it is made from, and tables with their bounds.
+  /// Cost: the whole state.
+  package func invariantViolation() -> String? {
+    if let violation = state.invariantViolation() { return violation }
+    for slot in state.sortedSlots {
+      let log = state.logs[slot]
+      if log.cut == log.claim, log.highestVersion <= log.cut.version,
+        log.liveHash != log.cut.hash || log.liveCount != log.cut.count
+      {
+        return "a settled log does not hash to its cut"
+      }
+      if log.highestVersion > log.claim.version { return "a record is above every claim" }
+    }
+    if paths.count > PathLimits.paths { return "more paths than the bound" }
+    if contacts.count > PathLimits.contacts { return "more contacts than the bound" }
+    if pulls.count > Limits.origins { return "more pulls than the bound" }
+    for (session, slot) in shown where winner(session) != Int(slot) {
+      return "session \(session) is shown by another host than its winner"
+    }
+    return nil
+  }
+
+  /// A batch or head in the state whose signature is not its origin's; `nil`: there is none. Cost: a
+  /// verification for each.
+  package func unverifiedBatch() -> String? {
+    for slot in state.sortedSlots {
+      let heads = liveness[slot].head.map { [$0] } ?? []
+      for envelope in stores[slot].batches.map(\.envelope) + heads {
+        let signed = envelope.signedBytes(mesh: configuration.mesh.bytes)
+        if envelope.origin != state.origins[slot]
+          || !crypto.verify(signed, signature: envelope.signature, by: envelope.origin)
+        {
+          return "a \(envelope.kind) that \(envelope.origin.short) did not sign"
+        }
+      }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,44 @@
+import MeshEngine
+
+/// Another node of the mesh, as this node sees it.
+public struct Node: Hashable, Sendable, Identifiable {
+  /// Its public key.
+  public let id: NodeID
+  /// Whether it is heard of.
+  public let health: NodeHealth
+  /// How long ago its last heartbeat left it, the time on the way included.
+  public let age: Duration
+  /// The address that it is reached at, such as `192.0.2.1:7946`; `nil` when it is heard of through
+  /// others only.
+  public let address: String?
+  /// The time of a round trip when it was last measured; `nil` when it was not.
+  public let roundTrip: Duration?
+  /// Which life of the node this is; it rises with each start.
+  public let generation: UInt64
+  /// The number of changes that it has written in this life.
+  public let version: UInt64
+  /// The number of sessions that it hosts.
+  public let sessions: Int
+  /// True when this node has everything that the other said it has.
+  public let isSettled: Bool
+
+  init(_ status: PeerStatus) {
+    id = status.origin
+    health = status.health
+    age = .milliseconds(Int64(clamping: status.ageMilliseconds))
+    address = status.address?.description
+    roundTrip = status.roundTripMicroseconds.map { .microseconds(Int64(clamping: $0)) }
+    generation = status.generation
+    version = status.version
+    sessions = status.sessions
+    isSettled = status.isSettled
+  }
+}
+
+/// One number that a node counts, such as `datagramsReceived`; it never falls in one life.
+public struct EngineCounter: Hashable, Sendable {
+  /// The name, in camel case.
+  public let name: String
+  /// The count since the node joined.
+  public let value: UInt64
+}

@@ -1,0 +1,112 @@
+import MeshEngine
+import MeshTransport
+
+/// Why something could not be done, and what to do about it.
+///
+/// No case leaves anything half done: where one is thrown, no presence changed, nothing was sent and
+/// no socket is open. Joining may have made or touched the state directory before it failed.
+public enum PresenceError: Error, Hashable, Sendable {
+  // MARK: Sessions
+
+  /// This node does not host the session: it was never opened here, has left, moved to another node
+  /// or its lease has ended. Open it (again).
+  case unknownSession(SessionID)
+  /// The id of the session is in use by another user. Choose another id.
+  case sessionOfAnotherUser(SessionID)
+  /// The session is not in the room. Enter it first.
+  case notInRoom(SessionID, RoomName)
+  /// A value is longer than its bound; see ``Limits``.
+  case tooLong(field: String, bytes: Int, limit: Int)
+  /// Text with control characters, or an empty user id.
+  case malformed(field: String)
+  /// This node hosts as many sessions as it may.
+  case tooManySessions(limit: Int)
+  /// The session is in as many rooms as it may. Leave one.
+  case tooManyRooms(limit: Int)
+  /// The Lamport counters of the mesh are used up. Make a new mesh.
+  case countersExhausted
+  /// This node has left the mesh. Join again.
+  case meshLeft
+
+  // MARK: What was asked for
+
+  /// Not the name of a room: longer than ``Limits/roomNameBytes`` or with control characters.
+  case invalidRoomName(String)
+  /// Not the name of a status.
+  case unknownStatus(String)
+  /// A setting outside of its bounds.
+  case invalidSetting(String, problem: String)
+
+  // MARK: Joining
+
+  /// The invite cannot be read. Its text is not repeated here: it may hold a secret.
+  case invalidInvite(reason: String)
+  /// The state directory knows no mesh, and none was named or allowed to be made.
+  case noMesh(stateDirectory: String)
+  /// The state directory cannot be used: the reason says what is wrong with which file.
+  case stateDirectory(reason: String)
+  /// An address cannot be read, resolved or listened on: the reason says which and why.
+  case network(reason: String)
+}
+
+extension PresenceError: CustomStringConvertible {
+  /// What happened and what to do about it, in one line.
+  public var description: String {
+    switch self {
+    case .unknownSession(let id):
+      """
+      this node does not host session \(id) (any more): it has left, moved, or its lease has \
+      ended; open it again
+      """
+    case .sessionOfAnotherUser(let id):
+      "session \(id) belongs to another user: choose another session id"
+    case .notInRoom(let id, let room): "session \(id) is not in room \(room): enter it first"
+    case .tooLong(let field, let bytes, let limit):
+      "\(field) has \(bytes) bytes, at most \(limit) are allowed: shorten it"
+    case .malformed(let field):
+      "\(field) is empty where it must not be, or has control characters: remove them"
+    case .tooManySessions(let limit):
+      "this node hosts \(limit) sessions already: end some, or open it on another node"
+    case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
+    case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
+    case .meshLeft: "this node has left the mesh: join again"
+    case .invalidRoomName(let name):
+      """
+      \(name.debugDescription) cannot name a room: use at most \(Limits.roomNameBytes) bytes of \
+      UTF-8 without control characters
+      """
+    case .unknownStatus(let name):
+      """
+      \(name.debugDescription) is not a status: use one of \
+      \(Status.allCases.map(\.name).joined(separator: ", "))
+      """
+    case .invalidSetting(let name, let problem): "the setting \(name) \(problem)"
+    case .invalidInvite(let reason): "the invite cannot be used: \(reason)"
+    case .noMesh(let directory):
+      "\(directory) knows no mesh: join with an invite, or allow a new mesh to be made"
+    case .stateDirectory(let reason): "the state directory cannot be used: \(reason)"
+    case .network(let reason): "\(reason)"
+    }
+  }
+}
+
+extension PresenceError {
+  /// The same refusal in the words of this module.
+  init(_ error: OperationError) {
+    self =
+      switch error {
+      case .unknownSession(let id): .unknownSession(id)
+      case .sessionOfAnotherUser(let id): .sessionOfAnotherUser(id)
+      case .notInRoom(let id, let room): .notInRoom(id, room)
+      case .tooLong(let field, let bytes, let limit):
+        .tooLong(field: field, bytes: bytes, limit: limit)
+      case .malformed(let field): .malformed(field: field)
+      case .tooManySessions(let limit): .tooManySessions(limit: limit)
+      case .tooManyRooms(let limit): .tooManyRooms(limit: limit)
+      case .countersExhausted: .countersExhausted
+      case .meshLeft: .meshLeft
+      }
+  }
+
+  init(_ error: TransportError) { self = .network(reason: "\(error)") }
+}

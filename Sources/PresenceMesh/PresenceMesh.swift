@@ -1,0 +1,253 @@
+import Logging
+import MeshCrypto
+import MeshEngine
+import MeshTransport
+import Synchronization
+
+/// A node of a mesh: what a program holds to be present, and to see who is.
+///
+/// Reading is synchronous: it looks at a view that follows the mesh event by event. Writing is
+/// asynchronous, one step on the node's event loop. A write shows in the view and in the events when
+/// the batch that carries it has gone, at most 10 ms later (17 ms for cursors): wait for the event
+/// instead of reading back.
+///
+/// ```swift
+/// let mesh = try await PresenceMesh.join(.init(identity: .stateDirectory("state")))
+/// let session = try await mesh.openSession(Profile(userID: "ann", name: "Ann"))
+/// try await session.setStatus(.busy, message: "In a meeting")
+/// for await event in mesh.events { print(event) }
+/// ```
+///
+/// A mesh that is released without ``leave()`` says farewell by itself, in the background.
+public final class PresenceMesh: Sendable {
+  /// The id of this node: its public key.
+  public let nodeID: NodeID
+  /// True when joining made a new mesh. Then give others an ``invite(addresses:)``.
+  public let isNewMesh: Bool
+
+  let configuration: Configuration
+  let hub: Hub
+  let driver: MeshDriver
+  let logger: Logger
+  private let credentials: MeshCredentials
+  private let keeper: StateKeeper
+  private let chores: Task<Void, Never>
+  private let leaving = Mutex<Task<Void, Never>?>(nil)
+
+  /// How often addresses are remembered for the next start.
+  private static let rememberPeriod: Duration = .seconds(30)
+
+  private init(
+    configuration: Configuration, preparation: Preparation, hub: Hub, driver: MeshDriver,
+    keeper: StateKeeper, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.hub = hub
+    self.driver = driver
+    self.keeper = keeper
+    self.logger = logger
+    nodeID = preparation.node.origin
+    isNewMesh = preparation.isNewMesh
+    credentials = preparation.credentials
+    let node = nodeID
+    chores = Task {
+      await withTaskGroup { group in
+        group.addTask { await Self.rememberAddresses(driver, keeper, logger) }
+        if let period = configuration.metricsPeriod {
+          let reporter = MetricsReporter(driver: driver, hub: hub, node: node, period: period)
+          group.addTask { await reporter.report(every: period) }
+        }
+      }
+    }
+  }
+
+  deinit {
+    chores.cancel()
+    hub.finish()
+  }
+
+  /// Joins a mesh, or makes one: see ``Membership``. Returns when the node listens, not when it has
+  /// met others: that is told by ``events``, and a node alone is a mesh too.
+  ///
+  /// - Throws: ``PresenceError``: nothing is left running. The state directory may have been made or
+  ///   touched before that.
+  public static func join(
+    _ configuration: Configuration
+  ) async throws(PresenceError) -> PresenceMesh {
+    try configuration.validate()
+    var logger = configuration.logger
+    let listen = try configuration.listeningAddresses()
+    var peers: [PeerAddress] = []
+    for peer in configuration.peers {
+      let endpoint = try Endpoint(reading: peer)
+      do throws(TransportError) {
+        peers += try await endpoint.resolve()
+      } catch {
+        // Names may not be known yet when a machine starts: others may find this node.
+        logger.warning("a peer is not tried: \(error)")
+      }
+    }
+    let preparation = try Preparation(configuration)
+    logger[metadataKey: LogKeys.node] = "\(preparation.node.origin.short)"
+    if !configuration.name.isEmpty { logger[metadataKey: LogKeys.name] = "\(configuration.name)" }
+    if let warning = preparation.warning { logger.warning("\(warning)") }
+
+    let hub = Hub(node: preparation.node.origin)
+    let keeper = StateKeeper(preparation.directory)
+    let log = logger
+    let driver: MeshDriver
+    do throws(TransportError) {
+      driver = try await MeshDriver.start(
+        configuration: engineConfiguration(configuration, preparation),
+        crypto: SodiumCrypto(node: preparation.node, keyring: preparation.credentials.keyring),
+        options: MeshDriver.Options(
+          listen: listen, peers: peers + preparation.addresses.filter { !peers.contains($0) },
+          multicast: configuration.multicast ? .standard : nil),
+        logger: log,
+        onEvent: { event in
+          hub.handle(event, now: WallClock.now)
+          Self.log(event, log)
+        },
+        onPersist: { state in
+          if let error = keeper.store(state) { log.error("\(error)") }
+        })
+    } catch {
+      keeper.release()
+      throw PresenceError(error)
+    }
+    logger.info(
+      "joined the mesh",
+      metadata: [
+        LogKeys.addresses: "\(driver.boundAddresses.map(\.description).joined(separator: " "))"
+      ])
+    return PresenceMesh(
+      configuration: configuration, preparation: preparation, hub: hub, driver: driver,
+      keeper: keeper, logger: logger)
+  }
+
+  /// Leaves the mesh: says farewell for the node and all its sessions, ends all event sequences,
+  /// closes the sockets and releases the state directory. Returns when that is done, however often
+  /// it is called.
+  public func leave() async {
+    let task = leaving.withLock { leaving in
+      if let leaving { return leaving }
+      let task = Task { [driver, hub, keeper, chores, logger] in
+        chores.cancel()
+        await Self.remember(driver, keeper, logger)
+        await driver.shutdown()
+        hub.finish()
+        await chores.value
+        keeper.release()
+        logger.info("left the mesh")
+      }
+      leaving = task
+      return task
+    }
+    await task.value
+  }
+
+  /// An invite to this mesh, a single line.
+  ///
+  /// It holds the key of the mesh: whoever reads it can join and read along. Hand it over as a
+  /// password.
+  /// - Parameter addresses: Where others find a node of the mesh, the first eight; without any, this
+  ///   node's own.
+  /// - Throws: ``PresenceError/network(reason:)`` for text that is no numeric address.
+  public func invite(addresses: [String] = []) throws(PresenceError) -> String {
+    var chosen: [PeerAddress] = []
+    for address in addresses {
+      do throws(TransportError) {
+        chosen.append(try PeerAddress(parsing: address))
+      } catch {
+        throw PresenceError(error)
+      }
+    }
+    if chosen.isEmpty {
+      let own = driver.localAddresses
+      let abroad = own.filter { !$0.isLoopback }
+      chosen = abroad.isEmpty ? own : abroad
+    }
+    return credentials.invite(by: chosen).line
+  }
+}
+
+// MARK: - Parts of joining
+
+extension PresenceMesh {
+  private static func engineConfiguration(
+    _ configuration: Configuration, _ preparation: Preparation
+  ) -> EngineConfiguration {
+    var random = SystemRandomNumberGenerator()
+    var result = EngineConfiguration(
+      mesh: preparation.credentials.mesh, generation: preparation.life.generation,
+      lamport: preparation.life.lamportCeiling,
+      seed: (random.next(), random.next(), random.next(), random.next()))
+    result.headPeriod = Span(configuration.headPeriod)
+    result.announcePeriod = configuration.multicast ? .seconds(2) : nil
+    return result
+  }
+
+  private static func rememberAddresses(
+    _ driver: MeshDriver, _ keeper: StateKeeper, _ logger: Logger
+  ) async {
+    while (try? await Task.sleep(for: rememberPeriod)) != nil {
+      await remember(driver, keeper, logger)
+    }
+  }
+
+  private static func remember(
+    _ driver: MeshDriver, _ keeper: StateKeeper, _ logger: Logger
+  ) async {
+    let addresses = await driver.read { engine, _ in engine.knownAddresses }
+    // A node that met nobody keeps what it knew.
+    guard !addresses.isEmpty, let error = keeper.remember(addresses) else { return }
+    logger.warning("\(error)")
+  }
+
+  private static func log(_ event: MeshEvent, _ logger: Logger) {
+    switch event {
+    case .node(let node, let health):
+      logger.debug("node \(node.short) is \(health.rawValue)", metadata: [LogKeys.peer: "\(node)"])
+    case .forgotten(let node):
+      logger.debug("node \(node.short) is forgotten", metadata: [LogKeys.peer: "\(node)"])
+    case .moved(let session, let node):
+      logger.debug(
+        "a session goes on at another node",
+        metadata: [LogKeys.session: "\(session)", LogKeys.peer: "\(node)"])
+    case .leaseEnded(let session):
+      logger.debug("the lease of a session ended", metadata: [LogKeys.session: "\(session)"])
+    case .stale(true): logger.notice("no other node is heard: what is shown may be old")
+    case .stale(false): logger.notice("other nodes are heard again")
+    case .cloned:
+      logger.error(
+        """
+        another process speaks with the key of this node: its state directory was copied; give \
+        one of the two a state directory of its own
+        """)
+    case .appeared, .changed, .disappeared, .cursor, .restored: break
+    }
+  }
+}
+
+/// The keys of what is logged beside a message.
+enum LogKeys {
+  static let node = "presence_mesh.node"
+  static let name = "presence_mesh.name"
+  static let peer = "presence_mesh.peer"
+  static let session = "presence_mesh.session"
+  static let addresses = "presence_mesh.addresses"
+}
+
+extension Span {
+  /// A span of the engine's clock; none for a negative duration, the longest for a longer one.
+  init(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0, attoseconds >= 0 else {
+      self.init(nanoseconds: 0)
+      return
+    }
+    self =
+      Span.seconds(UInt64(clamping: seconds))
+      + Span(nanoseconds: UInt64(clamping: attoseconds) / 1_000_000_000)
+  }
+}

@@ -1,0 +1,235 @@
+import MeshCrypto
+
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// An open directory whose files belong to this user alone, and a lock on it.
+///
+/// Files are found relative to the open directory, so that nobody can put another one in its place
+/// between a check and a use.
+final class StateFolder: Sendable {
+  static let directoryMode: mode_t = 0o700
+  static let fileMode: mode_t = 0o600
+
+  let path: String
+  private let descriptor: CInt
+  private let lock: CInt
+
+  /// Opens the directory, made before where it was missing, checks its permissions and locks it.
+  init(path: String) throws(StateError) {
+    try Self.makeDirectories(path)
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw errno == ENOTDIR
+        ? .wrongKind(path: path, expected: "a directory")
+        : .cannotOpen(path: path, reason: Self.message(errno))
+    }
+    do throws(StateError) {
+      try Self.check(descriptor, path: path, kind: S_IFDIR, mode: Self.directoryMode)
+      lock = try Self.takeLock(in: descriptor, path: path)
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    self.path = path
+    self.descriptor = descriptor
+  }
+
+  deinit {
+    // Closing the lock's file releases it. The file stays: to remove it would let two in.
+    ftruncate(lock, 0)
+    close(lock)
+    close(descriptor)
+  }
+
+  /// The path of a file in the directory.
+  func path(of name: String) -> String { path.hasSuffix("/") ? path + name : path + "/" + name }
+
+  private static func message(_ number: CInt) -> String {
+    strerror(number).map { String(cString: $0) } ?? "error \(number)"
+  }
+
+  private static func makeDirectories(_ path: String) throws(StateError) {
+    var prefix = ""
+    let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+    for (index, part) in parts.enumerated() {
+      prefix += index == 0 && !path.hasPrefix("/") ? "\(part)" : "/\(part)"
+      guard mkdir(prefix, directoryMode) != 0 else { continue }
+      // What is there is looked at when it is opened. A read-only parent that is there is fine.
+      let number = errno
+      var status = stat()
+      guard stat(prefix, &status) == 0 else {
+        throw .cannotCreate(path: path, reason: "\(prefix): \(message(number))")
+      }
+    }
+  }
+
+  /// Refuses what is of another kind, of another user, or open to others.
+  private static func check(
+    _ descriptor: CInt, path: String, kind: mode_t, mode: mode_t
+  ) throws(StateError) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw .cannotOpen(path: path, reason: message(errno))
+    }
+    guard status.st_mode & S_IFMT == kind else {
+      throw .wrongKind(path: path, expected: kind == S_IFDIR ? "a directory" : "a plain file")
+    }
+    guard status.st_uid == geteuid() else {
+      throw .notOwned(path: path, owner: status.st_uid, user: geteuid())
+    }
+    let permissions = status.st_mode & 0o777
+    guard permissions & ~mode == 0 else {
+      throw .tooOpen(path: path, mode: UInt32(permissions), allowed: UInt32(mode))
+    }
+  }
+}
+
+// MARK: - The lock
+
+extension StateFolder {
+  private static let lockName = "lock"
+
+  /// Locks the directory for this process, and writes its id where others find it.
+  private static func takeLock(in folder: CInt, path: String) throws(StateError) -> CInt {
+    let lockPath = path + "/" + lockName
+    let lock = openat(
+      folder, lockName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, fileMode)
+    guard lock >= 0 else {
+      throw errno == ELOOP
+        ? .wrongKind(path: lockPath, expected: "a plain file")
+        : .cannotOpen(path: lockPath, reason: message(errno))
+    }
+    do throws(StateError) {
+      try check(lock, path: lockPath, kind: S_IFREG, mode: fileMode)
+      guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+        throw errno == EWOULDBLOCK
+          ? .locked(path: path, process: holder(lock))
+          : .cannotOpen(path: lockPath, reason: message(errno))
+      }
+    } catch {
+      close(lock)
+      throw error
+    }
+    // The id is for people; the lock holds without it.
+    let text = Array("\(getpid())\n".utf8)
+    ftruncate(lock, 0)
+    _ = pwrite(lock, text, text.count, 0)
+    return lock
+  }
+
+  private static func holder(_ lock: CInt) -> Int32? {
+    var bytes = [UInt8](repeating: 0, count: 16)
+    let count = pread(lock, &bytes, bytes.count, 0)
+    guard count > 0 else { return nil }
+    return Int32(
+      String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+  }
+}
+
+// MARK: - Files
+
+extension StateFolder {
+  /// The content of a file; `nil` when there is none.
+  func read(_ name: String) throws(StateError) -> SecretBytes? {
+    let path = path(of: name)
+    let file = openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+    guard file >= 0 else {
+      switch errno {
+      case ENOENT: return nil
+      case ELOOP: throw .wrongKind(path: path, expected: "a plain file")
+      default: throw .cannotRead(path: path, reason: Self.message(errno))
+      }
+    }
+    defer { close(file) }
+    try Self.check(file, path: path, kind: S_IFREG, mode: Self.fileMode)
+    var status = stat()
+    guard fstat(file, &status) == 0 else {
+      throw .cannotRead(path: path, reason: Self.message(errno))
+    }
+    let length = Int(status.st_size)
+    guard length > 0 else { throw .damaged(path: path, .empty) }
+    guard length <= StateText.byteBound else {
+      throw .damaged(path: path, .tooLong(limit: StateText.byteBound))
+    }
+    var end = 0
+    var number: CInt = 0
+    let content = SecretBytes(count: length) { memory in
+      while end < length {
+        let count = pread(file, memory.baseAddress.map { $0 + end }, length - end, off_t(end))
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else {
+          number = count < 0 ? errno : 0
+          return
+        }
+        end += count
+      }
+    }
+    guard number == 0 else { throw .cannotRead(path: path, reason: Self.message(number)) }
+    guard end == length else { throw .damaged(path: path, .truncated) }
+    return content
+  }
+
+  /// Writes a file whole: to a new file that is then put in the place of the old one, so that a
+  /// crash at any moment leaves the one or the other.
+  func write(_ content: SecretBytes, to name: String) throws(StateError) {
+    let path = path(of: name)
+    let draft = ".\(name).new"
+    // Left over by a crash; the lock keeps others from writing one now.
+    unlinkat(descriptor, draft, 0)
+    let file = openat(
+      descriptor, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, Self.fileMode)
+    guard file >= 0 else { throw .cannotWrite(path: path, reason: Self.message(errno)) }
+    var number = Self.writeAll(content, to: file)
+    if number == 0, fsync(file) != 0 { number = errno }
+    if close(file) != 0, number == 0 { number = errno }
+    if number == 0, renameat(descriptor, draft, descriptor, name) != 0 { number = errno }
+    guard number == 0 else {
+      unlinkat(descriptor, draft, 0)
+      throw .cannotWrite(path: path, reason: Self.message(number))
+    }
+    // The new name is on the disk when the directory is. Some file systems refuse this, and need
+    // it not.
+    fsync(descriptor)
+  }
+
+  /// Writes everything. Returns 0, or the error number.
+  private static func writeAll(_ content: SecretBytes, to file: CInt) -> CInt {
+    content.withBytes { start in
+      var end = 0
+      while end < content.count {
+        let count = systemWrite(file, start + end, content.count - end)
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { return count < 0 ? errno : EIO }
+        end += count
+      }
+      return 0
+    }
+  }
+
+  /// Gives a file another name, in the place of what has that name.
+  func rename(_ name: String, to other: String) throws(StateError) {
+    guard renameat(descriptor, name, descriptor, other) == 0 else {
+      throw .cannotWrite(path: path(of: other), reason: Self.message(errno))
+    }
+  }
+
+  /// True when there is something of that name.
+  func has(_ name: String) -> Bool { faccessat(descriptor, name, F_OK, 0) == 0 }
+}
+
+/// The system's `write`, where a method of that name is nearer.
+private func systemWrite(_ file: CInt, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+  #if canImport(Darwin)
+    Darwin.write(file, bytes, count)
+  #elseif canImport(Glibc)
+    Glibc.write(file, bytes, count)
+  #elseif canImport(Musl)
+    Musl.write(file, bytes, count)
+  #endif
+}

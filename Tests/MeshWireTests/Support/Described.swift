@@ -1,0 +1,172 @@
+import MeshCRDT
+import MeshWire
+
+extension Record {
+  /// The fields by name, for readers of the vectors.
+  var described: JSON {
+    .object([
+      "session": .text(session.description),
+      "lane": .text("\(lane)"),
+      "room": .text(room.text),
+      "counter": .number(counter),
+      "value": value?.described ?? .null,
+    ])
+  }
+}
+
+extension RecordValue {
+  var described: JSON {
+    switch self {
+    case .session(let value):
+      .object([
+        "user_id": .text(value.profile.userID),
+        "name": .text(value.profile.name),
+        "colour": .text(value.profile.colour.description),
+        "avatar": .text(value.profile.avatar),
+        "data": .hex(value.profile.data),
+        "device": .text(value.device),
+        "joined_at": .number(value.joinedAt.milliseconds),
+      ])
+    case .presence(let value):
+      .object([
+        "entered_counter": .number(value.enteredCounter),
+        "status": value.status.map { status in
+          .object([
+            "status": .text(status.status.name),
+            "counter": .number(status.counter),
+            "changed_at": .number(status.changedAt.milliseconds),
+          ])
+        } ?? .null,
+        "message": .text(value.message),
+        "is_typing": .flag(value.isTyping),
+        "data": .hex(value.data),
+      ])
+    case .cursor(let value): value.described
+    }
+  }
+}
+
+extension Cursor {
+  var described: JSON {
+    .object([
+      "column": .number(UInt64(column)), "row": .number(UInt64(row)),
+      "is_visible": .flag(isVisible), "anchor": anchor.map { .text($0) } ?? .null,
+    ])
+  }
+}
+
+extension Cut {
+  var described: JSON {
+    .object(["version": .number(version), "live_count": .number(count), "live_hash": .hex(hash)])
+  }
+}
+
+extension DigestEntry {
+  var described: JSON {
+    .object([
+      "origin": .hex(origin.bytes), "generation": .number(generation), "cut": cut.described,
+    ])
+  }
+}
+
+extension Envelope {
+  /// The fields of the body by name.
+  func described() throws -> JSON {
+    var reader = body
+    switch kind {
+    case .batch:
+      let body = try BatchBody.read(&reader)
+      return .object([
+        "generation": .number(body.generation), "first": .number(body.first),
+        "claim": body.claim.described, "records": .list(body.records.map(\.described)),
+      ])
+    case .head:
+      let body = try HeadBody.read(&reader)
+      return .object([
+        "generation": .number(body.generation), "heartbeat": .number(body.heartbeat),
+        "claim": body.claim.described, "counter": .number(body.counter),
+        "period_milliseconds": .number(body.periodMilliseconds),
+        "is_leaving": .flag(body.isLeaving), "certificate": .hex(body.certificate),
+      ])
+    case .frame:
+      let body = try FrameBody.read(&reader)
+      let moves = body.moves.map {
+        JSON.object(["session": .text($0.session.description), "cursor": $0.cursor.described])
+      }
+      return .object([
+        "generation": .number(body.generation), "counter": .number(body.counter),
+        "room": .text(body.room.text), "moves": .list(moves),
+      ])
+    case .proof:
+      let body = try ProofBody.read(&reader)
+      return .object([
+        "generation": .number(body.generation), "echo": .hex(body.echo),
+        "token": .hex(body.token), "wants_proof": .flag(body.wantsProof),
+      ])
+    }
+  }
+}
+
+extension Message {
+  /// The fields by name; of a signed message, those of its body, and the age of a head.
+  func described() throws -> JSON {
+    switch self {
+    case .challenge(let token): return .object(["token": .hex(token)])
+    case .proof(let envelope), .batch(let envelope), .frame(let envelope):
+      return try envelope.described()
+    case .head(let age, let envelope):
+      return .object(["age_milliseconds": .number(age), "head": try envelope.described()])
+    case .digest(let nonce, let digest):
+      return .object([
+        "nonce": .hex(nonce), "buckets": .list(digest.buckets.map { .hex($0) }),
+      ])
+    case .entries(let entries):
+      return .object([
+        "nonce": .hex(entries.nonce), "wants_answer": .flag(entries.wantsAnswer),
+        "has_more": .flag(entries.hasMore), "mask": .number(UInt64(entries.mask)),
+        "after": .hex(entries.after.bytes), "entries": .list(entries.entries.map(\.described)),
+      ])
+    case .pull(let pull):
+      return Self.range(pull.origin, pull.generation, ["after": .number(pull.after)])
+    case .pullEnd(let end):
+      return Self.range(
+        end.origin, end.generation,
+        [
+          "after": .number(end.after), "through": .number(end.through),
+          "has_more": .flag(end.hasMore),
+        ])
+    case .manifestRequest(let request):
+      return Self.range(request.origin, request.generation, ["after": .number(request.after)])
+    case .manifest(let manifest):
+      let items = manifest.items.map {
+        JSON.object(["version": .number($0.version), "hash": .hex($0.hash)])
+      }
+      return Self.range(
+        manifest.origin, manifest.generation,
+        [
+          "after": .number(manifest.after), "through": .number(manifest.through),
+          "is_last": .flag(manifest.isLast), "items": .list(items),
+        ])
+    case .headQuery(let known):
+      return .list(
+        known.map {
+          Self.range($0.origin, $0.generation, ["heartbeat": .number($0.heartbeat)])
+        })
+    case .introduction(let introductions):
+      return .list(
+        introductions.map {
+          .object([
+            "origin": .hex($0.origin.bytes), "port": .number(UInt64($0.port)),
+            "address": .hex($0.addressHigh.bigEndianBytes + $0.addressLow.bigEndianBytes),
+          ])
+        })
+    }
+  }
+
+  private static func range(
+    _ origin: OriginID, _ generation: UInt64, _ more: [String: JSON]
+  ) -> JSON {
+    .object(
+      more.merging(["origin": .hex(origin.bytes), "generation": .number(generation)]) { $1 })
+  }
+}
