@@ -32,8 +32,7 @@ extension Engine {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
     }
-    let counter = batch.body.records.reduce(0) { max($0, $1.counter) }
-    settle(slot, claim: batch.body.claim, counter: counter, from: address)
+    settle(slot, claim: batch.body.claim, from: address)
     forward(.batch(envelope), from: address)
   }
 
@@ -84,7 +83,7 @@ extension Engine {
   }
 
   /// Takes an origin's word about its log, and asks for what is missing.
-  mutating func settle(_ slot: Int, claim: Cut, counter: UInt64, from address: PeerAddress) {
+  mutating func settle(_ slot: Int, claim: Cut, from address: PeerAddress) {
     guard let origin = state.origins[slot] else { return }
     let cut = state.logs[slot].cut
     if claim.version == cut.version && claim > cut && claim > state.logs[slot].claim {
@@ -97,7 +96,6 @@ extension Engine {
     if state.settle(slot: slot, claim: claim) {
       pulls[origin] = nil
       manifests[origin] = nil
-      state.dropMoves(slot: slot, through: counter)
     } else if slot != ownSlot {
       pull(slot, from: address)
     }

@@ -10,7 +10,7 @@ extension Engine {
     heartbeat += 1
     let body = HeadBody(
       generation: generation, heartbeat: heartbeat, claim: state.logs[ownSlot].cut,
-      counter: state.lamport.counter, periodMilliseconds: configuration.headPeriod.milliseconds,
+      counter: restCounter, periodMilliseconds: configuration.headPeriod.milliseconds,
       isLeaving: hasLeft)
     var writer = ByteWriter(reserving: 64)
     body.write(to: &writer)
@@ -25,6 +25,11 @@ extension Engine {
     counters.count(.headsSent)
     disseminate(.head(ageMilliseconds: 0, head.envelope))
     timers.set(.head, at: now + random.jittered(configuration.headPeriod))
+  }
+
+  /// The counter up to which all cursors of this node are at rest, and so in its log.
+  private var restCounter: UInt64 {
+    state.moving[ownSlot].oldestCounter.map { $0 - 1 } ?? state.lamport.counter
   }
 
   // MARK: Heads of others
@@ -51,7 +56,8 @@ extension Engine {
     state.witness(counter: head.body.counter)
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
-    settle(slot, claim: head.body.claim, counter: head.body.counter, from: address)
+    settle(slot, claim: head.body.claim, from: address)
+    for key in state.dropMoves(slot: slot, through: head.body.counter) { markDirty(key.session) }
     forward(.head(ageMilliseconds: age, envelope), from: address)
   }
 
@@ -119,7 +125,8 @@ extension Engine {
     let leftAt = now - (.milliseconds(age) + waited)
     let isNewer = head.body.heartbeat > liveness[slot].heartbeat || liveness[slot].head == nil
     liveness[slot].heardAt =
-      liveness[slot].head == nil ? leftAt : max(liveness[slot].heardAt, leftAt)
+      liveness[slot].wasHeard ? max(liveness[slot].heardAt, leftAt) : leftAt
+    liveness[slot].wasHeard = true
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
     guard isNewer else { return judge(head.origin) }
     liveness[slot].head = head.envelope

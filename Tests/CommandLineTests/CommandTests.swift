@@ -6,7 +6,8 @@ struct CommandTests {
   @Test(
     "Wrong usage ends with 2",
     arguments: [
-      ["frobnicate"], ["who", "--limit", "0"], ["up", "--listen", "nonsense"], ["status", "sleepy"],
+      ["frobnicate"], ["who", "--limit", "0"], ["up", "--listen", "nonsense"],
+      ["status", "sleepy"],
       ["cursor", "0.5"], ["cursor", "2", "0"], ["join"], ["up", "--room", "design"],
       ["typing", "perhaps"], ["who", "--state", ""], ["up", "--ready-fd", "99"],
     ])

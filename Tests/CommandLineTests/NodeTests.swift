@@ -29,7 +29,9 @@ struct NodeTests {
   @Test("A status, a message and a cursor show on a second node")
   func statusIsSeenElsewhere() async throws {
     let first = try await TestNode(["--name", "Ada", "--user", "ada", "--room", "design"])
-    let second = try await TestNode(["--name", "Bob", "--room", "design", "--invite", first.invite()])
+    let second = try await TestNode([
+      "--name", "Bob", "--room", "design", "--invite", first.invite(),
+    ])
     try await Program.eventually("both nodes list both users") {
       let (left, right) = (try await first.users("design"), try await second.users("design"))
       return left.count == 2 && right.count == 2
@@ -54,20 +56,25 @@ struct NodeTests {
   @Test("A cut node says that its view is stale, and converges when healed")
   func cutAndHealed() async throws {
     let first = try await TestNode(["--name", "Ada", "--room", "design"])
-    let second = try await TestNode(["--name", "Bob", "--room", "design", "--invite", first.invite()])
+    let second = try await TestNode([
+      "--name", "Bob", "--room", "design", "--invite", first.invite(),
+    ])
     try await Program.eventually("they meet") { try await first.users("design").count == 2 }
     #expect(try await second.run("debug", "block").exitCode == 0)
-    try await Program.eventually("Bob is gone for Ada") {
-      try await first.users("design")["Bob"]?["online"] as? Bool == false
+    // Of two nodes, neither can tell which of them is cut off: nobody is declared gone.
+    for node in [first, second] {
+      try await Program.eventually("the node says that it hears nobody") {
+        try await node.run("who", "--json").object()["stale"] as? Bool == true
+      }
     }
-    try await Program.eventually("the cut node is stale") {
-      try await second.run("who", "--json").object()["stale"] as? Bool == true
-    }
+    #expect(try await first.users("design")["Bob"]?["suspect"] as? Bool == true)
+    #expect(try await first.users("design")["Bob"]?["online"] as? Bool == true)
     #expect(try await second.run("status", "away").exitCode == 0)
     #expect(try await second.run("debug", "unblock").exitCode == 0)
     try await Program.eventually("what Bob said meanwhile arrives") {
       try await first.users("design")["Bob"]?["status"] as? String == "away"
     }
+    #expect(try await first.run("who", "--json").object()["stale"] as? Bool == false)
   }
 
   @Test("A second process on one state directory is refused")

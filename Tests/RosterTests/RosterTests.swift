@@ -163,9 +163,8 @@ struct RosterTests {
       #expect(all == all.filter(\.isOnline) + all.filter { !$0.isOnline })
       for size in 1...16 {
         var pages: [User] = []
-        while case let page = roster.users(
-          onlineOnly: onlineOnly, limit: size, offset: pages.count), !page.isEmpty
-        {
+        for _ in 0...all.count {
+          let page = roster.users(onlineOnly: onlineOnly, limit: size, offset: pages.count)
           #expect(page.count <= size)
           pages += page
         }
@@ -193,6 +192,22 @@ struct RosterTests {
     let changes = roster.upsert(snapshot(1, of: "ann"), now: at(2))
     #expect(kinds(changes) == ["online", "offline"])
     #expect(changes.map(\.userID) == ["ann", "bob"])
+  }
+
+  @Test("A user joined with the earliest session, and is called as in the newest")
+  func joinedAtAndProfile() {
+    var roster = Roster(room: .lobby)
+    for (number, joinedAt) in [(1, 200), (2, 100), (3, 300), (4, 300)] as [(UInt64, UInt64)] {
+      let value = SessionValue(
+        profile: Profile(userID: "ann", name: "Ann \(number)"), device: "", joinedAt: at(joinedAt))
+      let snapshot = SessionSnapshot(
+        id: session(number), host: node(1), value: value, places: [])
+      _ = roster.upsert(snapshot, now: at(1))
+    }
+    #expect(roster.user("ann")?.joinedAt == at(100))
+    #expect(roster.user("ann")?.profile.name == "Ann 4")
+    _ = roster.remove(session(2), now: at(2))
+    #expect(roster.user("ann")?.joinedAt == at(200))
   }
 
   @Test("A reset tells of the difference only")

@@ -111,9 +111,10 @@ enum JoinInput: Hashable {
   /// Reads a line that is about a session in a room; `nil` for an empty one.
   init?(_ line: String, session: String, room: String) {
     let line = line.drop(while: \.isWhitespace)
-    let words = line.split(maxSplits: 1, omittingEmptySubsequences: true, whereSeparator: \.isWhitespace)
+    let words = line.split(
+      maxSplits: 1, omittingEmptySubsequences: true, whereSeparator: \.isWhitespace)
     guard let first = words.first else { return nil }
-    let rest = words.count > 1 ? String(words[1]) : ""
+    let rest = words.count > 1 ? String(words[1].drop(while: \.isWhitespace)) : ""
     let everywhere = SessionChoice(session: session)
     let here = SessionChoice(session: session, room: room)
     switch first {

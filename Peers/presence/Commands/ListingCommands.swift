@@ -65,7 +65,8 @@ struct RoomsCommand: AsyncParsableCommand {
     if rooms.stale { try Output.print(Listing.staleLine) }
     let rows = (rooms.rooms + [rooms.lobby]).map { room in
       [
-        room.name.isEmpty ? Cell("lobby (everybody)", .dim) : Cell(PlainText.safe(room.name), .bold),
+        room.name.isEmpty
+          ? Cell("lobby (everybody)", .dim) : Cell(PlainText.safe(room.name), .bold),
         Cell("\(room.users)"), Cell("\(room.sessions)"),
       ]
     }

@@ -12,6 +12,8 @@ final class ControlServer: Sendable {
   private let listener: Listener
   private let handler: ControlHandler
   private let connectionCount = Mutex(0)
+  /// Requests whose answers are not written yet.
+  private let pendingCount = Mutex(0)
 
   /// Opens the socket. The caller holds the lock of the state directory.
   init(state: String, handler: ControlHandler) async throws {
@@ -47,6 +49,13 @@ final class ControlServer: Sendable {
     }
   }
 
+  /// Waits until what was asked is answered, for a moment at most.
+  func settle() async {
+    for _ in 0..<100 where pendingCount.withLock({ $0 }) > 0 {
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
   private func serve(_ connection: LineChannel) async {
     let isAllowed = connectionCount.withLock { count in
       count += 1
@@ -72,6 +81,8 @@ final class ControlServer: Sendable {
           await watch(room: room, session: session, to: outbound, on: connection.channel)
           return
         }
+        pendingCount.withLock { $0 += 1 }
+        defer { pendingCount.withLock { $0 -= 1 } }
         try await outbound.write(await handler.answer(request))
       }
     }

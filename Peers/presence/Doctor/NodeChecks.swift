@@ -38,12 +38,15 @@ enum NodeChecks {
   }
 
   private static func addresses(_ node: PeersRecord) -> Check {
-    let abroad = node.addresses.filter { !$0.hasPrefix("127.") && !$0.hasPrefix("[0:0:0:0:0:0:0:1]") }
+    let abroad = node.addresses.filter {
+      !$0.hasPrefix("127.") && !$0.hasPrefix("[0:0:0:0:0:0:0:1]")
+    }
     guard abroad.isEmpty else {
       return Check("addresses", .ok, node.addresses.joined(separator: ", "))
     }
     return Check(
-      "addresses", .warn, "the node listens on loopback alone: "
+      "addresses", .warn,
+      "the node listens on loopback alone: "
         + node.addresses.joined(separator: ", "),
       advice: "for other machines, start it without --listen or on an address of the network")
   }
@@ -81,7 +84,8 @@ enum NodeChecks {
     let found = troubles.compactMap { trouble -> Check? in
       guard let value = values[trouble.name], value > 0 else { return nil }
       return Check(
-        "counters", .warn, "\(trouble.name) is \(value): \(trouble.meaning)", advice: trouble.advice)
+        "counters", .warn, "\(trouble.name) is \(value): \(trouble.meaning)", advice: trouble.advice
+      )
     }
     return found.isEmpty ? [Check("counters", .ok, "nothing was refused")] : found
   }

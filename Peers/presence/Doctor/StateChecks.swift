@@ -78,7 +78,8 @@ enum StateChecks {
         "node", .warn, "no node is running" + leftover, advice: "`presence up` starts one")
     } catch StateError.locked(_, let process) {
       return Check(
-        "node", .fail, "process \(process.map(String.init) ?? "?") has the directory, and does not answer",
+        "node", .fail,
+        "process \(process.map(String.init) ?? "?") has the directory, and does not answer",
         advice: "it may be paused (continue it), starting (wait), or hung (end it)")
     } catch {
       return Check("node", .fail, "\(error)")

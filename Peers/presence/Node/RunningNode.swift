@@ -31,6 +31,8 @@ struct RunningNode: Sendable {
       } catch {
         result = .failure(error)
       }
+      // Who asked for the end is told that it comes.
+      await server.settle()
       serving.cancel()
       await serving.value
       await mesh.leave()
@@ -44,7 +46,7 @@ struct RunningNode: Sendable {
   private static func join(state: String, options: NodeOptions) async throws -> PresenceMesh {
     var configuration = PresenceMesh.Configuration(
       identity: .stateDirectory(state),
-      logger: Logger(label: "presence") { _ in NoteLogHandler(level: options.logLevel) })
+      logger: Logger(label: "presence") { _ in NoteLogHandler(level: options.logLevel.level) })
     if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
     configuration.peers = options.peer
     configuration.multicast = !options.isMulticastOff
@@ -66,7 +68,8 @@ struct RunningNode: Sendable {
     }
   }
 
-  private static func join(_ configuration: PresenceMesh.Configuration) async throws -> PresenceMesh {
+  private static func join(_ configuration: PresenceMesh.Configuration) async throws -> PresenceMesh
+  {
     do {
       return try await PresenceMesh.join(configuration)
     } catch {

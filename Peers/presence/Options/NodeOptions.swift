@@ -1,6 +1,6 @@
-public import ArgumentParser
+import ArgumentParser
 import Foundation
-public import Logging
+import Logging
 import PresenceMesh
 
 /// How a node is run.
@@ -29,12 +29,8 @@ struct NodeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The least that the log on the standard error tells: \(Self.levels.joined(separator: ", ")).",
-      valueName: "level"),
-    completion: .list(Self.levels))
-  var logLevel: Logger.Level = .warning
-
-  private static let levels = Logger.Level.allCases.map(\.rawValue)
+      "What the log on the standard error tells at least.", valueName: "level"))
+  var logLevel = LogLevel.warning
 
   mutating func validate() throws {
     for text in listen { try Self.checkAddress(text, option: "--listen") }
@@ -68,4 +64,10 @@ struct NodeOptions: ParsableArguments {
   }
 }
 
-extension Logger.Level: @retroactive ExpressibleByArgument {}
+/// What the log tells at least.
+enum LogLevel: String, CaseIterable, ExpressibleByArgument {
+  case trace, debug, info, notice, warning, error, critical
+
+  /// The same level in the words of the log.
+  var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .warning }
+}

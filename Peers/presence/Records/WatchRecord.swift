@@ -39,7 +39,9 @@ struct WatchRecord: Codable, Hashable, Sendable {
   var health: String?
 
   private enum CodingKeys: String, CodingKey {
-    case event, atMs, users, user, userIdentifier = "userId", session, cursor, stale, node, health
+    case event, atMs, users, user
+    case userIdentifier = "userId"
+    case session, cursor, stale, node, health
   }
 
   init(_ event: Event, atMs: UInt64) {

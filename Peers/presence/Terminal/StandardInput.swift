@@ -48,6 +48,8 @@ enum StandardInput {
         guard try await body(String(decoding: line, as: UTF8.self)) else { return }
       }
     }
-    if !line.isEmpty, line.count <= bound { _ = try await body(String(decoding: line, as: UTF8.self)) }
+    if !line.isEmpty, line.count <= bound {
+      _ = try await body(String(decoding: line, as: UTF8.self))
+    }
   }
 }

@@ -1,7 +1,6 @@
 import Foundation
 import PresenceMesh
 
-
 /// A session in a room while `presence join` runs: what comes in from the room, and what goes out
 /// from the keys or the standard input.
 struct RoomVisit: Sendable {

@@ -195,13 +195,10 @@ extension MeshState {
     return gone
   }
 
-  /// Drops the moves of cursors that nobody has, up to a counter that the origin has signed.
-  package mutating func dropMoves(slot: Int, through counter: UInt64) {
-    let log = logs[slot]
-    guard log.isSettled else { return }
-    moving[slot].drop(through: counter) { key in
-      log.live(RecordKey(session: key.session, lane: .presence, room: key.room)) != nil
-    }
+  /// Drops the moves up to a counter at which the origin has signed that all cursors are at rest, if
+  /// everything that it signed is here. Returns the keys that went.
+  package mutating func dropMoves(slot: Int, through counter: UInt64) -> [RecordKey] {
+    logs[slot].isSettled ? moving[slot].drop(through: counter) : []
   }
 
   /// The planted bug of that name.

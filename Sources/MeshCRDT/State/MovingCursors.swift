@@ -44,11 +44,14 @@ package struct MovingCursors: Hashable, Sendable {
     if let move = moves[key], move.counter <= counter { moves[key] = nil }
   }
 
-  /// Drops the moves up to a counter that do not belong to anybody.
-  package mutating func drop(
-    through counter: UInt64, unless isLive: (RecordKey) -> Bool
-  ) {
-    guard !moves.isEmpty else { return }
-    moves = moves.filter { key, move in move.counter > counter || isLive(key) }
+  /// Drops the moves up to a counter. Returns the keys that went, in their order.
+  package mutating func drop(through counter: UInt64) -> [RecordKey] {
+    guard !moves.isEmpty else { return [] }
+    let gone = moves.filter { $0.value.counter <= counter }.keys.sorted()
+    for key in gone { moves[key] = nil }
+    return gone
   }
+
+  /// The counter of the oldest move; `nil` when all cursors are at rest. Cost: the table.
+  package var oldestCounter: UInt64? { moves.values.map(\.counter).min() }
 }

@@ -1,7 +1,7 @@
 /// What an engine counts. Nothing that a peer sends is dropped without one of them rising.
 package struct Counters: Hashable, Sendable {
   /// One counter.
-  package enum Name: String, CaseIterable, Sendable {
+  package enum Name: Int, CaseIterable, Sendable {
     case datagramsReceived, bytesReceived, datagramsSent, bytesSent
     /// Heard on a proven path, for the first time.
     case datagramsAccepted
@@ -40,14 +40,12 @@ package struct Counters: Hashable, Sendable {
   }
 
   private var values = [UInt64](repeating: 0, count: Name.allCases.count)
-  private static let order: [Name: Int] = Dictionary(
-    uniqueKeysWithValues: Name.allCases.enumerated().map { ($1, $0) })
 
   package init() {}
 
   package subscript(name: Name) -> UInt64 {
-    get { values[Self.order[name] ?? 0] }
-    set { values[Self.order[name] ?? 0] = newValue }
+    get { values[name.rawValue] }
+    set { values[name.rawValue] = newValue }
   }
 
   /// Raises a counter.
@@ -55,6 +53,6 @@ package struct Counters: Hashable, Sendable {
 
   /// All counters by name, in the order of their declaration.
   package var all: [(name: String, value: UInt64)] {
-    Name.allCases.map { ($0.rawValue, self[$0]) }
+    Name.allCases.map { ("\($0)", self[$0]) }
   }
 }

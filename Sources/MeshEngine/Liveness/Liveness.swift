@@ -12,6 +12,8 @@ struct Liveness: Sendable {
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
   var heartbeat: UInt64 = 0
+  /// True when a head of any of its lives was heard.
+  var wasHeard = false
   var period: Span = .seconds(2)
   var isLeaving = false
   var hasAsked = false

@@ -9,11 +9,10 @@ extension World {
   /// Takes in an event of a node.
   mutating func observe(_ event: MeshEvent, at index: Int) {
     if let wrong = nodes[index].replayed.apply(event) { fail("F4: node \(index): \(wrong)") }
-    guard let engine = nodes[index].engine else { return }
     switch event {
     case .stale: nodes[index].freshAt = time
     case .node(let origin, .offline):
-      if !engine.holds(origin) { fail("I5: node \(index) forgot \(origin.short) when hiding it") }
+      if nodes[index].box?.engine.holds(origin) == false { fail("I5: node \(index) forgot \(origin.short) when hiding it") }
       checkPatience(origin, at: index)
     case .moved(let id, let host):
       note("node \(index) gave session \(id) up to \(host.short)")

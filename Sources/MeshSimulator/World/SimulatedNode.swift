@@ -9,10 +9,18 @@ struct Disk {
   var addresses: [PeerAddress] = []
 }
 
+/// Holds an engine where it is, so that nothing is copied when it is used.
+final class EngineBox {
+  var engine: Engine
+
+  init(_ engine: Engine) { self.engine = engine }
+}
+
 /// A node of the world: an engine, a disk, a clock and an address.
 struct SimulatedNode {
   let index: Int
-  var engine: Engine?
+  /// The process; `nil` when it is down.
+  var box: EngineBox?
   var disk: Disk
   /// Copies of the disk of earlier times.
   var backups: [Disk] = []
@@ -45,7 +53,9 @@ struct SimulatedNode {
   /// Hashes of the datagrams that this life has heard.
   var heard: Set<UInt64> = []
 
-  var isUp: Bool { engine != nil }
+  var isUp: Bool { box != nil }
+  /// A copy of the engine, to look at.
+  var engine: Engine? { box?.engine }
 
   func local(_ time: UInt64) -> MonotonicTime {
     MonotonicTime(nanoseconds: clockBase + (time - clockSince) / 1000 * clockRate / 1000)

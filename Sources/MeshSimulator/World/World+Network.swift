@@ -57,11 +57,11 @@ extension World {
   }
 
   mutating func hear(_ index: Int, _ bytes: [UInt8], from source: PeerAddress) {
-    let before = nodes[index].engine?.counters[.datagramsAccepted] ?? 0
+    guard let box = nodes[index].box else { return }
+    let before = box.engine.counters[.datagramsAccepted]
     received(bytes, at: index, from: source)
     drive(index) { engine, now in engine.receive(bytes, from: source, now: now) }
-    let after = nodes[index].engine?.counters[.datagramsAccepted] ?? 0
-    guard after > before else { return }
+    guard box.engine.counters[.datagramsAccepted] > before else { return }
     // What is heard is heard once.
     let hash = SipHash.hash(bytes, key: HashKey(source.low, UInt64(source.port)))
     if !nodes[index].heard.insert(hash).inserted {

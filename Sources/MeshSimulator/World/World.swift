@@ -180,7 +180,7 @@ struct World {
     let crypto = options.makeCrypto(disk.secret, meshSecret, nodes[index].life &* 0x9E37 &+ 1)
     let now = nodes[index].local(time)
     let engine = Engine(configuration: configuration, crypto: crypto, now: now)
-    nodes[index].engine = engine
+    nodes[index].box = EngineBox(engine)
     nodes[index].replayed = ReplayedView(engine.snapshot())
     nodes[index].graceAt = time
     nodes[index].buffer = []
@@ -199,7 +199,7 @@ struct World {
   mutating func crash(_ index: Int) {
     guard let engine = nodes[index].engine else { return }
     nodes[index].disk.addresses = engine.knownAddresses
-    nodes[index].engine = nil
+    nodes[index].box = nil
     nodes[index].pausedUntil = nil
     nodes[index].tickAt = nil
     noteDeath(of: engine.origin)
@@ -221,15 +221,9 @@ struct World {
   mutating func drive(
     _ index: Int, _ body: (inout Engine, MonotonicTime) -> Void
   ) {
-    guard nodes[index].engine != nil else { return }
-    let now = nodes[index].local(time)
-    if var engine = nodes[index].engine {
-      // Taken out for the call, so that the engine is not copied.
-      nodes[index].engine = nil
-      body(&engine, now)
-      nodes[index].engine = engine
-    }
-    while let output = nodes[index].engine?.nextOutput() {
+    guard let box = nodes[index].box else { return }
+    body(&box.engine, nodes[index].local(time))
+    while let output = box.engine.nextOutput() {
       switch output {
       case .send(let bytes, let address):
         if bytes.count > Limits.datagramBytes { fail("I6: a datagram of \(bytes.count) bytes") }
@@ -248,7 +242,7 @@ struct World {
   }
 
   private mutating func schedule(_ index: Int) {
-    guard let deadline = nodes[index].engine?.deadline else { return }
+    guard let deadline = nodes[index].box?.engine.deadline else { return }
     let due = max(nodes[index].world(deadline), time)
     if let known = nodes[index].tickAt, known <= due { return }
     nodes[index].tickAt = due

@@ -3,13 +3,15 @@ package import MeshCRDT
 /// The sign of life of an origin, and its word about its log.
 ///
 /// Layout of the body: generation, heartbeat, highest version, live count (varints), live hash (8),
-/// Lamport counter, period in milliseconds (varints), flags (1: bit 0 leaving, bit 1 a certificate
+/// rest counter, period in milliseconds (varints), flags (1: bit 0 leaving, bit 1 a certificate
 /// follows), and the certificate (a length and at most 256 bytes), if there is one.
 package struct HeadBody: Hashable, Sendable {
   package let generation: UInt64
   /// Rises by one with each head; the age of an origin is counted from a strictly newer one.
   package let heartbeat: UInt64
   package let claim: Cut
+  /// The Lamport counter up to which all cursors of the origin are at rest: moves in frames up to it
+  /// are in the log, or of no account any more.
   package let counter: UInt64
   /// The time between two heads, in milliseconds, 1…2^24.
   package let periodMilliseconds: UInt64
