@@ -70,7 +70,7 @@ let package = Package(
     .executableTarget(
       name: "presence",
       dependencies: [
-        "PresenceMesh", "MeshSimulator",
+        "PresenceMesh", "MeshCRDT", "MeshCrypto", "MeshSimulator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Peers/presence",
@@ -83,6 +83,27 @@ let package = Package(
       dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshCrypto"],
       resources: [.copy("Vectors")],
       swiftSettings: plantable),
+    .testTarget(
+      name: "MeshTransportTests",
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "StateDirectoryTests",
+      dependencies: ["MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh"],
+      swiftSettings: strict),
+    .testTarget(name: "RosterTests", dependencies: ["MeshCRDT"], swiftSettings: plantable),
+    .testTarget(
+      name: "PresenceMeshTests",
+      dependencies: [
+        "PresenceMesh", "MeshEngine", "MeshTransport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -53,6 +53,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   /// An event is lost when a session changes hosts.
   case moveNotTold
 
+  /// Those that a simulation can find. The others concern what an origin with one key and one writer
+  /// never does, or heal by themselves; the law tests find them.
+  package static let foundBySimulation: [PlantedBug] = allCases.filter {
+    ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime].contains($0)
+  }
+
   #if PLANTED_BUGS
     /// The fault that is switched on for the current task.
     @TaskLocal package static var active: PlantedBug?

@@ -8,10 +8,16 @@ package final class SodiumCrypto: Crypto {
   package let origin: OriginID
   private let node: NodeKey
   private let keyring: MeshKeyring
-  private let tokenKey = SecretBytes.random(count: 32)
+  private let tokenKey: SecretBytes
 
-  package init(node: NodeKey, keyring: MeshKeyring) {
+  /// - Parameter tokenKey: 32 bytes that are new in each life of the node; simulations give their
+  ///   own, to be repeatable.
+  package init(
+    node: NodeKey, keyring: MeshKeyring, tokenKey: SecretBytes = .random(count: 32)
+  ) {
     Sodium.start()
+    precondition(tokenKey.count == 32)
+    self.tokenKey = tokenKey
     self.node = node
     self.keyring = keyring
     origin = node.origin

@@ -92,7 +92,8 @@ extension Engine {
         newer.append(mine)
         continue
       }
-      if (mine.generation, mine.cut) > (other.generation, other.cut) { newer.append(mine) }
+      // Whoever lacks something of it judges for himself.
+      if mine != other && mine.generation >= other.generation { newer.append(mine) }
     }
     guard !newer.isEmpty else { return }
     send(
@@ -101,8 +102,8 @@ extension Engine {
 
   /// Other records at the version that this node has reached: somebody else wrote them.
   private mutating func suspectClone(_ entry: DigestEntry) {
-    let cut = state.logs[ownSlot].cut
-    guard entry.generation == generation, entry.cut.version == cut.version, entry.cut != cut
+    let held = state.logs[ownSlot].held
+    guard entry.generation == generation, entry.held.version == held.version, entry.held != held
     else { return }
     hearOwnWord(generation: generation)
   }
@@ -110,12 +111,14 @@ extension Engine {
   /// True when a peer knows more of an origin than this node.
   private func isBehind(_ entry: DigestEntry) -> Bool {
     if entry.origin == origin {
-      return (entry.generation, entry.cut) > (generation, state.logs[ownSlot].cut)
+      return (entry.generation, entry.held) > (generation, state.logs[ownSlot].held)
     }
     if let grave = graves[entry.origin], entry.generation <= grave.generation { return false }
     guard let slot = state.slot(of: entry.origin) else { return true }
     let log = state.logs[slot]
-    return (entry.generation, entry.cut) > (log.generation, log.cut)
+    guard entry.generation == log.generation else { return entry.generation > log.generation }
+    // Who has gaps may find them filled by anybody who holds something else.
+    return entry.held > log.held || entry.held != log.held && !log.isSettled
   }
 
   // MARK: Pulls
@@ -144,6 +147,13 @@ extension Engine {
     if let known = pulls[origin], known.deadline > now { return }
     guard pulls[origin] != nil || pulls.count < Limits.origins else { return }
     let failures = pulls[origin]?.failures ?? 0
+    // Neither batches nor the list of what lives led to what the origin signed: what is held is of
+    // another history, or nobody has the rest of it. Begin at the beginning.
+    var after = after
+    if failures > 0, failures.isMultiple(of: 4), let slot = state.slot(of: origin) {
+      startOver(slot)
+      after = 0
+    }
     pulls[origin] = PullState(
       address: address, step: .batches, deadline: now + SyncLimits.answerTimeout,
       failures: failures)
@@ -222,28 +232,20 @@ extension Engine {
       return
     }
     if case .resting = pull.step {
-      // Neither batches nor the list of what lives lead to what the origin signed: what is held is
-      // from another history, which somebody else wrote with the same key. Begin at the beginning.
-      if pull.failures.isMultiple(of: 4) { startOver(slot) }
-      let all = receivers()
-      guard !all.isEmpty else {
-        pulls[origin] = nil
-        return
-      }
-      // The origin itself knows best; else anybody.
-      self.pull(slot, from: pathOf[origin] ?? all[random.below(all.count)])
+      // The origin itself knows best. Without it, the next digest finds somebody who holds more.
+      if let address = pathOf[origin], isVisible(slot) { self.pull(slot, from: address) }
+    } else if case .manifest = pull.step, repeatManifest(origin) {
+      return
     } else {
       rest(origin)
     }
   }
 
-  /// Drops what is held of an origin, but for its last word, so that all of it is pulled again.
-  mutating func startOver(_ slot: Int, claim: Cut? = nil) {
-    var word = claim
-    if word == nil, var reader = liveness[slot].head?.body {
-      word = (try? HeadBody.read(&reader))?.claim
-    }
-    for (key, _) in state.reopen(slot: slot, claim: word ?? .empty) { markDirty(key.session) }
+  /// Drops what is held of an origin, so that all of it is pulled again, from somebody who holds all
+  /// of it. If nobody does, because the origin died while it told, that is the most that anybody
+  /// holds completely.
+  mutating func startOver(_ slot: Int, claim: Cut = .empty) {
+    for (key, _) in state.reopen(slot: slot, claim: claim) { markDirty(key.session) }
     stores[slot].removeAll()
   }
 }

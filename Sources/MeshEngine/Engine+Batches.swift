@@ -58,7 +58,7 @@ extension Engine {
           live += 1
           if record.lane != .session { roomNames[room] = record.room }
         }
-        if let old, !old.isTombstone { stores[slot].release(version: old.version) }
+        if let old, !old.isTombstone { stores[slot].release(old) }
         noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)
       }
     }

@@ -43,6 +43,9 @@ extension Engine {
       {
         return "a settled log does not hash to its cut"
       }
+      for (key, cell) in log.cells() where !cell.isTombstone && !stores[slot].covers(cell.version) {
+        return "record \(key.lane) \(cell.version) of \(key.session) lives, but its batch is gone"
+      }
       if log.highestVersion > log.claim.version { return "a record is above every claim" }
     }
     if paths.count > PathLimits.paths { return "more paths than the bound" }

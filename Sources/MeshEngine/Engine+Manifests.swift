@@ -74,41 +74,54 @@ extension Engine {
     return items
   }
 
-  /// Compares a part with what is held.
+  /// Compares a part with what is held. Parts that come early wait for those before them.
   mutating func hear(_ part: Manifest, from address: PeerAddress) {
     guard var pull = pulls[part.origin], pull.address == address, case .manifest = pull.step,
       var manifest = manifests[part.origin], manifest.generation == part.generation,
-      part.after == manifest.through, let slot = state.slot(of: part.origin)
+      part.after >= manifest.through, let slot = state.slot(of: part.origin)
     else { return }
-    var items = part.items[...]
-    while manifest.compared < manifest.held.count {
-      let held = manifest.held[manifest.compared]
-      guard held.version <= part.through else { break }
-      while let first = items.first, first.version < held.version {
-        items.removeFirst()
-      }
-      if let first = items.first, first.version == held.version, first.hash == held.hash {
-        items.removeFirst()
-      } else {
-        manifest.dead.append((held.key, held.version))
-      }
-      manifest.compared += 1
+    manifest.early[part.after] = part
+    var isComplete = false
+    var isEndOfAnswer = false
+    while !isComplete, let next = manifest.early.removeValue(forKey: manifest.through) {
+      manifest.compare(next)
+      isComplete = next.isLast
+      isEndOfAnswer = manifest.parts.isMultiple(of: SyncLimits.manifestParts)
+      if next.through == next.after { break }
     }
-    manifest.through = part.through
-    manifest.parts += 1
+    if manifest.early.count > SyncLimits.manifestParts { manifest.early = [:] }
     manifests[part.origin] = manifest
     pull.deadline = now + SyncLimits.answerTimeout
     pulls[part.origin] = pull
     timers.set(.pull(part.origin), at: pull.deadline)
-    if part.isLast { return apply(manifest, of: part.origin, slot: slot) }
-    if manifest.parts.isMultiple(of: SyncLimits.manifestParts) {
-      // Here an answer ends.
-      send(
-        .manifestRequest(
-          ManifestRequest(
-            origin: part.origin, generation: part.generation, after: part.through)),
-        to: address)
-    }
+    if isComplete { return apply(manifest, of: part.origin, slot: slot) }
+    if isEndOfAnswer { askForManifest(part.origin, manifest, from: address) }
+  }
+
+  private mutating func askForManifest(
+    _ origin: OriginID, _ manifest: ManifestState, from address: PeerAddress
+  ) {
+    let request = ManifestRequest(
+      origin: origin, generation: manifest.generation, after: manifest.through)
+    send(.manifestRequest(request), to: address)
+  }
+
+  /// A part of a manifest is late: asks again from where it has got to. False: it was asked often
+  /// enough.
+  mutating func repeatManifest(_ origin: OriginID) -> Bool {
+    guard var pull = pulls[origin], var manifest = manifests[origin],
+      manifest.repeats < SyncLimits.manifestRepeats, manifest.parts > 0
+    else { return false }
+    manifest.repeats += 1
+    // Answers end every so many parts from here.
+    manifest.parts = SyncLimits.manifestParts
+    manifest.early = [:]
+    manifests[origin] = manifest
+    pull.deadline = now + SyncLimits.answerTimeout
+    pulls[origin] = pull
+    timers.set(.pull(origin), at: pull.deadline)
+    askForManifest(origin, manifest, from: pull.address)
+    return true
   }
 
   /// Removes what the manifest does not list, if what is left is what the origin signed.
@@ -117,11 +130,30 @@ extension Engine {
     guard isSettled else { return rest(origin) }
     counters.count(.manifestsApplied)
     for (key, cell) in removed {
-      stores[slot].release(version: cell.version)
+      stores[slot].release(cell)
       markDirty(key.session)
     }
     pulls[origin] = nil
     manifests[origin] = nil
+  }
+}
+
+extension ManifestState {
+  /// Compares the part that begins where the last one ended.
+  fileprivate mutating func compare(_ part: Manifest) {
+    var items = part.items[...]
+    while compared < held.count, held[compared].version <= part.through {
+      let record = held[compared]
+      while let first = items.first, first.version < record.version { items.removeFirst() }
+      if let first = items.first, first.version == record.version, first.hash == record.hash {
+        items.removeFirst()
+      } else {
+        dead.append((record.key, record.version))
+      }
+      compared += 1
+    }
+    through = part.through
+    parts += 1
   }
 }
 

@@ -35,38 +35,37 @@ extension Engine {
     guard header.echo == token || PlantedBug.isActive(.pathNotChallenged) else {
       return hearUnproven(&reader, header, from: address, bytes: datagram.count)
     }
-    guard var path = paths[address], path.origin == header.sender,
-      path.generation == header.generation
-    else { return hearProof(&reader, header, from: address, bytes: datagram.count) }
-    guard isFirst(header) else { return counters.count(.datagramsReplayed) }
+    if DatagramLayout.beginsWithProof(reader) {
+      return hearProof(&reader, header, from: address)
+    }
+    guard let path = paths[address], path.life.origin == header.sender,
+      path.life.generation == header.generation
+    else { return askForProof(header, from: address, bytes: datagram.count) }
+    guard isFirst(header.counter, of: path.life) else {
+      return counters.count(.datagramsReplayed)
+    }
     counters.count(.datagramsAccepted)
-    path.heardAt = now
-    paths[address] = path
+    paths[address]?.heardAt = lastNow
     noteHeard()
-    handleAll(&reader, from: path.origin, at: address)
+    handleAll(&reader, from: address)
   }
 
-  private mutating func handleAll(
-    _ reader: inout ByteReader, from peer: OriginID, at address: PeerAddress
-  ) {
+  private mutating func handleAll(_ reader: inout ByteReader, from address: PeerAddress) {
     while !reader.isAtEnd {
       do {
         guard let message = try Message.read(&reader) else {
           counters.count(.messagesUnknown)
           continue
         }
-        handle(message, from: peer, at: address)
+        handle(message, from: address)
       } catch { return counters.count(.messagesMalformed) }
     }
   }
 
-  private mutating func handle(
-    _ message: Message, from peer: OriginID, at address: PeerAddress
-  ) {
+  private mutating func handle(_ message: Message, from address: PeerAddress) {
     switch message {
-    // The path is proven: nothing is left to ask.
-    case .challenge: break
-    case .proof(let envelope): renew(envelope, from: peer, at: address)
+    // The path is proven: nothing is left to ask. A proof stands at the beginning, or nowhere.
+    case .challenge, .proof: break
     case .batch(let envelope): hear(batch: envelope, from: address)
     case .head(let age, let envelope): hear(head: envelope, age: age, from: address)
     case .frame(let envelope): hear(frame: envelope, from: address)
@@ -81,24 +80,10 @@ extension Engine {
     }
   }
 
-  /// Hears a proof on a path that exists: the token may be another.
-  private mutating func renew(
-    _ envelope: Envelope, from peer: OriginID, at address: PeerAddress
-  ) {
-    counters.count(.signaturesVerified)
-    guard let proof = try? verifier.verify(envelope, as: ProofBody.self), proof.origin == peer,
-      proof.body.echo == crypto.token(forAddress: address.bytes)
-    else { return counters.count(.proofsRefused) }
-    paths[address]?.theirToken = proof.body.token
-    if proof.body.wantsProof {
-      send(self.proof(echo: proof.body.token, to: address, wantsProof: false), to: address)
-    }
-  }
-
   /// Proves every path anew, after the generation has risen.
   mutating func proveAllPaths() {
     for (address, path) in paths.sorted(by: { $0.key < $1.key }) {
-      send(proof(echo: path.theirToken, to: address, wantsProof: false), to: address)
+      send(proof(echo: path.token, to: address, wantsProof: false), to: address)
     }
   }
 
@@ -110,10 +95,10 @@ extension Engine {
     let first: Message?
     do { first = try Message.read(&reader) } catch { return counters.count(.messagesMalformed) }
     // An announcement of somebody who is known.
-    if case .challenge(0) = first, paths[address]?.origin == header.sender { return }
+    if case .challenge(0) = first, paths[address]?.life.origin == header.sender { return }
     guard challengeBudget.take(now: now) else { return counters.count(.challengesWithheld) }
     if case .challenge(let token) = first, token != 0 {
-      let knowsIt = paths[address].map { $0.theirToken == token } ?? false
+      let knowsIt = paths[address].map { $0.token == token } ?? false
       let proof = proof(echo: token, to: address, wantsProof: !knowsIt)
       answer(proof, echo: token, to: address, bytesReceived: bytes)
     } else {
@@ -137,69 +122,85 @@ extension Engine {
 
   private func proof(echo: UInt64, to address: PeerAddress, wantsProof: Bool) -> Message {
     let body = ProofBody(
-      generation: generation, echo: echo, token: crypto.token(forAddress: address.bytes),
+      generation: generation, life: life, echo: echo, token: crypto.token(forAddress: address.bytes),
       wantsProof: wantsProof)
     var writer = ByteWriter(reserving: 32)
     body.write(to: &writer)
     return .proof(verifier.sign(body, bytes: writer.bytes).envelope)
   }
 
-  /// Hears a datagram with the right echo on a path that does not exist yet, or belonged to another
-  /// node or life: a proof makes one.
-  private mutating func hearProof(
-    _ reader: inout ByteReader, _ header: InnerHeader, from address: PeerAddress, bytes: Int
+  /// What comes with the right echo, but not on a path of that life of its sender: a proof is wanted.
+  private mutating func askForProof(
+    _ header: InnerHeader, from address: PeerAddress, bytes: Int
   ) {
-    let first: Message?
-    do { first = try Message.read(&reader) } catch { return counters.count(.messagesMalformed) }
-    guard case .proof(let envelope) = first else {
-      counters.count(.datagramsUnproven)
-      guard challengeBudget.take(now: now) else { return counters.count(.challengesWithheld) }
-      let token = crypto.token(forAddress: address.bytes)
-      return answer(.challenge(token: token), echo: 0, to: address, bytesReceived: bytes)
+    counters.count(.datagramsUnproven)
+    guard challengeBudget.take(now: now) else { return counters.count(.challengesWithheld) }
+    let token = crypto.token(forAddress: address.bytes)
+    answer(.challenge(token: token), echo: 0, to: address, bytesReceived: bytes)
+  }
+
+  /// Hears a datagram that begins with a proof: it makes a path, or renews it.
+  private mutating func hearProof(
+    _ reader: inout ByteReader, _ header: InnerHeader, from address: PeerAddress
+  ) {
+    guard case .proof(let envelope) = try? Message.read(&reader) else {
+      return counters.count(.messagesMalformed)
+    }
+    var bodyReader = envelope.body
+    guard let body = try? ProofBody.read(&bodyReader) else {
+      return counters.count(.messagesMalformed)
+    }
+    let life = Life(
+      origin: header.sender, generation: header.generation, number: body.life)
+    if let window = windows[life], !window.isNew(header.counter) {
+      return counters.count(.datagramsReplayed)
     }
     counters.count(.signaturesVerified)
-    guard let proof = try? verifier.verify(envelope, as: ProofBody.self),
-      proof.origin == header.sender, proof.body.generation == header.generation,
-      proof.body.echo == crypto.token(forAddress: address.bytes)
+    guard envelope.origin == header.sender, body.generation == header.generation,
+      body.echo == crypto.token(forAddress: address.bytes)
         || PlantedBug.isActive(.pathNotChallenged),
-      // An earlier life of the same node has nothing more to say here.
-      paths[address].map({ $0.origin != proof.origin || $0.generation <= proof.body.generation })
-        ?? true
+      (try? verifier.verify(envelope, as: ProofBody.self)) != nil
     else { return counters.count(.proofsRefused) }
-    if proof.origin == origin { return hearOwnWord(generation: proof.body.generation) }
-    guard isFirst(header) else { return counters.count(.datagramsReplayed) }
+    if life.origin == origin { return hearOwnWord(generation: body.generation) }
+    guard isFirst(header.counter, of: life) else { return counters.count(.datagramsReplayed) }
     counters.count(.datagramsAccepted)
-    adopt(proof.body, of: proof.origin, at: address)
-    handleAll(&reader, from: proof.origin, at: address)
+    adopt(life, token: body.token, at: address, wantsProof: body.wantsProof)
+    handleAll(&reader, from: address)
   }
 
-  /// True when a datagram of a sender whose path is proven is heard for the first time.
-  private mutating func isFirst(_ header: InnerHeader) -> Bool {
-    let life = Life(origin: header.sender, generation: header.generation)
-    if windows[life] == nil && windows.count >= 2 * Limits.origins {
-      windows = windows.filter { pathOf[$0.key.origin] != nil }
+  /// True when a datagram of a life whose path is proven is heard for the first time.
+  private mutating func isFirst(_ counter: UInt64, of life: Life) -> Bool {
+    if windows[life] == nil && windows.count >= PathLimits.windows {
+      let alive = Set(paths.values.map(\.life))
+      windows = windows.filter { alive.contains($0.key) }
     }
-    return windows[life, default: ReplayWindow()].accept(header.counter)
+    return windows[life, default: ReplayWindow()].accept(counter)
   }
 
-  private mutating func adopt(_ proof: ProofBody, of peer: OriginID, at address: PeerAddress) {
+  private mutating func adopt(
+    _ life: Life, token: UInt64, at address: PeerAddress, wantsProof: Bool
+  ) {
+    let isKnown = paths[address]?.life == life
     if paths[address] == nil && paths.count >= PathLimits.paths {
       let oldest = paths.values.min { ($0.heardAt, $0.address) < ($1.heardAt, $1.address) }
       if let oldest { drop(oldest) }
       counters.count(.pathsDropped)
     }
-    if let old = paths[address], old.origin != peer { drop(old) }
-    paths[address] = Path(
-      address: address, origin: peer, generation: proof.generation, theirToken: proof.token,
-      heardAt: now)
-    pathOf[peer] = address
+    if let old = paths[address], old.life.origin != life.origin { drop(old) }
+    if isKnown {
+      paths[address]?.heardAt = lastNow
+      paths[address]?.token = token
+    } else {
+      paths[address] = Path(address: address, life: life, token: token, heardAt: now)
+    }
+    pathOf[life.origin] = address
     noteHeard()
     timers.set(.path(address), at: now + configuration.pathTimeout)
     if let contact = contacts[address], !contact.isConfigured { contacts[address] = nil }
-    if proof.wantsProof {
-      send(self.proof(echo: proof.token, to: address, wantsProof: false), to: address)
+    if wantsProof {
+      send(proof(echo: token, to: address, wantsProof: false), to: address)
     }
-    greet(address)
+    if !isKnown { greet(address) }
   }
 
   /// The first words on a new path: a sign of life, what is held, and who else is there.
@@ -213,7 +214,7 @@ extension Engine {
 
   /// Tells a few other nodes' addresses.
   mutating func introduce(to address: PeerAddress) {
-    guard let peer = paths[address]?.origin else { return }
+    guard let peer = paths[address]?.life.origin else { return }
     let others = pathOf.filter { $0.key != peer && $0.value.zone == 0 }.sorted { $0.key < $1.key }
     let chosen = random.sample(others, Int(Introduction.bound))
     guard !chosen.isEmpty else { return }
@@ -294,9 +295,9 @@ extension Engine {
 
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
-    guard pathOf[path.origin] == path.address else { return }
-    let others = paths.values.filter { $0.origin == path.origin }
-    pathOf[path.origin] =
+    guard pathOf[path.life.origin] == path.address else { return }
+    let others = paths.values.filter { $0.life.origin == path.life.origin }
+    pathOf[path.life.origin] =
       others.max { ($0.heardAt, $0.address) < ($1.heardAt, $1.address) }?.address
   }
 

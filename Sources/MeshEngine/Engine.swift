@@ -28,6 +28,8 @@ package struct Engine: Sendable {
   let verifier: Verifier
   var random: RandomSource
   let noncePrefix: (UInt64, UInt64)
+  /// Tells this life from others of the same generation.
+  let life: UInt64
   let meshTag: UInt64
 
   // The state, and what is known about it here, by slot.
@@ -96,6 +98,7 @@ package struct Engine: Sendable {
     verifier = Verifier(mesh: configuration.mesh, crypto: crypto)
     random = RandomSource(seed: configuration.seed)
     noncePrefix = (configuration.seed.2, configuration.seed.3)
+    life = random.next()
     meshTag = configuration.mesh.tag
     challengeBudget = Budget(perSecond: 200, burst: 200, now: now)
     lastNow = now
@@ -214,7 +217,7 @@ extension Engine {
       return .send(sealed([single.message], echo: single.echo), to: single.address)
     }
     if let (address, messages) = outbox.nextDatagram() {
-      let echo = paths[address]?.theirToken ?? 0
+      let echo = paths[address]?.token ?? 0
       return .send(sealed(messages, echo: echo), to: address)
     }
     if announcement {

@@ -29,9 +29,13 @@ struct WatchCommand: AsyncParsableCommand {
   func run() async throws {
     let directory = try state.path()
     guard Output.isTerminal, isatty(STDIN_FILENO) == 1, !isJSON, !plain else {
-      return try await Watching.records(state: directory, room: room, session: nil) { record in
-        try Watching.print(record, isJSON: isJSON, withCursors: cursors)
-      }
+      return try await Race.first(
+        { [room, isJSON, cursors] in
+          try await Watching.records(state: directory, room: room, session: nil) { record in
+            try Watching.print(record, isJSON: isJSON, withCursors: cursors)
+          }
+        },
+        { try await Output.waitForClosing() })
     }
     // Before the terminal is taken.
     guard await ControlClient.isRunning(state: directory) else {

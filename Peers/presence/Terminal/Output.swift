@@ -33,6 +33,19 @@ enum Output {
     try print(PlainText.safeJSON(JSON.text(value, onOneLine: onOneLine)))
   }
 
+  /// Waits until the reader of the standard output goes away, which a writer with nothing to write
+  /// would not notice.
+  /// - Throws: ``OutputClosed`` then.
+  static func waitForClosing() async throws {
+    while true {
+      try await Task.sleep(for: .milliseconds(500))
+      var state = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+      if poll(&state, 1, 0) > 0, state.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0 {
+        throw OutputClosed()
+      }
+    }
+  }
+
   /// Writes a line to the standard error, made safe for a terminal.
   static func note(_ line: String) {
     let lines = line.split(separator: "\n", omittingEmptySubsequences: false)

@@ -26,7 +26,7 @@ struct RoomVisit: Sendable {
         if let viewer {
           try await viewer.run()
         } else {
-          try await Task.sleep(for: .seconds(.max / 4))
+          try await Output.waitForClosing()
         }
       })
   }

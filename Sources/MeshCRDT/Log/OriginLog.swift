@@ -53,6 +53,11 @@ package struct OriginLog: Hashable, Sendable {
   /// True when everything the origin said it has is here.
   package var isSettled: Bool { cut == claim && highestVersion <= cut.version }
 
+  /// What is held, whether or not it is complete: when it is, this equals the cut.
+  package var held: Cut {
+    Cut(version: max(highestVersion, cut.version), count: liveCount, hash: liveHash)
+  }
+
   package subscript(key: RecordKey) -> Cell? { entries[key.session]?[key] }
 
   /// The live cell of a key: a tombstone is none.

@@ -45,16 +45,18 @@ package struct Digest: Hashable, Sendable {
   }
 }
 
-/// What a node knows completely of one origin.
+/// What a node holds of one origin: its generation, the highest version, and the number and the hash
+/// of the live records. Nodes that hold the same agree, also about an origin that died while it told,
+/// of which nobody holds everything.
 package struct DigestEntry: Hashable, Sendable {
   package let origin: OriginID
   package let generation: UInt64
-  package let cut: Cut
+  package let held: Cut
 
-  package init(origin: OriginID, generation: UInt64, cut: Cut) {
+  package init(origin: OriginID, generation: UInt64, held: Cut) {
     self.origin = origin
     self.generation = generation
-    self.cut = cut
+    self.held = held
   }
 
   package func hash(key: HashKey) -> UInt64 {
@@ -64,9 +66,9 @@ package struct DigestEntry: Hashable, Sendable {
     hasher.combine(origin.word2)
     hasher.combine(origin.word3)
     hasher.combine(generation)
-    hasher.combine(cut.version)
-    hasher.combine(cut.count)
-    hasher.combine(cut.hash)
+    hasher.combine(held.version)
+    hasher.combine(held.count)
+    hasher.combine(held.hash)
     return hasher.finalize()
   }
 }

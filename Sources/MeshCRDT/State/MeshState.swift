@@ -60,7 +60,7 @@ package struct MeshState: Sendable {
 
   package func digestEntry(slot: Int) -> DigestEntry? {
     origins[slot].map {
-      DigestEntry(origin: $0, generation: logs[slot].generation, cut: logs[slot].cut)
+      DigestEntry(origin: $0, generation: logs[slot].generation, held: logs[slot].held)
     }
   }
 }
@@ -141,8 +141,10 @@ extension MeshState {
 
   /// Joins a record into the log of a slot. Cost: one look-up in the log.
   package mutating func join(slot: Int, _ key: RecordKey, _ cell: Cell) -> OriginLog.Outcome {
+    let before = digestEntry(slot: slot)
     let outcome = logs[slot].join(key, cell)
     guard case .replaced(let old) = outcome else { return outcome }
+    refreshDigest(slot, before)
     if key.lane == .session {
       let was = old.map { !$0.isTombstone } ?? false
       if was && cell.isTombstone { removeHome(key.session, slot) }
@@ -164,11 +166,9 @@ extension MeshState {
   /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
   @discardableResult
   package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {
-    let old = digestEntry(slot: slot)
+    let before = digestEntry(slot: slot)
     if let claim { logs[slot].witness(claim) }
-    if logs[slot].settle(), let origin = origins[slot] {
-      digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
-    }
+    if logs[slot].settle() { refreshDigest(slot, before) }
     return logs[slot].isSettled
   }
 
@@ -176,22 +176,21 @@ extension MeshState {
   package mutating func settle(
     slot: Int, removing dead: [(key: RecordKey, version: UInt64)]
   ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
-    let old = digestEntry(slot: slot)
+    let before = digestEntry(slot: slot)
     let result = logs[slot].settle(removing: dead)
-    guard result.isSettled, let origin = origins[slot] else { return result }
+    guard result.isSettled else { return result }
     for (key, _) in result.removed where key.lane == .session { removeHome(key.session, slot) }
-    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    refreshDigest(slot, before)
     return result
   }
 
   /// Reopens a log: see ``OriginLog/reopen(claim:)``.
   @discardableResult
   package mutating func reopen(slot: Int, claim: Cut) -> [(key: RecordKey, cell: Cell)] {
-    guard let origin = origins[slot] else { return [] }
-    let old = digestEntry(slot: slot)
+    let before = digestEntry(slot: slot)
     let gone = logs[slot].reopen(claim: claim)
     for (key, _) in gone where key.lane == .session { removeHome(key.session, slot) }
-    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    refreshDigest(slot, before)
     return gone
   }
 
@@ -203,7 +202,15 @@ extension MeshState {
 
   /// The planted bug of that name.
   package mutating func dropTombstonesUncovered(slot: Int) {
+    let before = digestEntry(slot: slot)
     logs[slot].dropTombstonesUncovered()
+    refreshDigest(slot, before)
+  }
+
+  /// Counts what is held of an origin now in the place of what was held before.
+  private mutating func refreshDigest(_ slot: Int, _ before: DigestEntry?) {
+    guard let origin = origins[slot] else { return }
+    digest.replace(origin, old: before, new: digestEntry(slot: slot), key: hashKey)
   }
 
   private mutating func addHome(_ session: SessionID, _ slot: Int) {

@@ -1,23 +1,26 @@
 import MeshCRDT
 
+/// One life of a node, as it speaks to this one: what a replay window is kept for.
+///
+/// A node with an old copy of its disk may begin a second life of the same generation; a random
+/// number tells the two apart.
+struct Life: Hashable, Sendable {
+  let origin: OriginID
+  let generation: UInt64
+  let number: UInt64
+}
+
 /// A way to a node: an address that has proven that it hears us and that its node owns its key.
 struct Path: Sendable {
   let address: PeerAddress
-  let origin: OriginID
-  var generation: UInt64
+  let life: Life
   /// What the node wants to be answered with.
-  var theirToken: UInt64
+  var token: UInt64
   var heardAt: MonotonicTime
   /// The last round trip, by a digest and its answer.
   var roundTrip: Span?
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
-}
-
-/// One life of a node: what a replay window is kept for.
-struct Life: Hashable, Sendable {
-  let origin: OriginID
-  let generation: UInt64
 }
 
 /// An address that is tried because there is no path to it.
@@ -33,6 +36,8 @@ struct Contact: Sendable {
 /// Bounds of the tables of addresses.
 enum PathLimits {
   static let paths = 1024
+  /// Lives whose replay windows are kept, those without a path among them.
+  static let windows = 4096
   static let contacts = 1024
   /// How often an address that was only heard of is tried.
   static let triesOfHearsay = 6

@@ -46,6 +46,12 @@ struct BatchStore: Sendable {
     return false
   }
 
+  /// True when a batch with a record of this version is kept.
+  func covers(_ version: UInt64) -> Bool {
+    let index = index(after: version - 1)
+    return index < batches.count && batches[index].first <= version
+  }
+
   /// Keeps a batch of which `live` records live.
   mutating func insert(_ envelope: Envelope, first: UInt64, last: UInt64, live: Int) {
     let stored = Stored(first: first, last: last, envelope: envelope, live: live)
@@ -59,13 +65,17 @@ struct BatchStore: Sendable {
     collect()
   }
 
-  /// A record of this version lives no more.
-  mutating func release(version: UInt64) {
-    guard version > 0 else { return }
-    let index = index(after: version - 1)
-    guard index < batches.count, batches[index].first <= version, batches[index].live > 0 else {
-      return
+  /// A record that one of the batches brought lives no more.
+  mutating func release(_ cell: Cell) {
+    var index = index(after: cell.version - 1)
+    // Two batches have the same version only if two processes wrote with one key.
+    while index < batches.count, batches[index].first <= cell.version,
+      batches[index].envelope.bytes != cell.bytesOfValue
+    {
+      index += 1
     }
+    guard index < batches.count, batches[index].first <= cell.version, batches[index].live > 0
+    else { return }
     batches[index].live -= 1
     if batches[index].live == 0 { deadCount += 1 }
     collect()

@@ -38,6 +38,10 @@ struct ManifestState: Sendable {
   var dead: [(key: RecordKey, version: UInt64)] = []
   /// How many parts were read.
   var parts = 0
+  /// Parts that came before the one that they follow, by where they begin.
+  var early: [UInt64: Manifest] = [:]
+  /// How often it was asked for again from where it had got to.
+  var repeats = 0
 }
 
 /// The sorted list of live records of one origin, kept while it is asked for part by part.
@@ -53,6 +57,8 @@ enum SyncLimits {
   static let answerBytes = 24_000
   /// Parts of a manifest that one request is answered with.
   static let manifestParts = 16
+  /// How often a manifest that stands still is asked for again.
+  static let manifestRepeats = 6
   /// Datagrams of entries that one digest is answered with.
   static let entriesPages = 8
   /// Origins that are pulled from one peer after one list of entries.

@@ -8,6 +8,7 @@ extension World {
 
   /// Takes in an event of a node.
   mutating func observe(_ event: MeshEvent, at index: Int) {
+    watched?.note(event, at: index)
     if let wrong = nodes[index].replayed.apply(event) { fail("F4: node \(index): \(wrong)") }
     switch event {
     case .stale: nodes[index].freshAt = time
@@ -34,8 +35,8 @@ extension World {
 
   /// F21: who just woke gives the others time.
   private mutating func checkPatience(_ origin: OriginID, at index: Int) {
-    let grace = nodes[index].graceAt
-    guard time < grace + Self.second, time > 8 * Self.second, deaths[origin] == nil,
+    let woke = nodes[index].wokeAt
+    guard woke > 0, time < woke + Self.second, time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
       other.pausedUntil == nil, other.graceAt + 8 * Self.second < time, nodes[index].wasOnline.contains(origin)
     else { return }

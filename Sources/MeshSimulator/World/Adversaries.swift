@@ -164,7 +164,7 @@ extension World {
     _ traitor: inout Traitor, _ token: UInt64, to target: PeerAddress
   ) -> [UInt8] {
     let body = ProofBody(
-      generation: 1, echo: token, token: traitor.token(for: target), wantsProof: false)
+      generation: 1, life: 1, echo: token, token: traitor.token(for: target), wantsProof: false)
     var writer = ByteWriter()
     body.write(to: &writer)
     let proof = traitor.verifier.sign(body, bytes: writer.bytes).envelope
@@ -257,7 +257,7 @@ extension World {
       let entries = honest.sorted().prefix(4).map {
         DigestEntry(
           origin: $0, generation: UInt64(1 + random.below(3)),
-          cut: Cut(version: 1 << 40, count: 1, hash: 7))
+          held: Cut(version: 1 << 40, count: 1, hash: 7))
       }
       return [
         .entries(

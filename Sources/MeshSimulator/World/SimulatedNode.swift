@@ -41,6 +41,8 @@ struct SimulatedNode {
   var buffer: [(bytes: [UInt8], from: PeerAddress)] = []
   /// When its judgement of others was last renewed from outside: a pause, a jump, a start.
   var graceAt: UInt64 = 0
+  /// When it last woke, or its clock leapt.
+  var wokeAt: UInt64 = 0
   /// When it last learned that its view was stale: what it saw before gets time again.
   var freshAt: UInt64 = 0
   /// The origins that were seen at the last check.

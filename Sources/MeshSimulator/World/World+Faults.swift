@@ -42,6 +42,7 @@ extension World {
       guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
       nodes[victim].leap(UInt64(3 + random.below(60)) * Self.second, at: time)
       nodes[victim].graceAt = time
+      nodes[victim].wokeAt = time
       reschedule(victim)
     case .churn:
       guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
@@ -88,6 +89,7 @@ extension World {
   mutating func endPause(_ index: Int) {
     nodes[index].pausedUntil = nil
     nodes[index].graceAt = time
+    nodes[index].wokeAt = time
     note("node \(index) wakes")
     let buffer = nodes[index].buffer
     nodes[index].buffer = []

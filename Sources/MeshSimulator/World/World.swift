@@ -51,6 +51,9 @@ struct World {
   var outsider: Outsider?
   var traitor: Traitor?
 
+  /// A change that is waited for, when spreading is measured.
+  var watched: Watch?
+
   // What happened.
   var trace = Trace()
   var failure: String?
@@ -121,6 +124,15 @@ struct World {
       virtualMilliseconds: time / Self.millisecond, datagrams: datagrams, operations: operations)
   }
 
+  /// Lets time pass up to a moment, or until something is so.
+  mutating func run(until end: UInt64, isDone: (World) -> Bool = { _ in false }) {
+    while let next = queue.nextTime, next <= end, !isDone(self), let (time, event) = queue.next() {
+      self.time = max(self.time, time)
+      handle(event)
+    }
+    if !isDone(self) { time = max(time, end) }
+  }
+
   private mutating func prepare() {
     let isStorm = faults.contains(.joinStorm)
     for index in nodes.indices {
@@ -144,7 +156,8 @@ struct World {
       nodes[node].tickAt = nil
       guard nodes[node].pausedUntil == nil else { return }
       drive(node) { engine, now in engine.tick(now: now) }
-    case .start(let node): if !nodes[node].isUp { start(node) }
+    case .start(let node):
+      if !nodes[node].isUp && !(isHealing && nodes[node].isClone) { start(node) }
     case .client:
       if !isHealing {
         act()

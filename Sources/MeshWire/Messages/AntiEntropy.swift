@@ -43,9 +43,9 @@ package struct Entries: Hashable, Sendable {
     for entry in entries {
       writer.origin(entry.origin)
       writer.varint(entry.generation)
-      writer.varint(entry.cut.version)
-      writer.varint(entry.cut.count)
-      writer.uint64(entry.cut.hash)
+      writer.varint(entry.held.version)
+      writer.varint(entry.held.count)
+      writer.uint64(entry.held.hash)
     }
   }
 
@@ -66,8 +66,8 @@ package struct Entries: Hashable, Sendable {
       guard generation > 0 else { throw .outOfBounds }
       let version = try reader.varint(below: Limits.counterBound)
       let live = try reader.varint(below: Limits.counterBound)
-      let cut = Cut(version: version, count: live, hash: try reader.uint64())
-      entries.append(DigestEntry(origin: origin, generation: generation, cut: cut))
+      let held = Cut(version: version, count: live, hash: try reader.uint64())
+      entries.append(DigestEntry(origin: origin, generation: generation, held: held))
     }
     self.entries = entries
   }

@@ -17,6 +17,12 @@ package enum DatagramLayout {
   package static let overheadBytes = outerBytes + innerBytes + authenticatorBytes
   /// What is left for messages.
   package static let messageBytes = Limits.datagramBytes - overheadBytes
+  /// True when the next message is a proof. Proofs stand at the beginning of a datagram.
+  package static func beginsWithProof(_ reader: ByteReader) -> Bool {
+    var reader = reader
+    return (try? reader.byte()) == SignedKind.proof.rawValue
+  }
+
   /// What is left for a signed body in a message of its own, an age of 5 bytes included.
   package static let bodyBytes =
     messageBytes - Message.headerBytes - Envelope.overheadBytes - 5

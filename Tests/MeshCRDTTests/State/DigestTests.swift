@@ -8,7 +8,7 @@ struct DigestTests {
   static let origins = (0..<UInt64(Digest.bucketCount)).map { OriginID($0 << 59 | 5, 0, 0, $0) }
 
   static func entry(_ origin: OriginID, version: UInt64 = 1) -> DigestEntry {
-    DigestEntry(origin: origin, generation: 1, cut: Cut(version: version, count: 1, hash: 9))
+    DigestEntry(origin: origin, generation: 1, held: Cut(version: version, count: 1, hash: 9))
   }
 
   static func digest(_ entries: [DigestEntry]) -> Digest {
@@ -58,12 +58,12 @@ struct DigestTests {
     let first = Sample.origin(1)
     let cut = Cut(version: 1, count: 2, hash: 3)
     let entries = [
-      DigestEntry(origin: first, generation: 1, cut: cut),
-      DigestEntry(origin: Sample.origin(2), generation: 1, cut: cut),
-      DigestEntry(origin: first, generation: 2, cut: cut),
-      DigestEntry(origin: first, generation: 1, cut: Cut(version: 2, count: 2, hash: 3)),
-      DigestEntry(origin: first, generation: 1, cut: Cut(version: 1, count: 3, hash: 3)),
-      DigestEntry(origin: first, generation: 1, cut: Cut(version: 1, count: 2, hash: 4)),
+      DigestEntry(origin: first, generation: 1, held: cut),
+      DigestEntry(origin: Sample.origin(2), generation: 1, held: cut),
+      DigestEntry(origin: first, generation: 2, held: cut),
+      DigestEntry(origin: first, generation: 1, held: Cut(version: 2, count: 2, hash: 3)),
+      DigestEntry(origin: first, generation: 1, held: Cut(version: 1, count: 3, hash: 3)),
+      DigestEntry(origin: first, generation: 1, held: Cut(version: 1, count: 2, hash: 4)),
     ]
     #expect(Set(entries.map { $0.hash(key: Sample.hashKey) }).count == entries.count)
     #expect(entries[0].hash(key: HashKey(0, 0)) != entries[0].hash(key: Sample.hashKey))

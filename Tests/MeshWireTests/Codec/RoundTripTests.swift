@@ -123,7 +123,7 @@ struct RoundTripTests {
     let generation = Limits.generationBound - 1
     let entries = origins.prefix(Int(Entries.bound)).map {
       DigestEntry(
-        origin: $0, generation: generation, cut: Cut(version: highest, count: highest, hash: .max))
+        origin: $0, generation: generation, held: Cut(version: highest, count: highest, hash: .max))
     }
     let messages: [Message] = [
       .digest(nonce: .max, Digest()),

@@ -185,7 +185,7 @@ struct RandomWire {
       nonce: generator.next(), wantsAnswer: generator.chance(50), hasMore: generator.chance(50),
       mask: UInt32(truncatingIfNeeded: generator.next()), after: start,
       entries: origins.dropFirst().map {
-        DigestEntry(origin: $0, generation: generation(), cut: cut())
+        DigestEntry(origin: $0, generation: generation(), held: cut())
       })
   }
 

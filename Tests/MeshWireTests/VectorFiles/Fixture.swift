@@ -146,8 +146,8 @@ struct Fixture {
   /// What a node that knows both holds of them.
   func digestEntries() throws -> [DigestEntry] {
     [
-      DigestEntry(origin: alice.origin, generation: Self.generation, cut: try claim()),
-      DigestEntry(origin: bob.origin, generation: 1, cut: .empty),
+      DigestEntry(origin: alice.origin, generation: Self.generation, held: try claim()),
+      DigestEntry(origin: bob.origin, generation: 1, held: .empty),
     ].sorted { $0.origin < $1.origin }
   }
 

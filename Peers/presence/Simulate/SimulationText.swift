@@ -1,0 +1,112 @@
+import MeshSimulator
+
+/// What `presence simulate` prints.
+enum SimulationText {
+  static func line(_ result: SimulationResult) -> String {
+    let head = "seed \(result.seed)  \(result.nodes) nodes  \(result.virtualMilliseconds / 1000) s"
+    guard let failure = result.failure else {
+      return "\(head)  \(result.faults.count) faults  agreed after "
+        + "\(result.convergenceMilliseconds ?? 0) ms"
+    }
+    let trace = result.trace.suffix(30).map { "    \($0)" }.joined(separator: "\n")
+    return "\(head)  FAILED \(failure)\n  faults: "
+      + result.faults.map(\.rawValue).joined(separator: " ")
+      + "\n  the last that happened:\n\(trace)"
+  }
+
+  static func summary(_ report: SimulationRun.Report, _ options: SimulationRun.Options) -> String {
+    let seconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
+    let wall = Double(report.wall.components.seconds) + Double(report.wall.components.attoseconds) * 1e-18
+    let datagrams = report.results.reduce(0) { $0 + $1.datagrams }
+    func milliseconds(_ share: Double) -> String {
+      report.percentile(share).map { "\($0) ms" } ?? "none"
+    }
+    var lines = [
+      "",
+      "seeds        \(report.results.count), from \(options.seed)",
+      "passed       \(report.results.count - report.failures.count)",
+      "failed       \(report.failures.count)",
+      "agreed after p50 \(milliseconds(0.5)), p99 \(milliseconds(0.99)), max \(milliseconds(1))",
+      "simulated    \(seconds) s of meshes, \(datagrams) datagrams, "
+        + "\(report.results.reduce(0) { $0 + $1.operations }) operations",
+      "in           \(Int(wall * 10) / 10).\(Int(wall * 10) % 10) s: "
+        + "\(Int(Double(seconds) / max(wall, 0.001))) cluster-seconds a second",
+      "trace hash   \(hexadecimal(report.traceHash))",
+    ]
+    for failure in report.failures {
+      lines.append("replay with: \(command(failure, options))")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The one command that simulates a seed again.
+  static func command(_ result: SimulationResult, _ options: SimulationRun.Options) -> String {
+    var words = ["presence simulate --seed \(result.seed) --seeds 1"]
+    if let nodes = options.nodes { words.append("--nodes \(nodes)") }
+    let names = options.faults.map(\.rawValue).sorted()
+    if names.count < SimulationRun.faultNames.count {
+      words.append("--faults \(names.isEmpty ? "none" : names.joined(separator: ","))")
+    }
+    if options.isExact { words.append("--exact") }
+    if let milliseconds = options.milliseconds { words.append("--seconds \(milliseconds / 1000)") }
+    if options.boundMilliseconds != 30_000 {
+      words.append("--bound \(options.boundMilliseconds / 1000)")
+    }
+    if options.sodiumEvery != 32 { words.append("--sodium-every \(options.sodiumEvery)") }
+    return words.joined(separator: " ")
+  }
+
+  static func json(_ report: SimulationRun.Report, _ options: SimulationRun.Options) -> String {
+    (try? JSON.text(SimulationDocument(report, options))) ?? "{}"
+  }
+
+  static func hexadecimal(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
+
+/// The JSON object of `presence simulate --json`.
+struct SimulationDocument: Encodable {
+  struct Failure: Encodable {
+    let seed: UInt64
+    let nodes: Int
+    let faults: [String]
+    let failure: String
+    let replay: String
+  }
+
+  struct Convergence: Encodable {
+    let p50: UInt64?
+    let p99: UInt64?
+    let max: UInt64?
+  }
+
+  let seed: UInt64
+  let seeds: Int
+  /// The nodes of the largest mesh.
+  let nodes: Int
+  let failures: [Failure]
+  let convergence_ms: Convergence
+  let trace_hash: String
+  let virtual_seconds: UInt64
+  let datagrams: UInt64
+  let operations: Int
+
+  init(_ report: SimulationRun.Report, _ options: SimulationRun.Options) {
+    seed = options.seed
+    seeds = report.results.count
+    nodes = report.results.map(\.nodes).max() ?? 0
+    failures = report.failures.map {
+      Failure(
+        seed: $0.seed, nodes: $0.nodes, faults: $0.faults.map(\.rawValue),
+        failure: $0.failure ?? "", replay: SimulationText.command($0, options))
+    }
+    convergence_ms = Convergence(
+      p50: report.percentile(0.5), p99: report.percentile(0.99), max: report.percentile(1))
+    trace_hash = SimulationText.hexadecimal(report.traceHash)
+    virtual_seconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
+    datagrams = report.results.reduce(0) { $0 + $1.datagrams }
+    operations = report.results.reduce(0) { $0 + $1.operations }
+  }
+}
