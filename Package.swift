@@ -67,11 +67,23 @@ let package = Package(
       name: "MeshSimulator",
       dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine"],
       swiftSettings: plantable),
+    .target(
+      name: "MeshBench",
+      dependencies: [
+        "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+        "MeshSimulator", "PresenceMesh",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "presence",
       dependencies: [
-        "PresenceMesh", "MeshCRDT", "MeshCrypto", "MeshSimulator",
+        "PresenceMesh", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       path: "Peers/presence",
       swiftSettings: plantable),
@@ -99,10 +111,23 @@ let package = Package(
     .testTarget(
       name: "PresenceMeshTests",
       dependencies: [
-        "PresenceMesh", "MeshEngine", "MeshTransport",
+        "PresenceMesh", "MeshCRDT", "MeshEngine", "MeshTransport",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
+      swiftSettings: strict),
+    .testTarget(name: "BenchTests", dependencies: ["MeshBench"], swiftSettings: strict),
+    .testTarget(
+      name: "MeshSimulatorTests",
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport", "MeshSimulator",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: plantable),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["presence", "PresenceMesh"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -27,5 +27,10 @@ struct CommandFailure: Error, Hashable {
   }
 }
 
+extension CommandFailure: CustomStringConvertible {
+  /// The message alone.
+  var description: String { message }
+}
+
 /// The reader of the standard output went away: nobody is left to tell anything.
 struct OutputClosed: Error {}

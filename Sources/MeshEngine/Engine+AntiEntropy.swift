@@ -75,7 +75,6 @@ extension Engine {
     var pulled = 0
     for entry in entries.entries {
       theirs[entry.origin] = entry
-      if entry.origin == origin { suspectClone(entry) }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
       pulled += 1
       pull(entry, from: address)
@@ -100,18 +99,15 @@ extension Engine {
       pages(of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false), to: address)
   }
 
-  /// Other records at the version that this node has reached: somebody else wrote them.
-  private mutating func suspectClone(_ entry: DigestEntry) {
-    let held = state.logs[ownSlot].held
-    guard entry.generation == generation, entry.held.version == held.version, entry.held != held
-    else { return }
-    hearOwnWord(generation: generation)
-  }
-
   /// True when a peer knows more of an origin than this node.
   private func isBehind(_ entry: DigestEntry) -> Bool {
     if entry.origin == origin {
-      return (entry.generation, entry.held) > (generation, state.logs[ownSlot].held)
+      // Words of this node that it has not said: pulled, because only signed ones count.
+      let held = state.logs[ownSlot].held
+      return entry.generation > generation
+        || entry.generation == generation
+          && (entry.held.version > held.version
+            || entry.held.version == held.version && entry.held != held)
     }
     if let grave = graves[entry.origin], entry.generation <= grave.generation { return false }
     guard let slot = state.slot(of: entry.origin) else { return true }

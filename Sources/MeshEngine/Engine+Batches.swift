@@ -11,7 +11,13 @@ extension Engine {
     }
     let origin = envelope.origin
     if origin == self.origin {
-      guard generation > self.generation || last > state.logs[ownSlot].cut.version else { return }
+      // The own log holds every batch of this life that lives: another one is somebody else's.
+      guard generation > self.generation
+        || generation == self.generation
+          && (last > state.logs[ownSlot].cut.version
+            || last == state.logs[ownSlot].cut.version
+              && !stores[ownSlot].contains(envelope, first: first))
+      else { return }
     } else if let grave = graves[origin], generation <= grave.generation {
       return counters.count(.batchesKnown)
     }
@@ -161,6 +167,8 @@ extension Engine {
       if isNews {
         counters.count(.recordsJoined)
         tellCursor(move.session, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
+      } else if state.moving[slot].count >= Limits.movingCursorsPerOrigin {
+        counters.count(.movesRefused)
       }
     }
   }

@@ -252,8 +252,8 @@ extension Engine {
   private mutating func leaveMesh() {
     hasLeft = true
     sendHead()
-    // A farewell that is lost makes the others wait; so it is said twice.
-    if let lastHead { disseminate(.head(ageMilliseconds: 0, lastHead)) }
+    // A farewell that is lost makes the others wait; so it is said twice, in two datagrams.
+    if let lastHead { farewell = .head(ageMilliseconds: 0, lastHead) }
     hosted = [:]
   }
 }

@@ -134,7 +134,6 @@ extension Engine {
     liveness[slot].heartbeat = head.body.heartbeat
     liveness[slot].period = .milliseconds(head.body.periodMilliseconds)
     liveness[slot].isLeaving = head.body.isLeaving
-    liveness[slot].hasAsked = false
     judge(head.origin)
   }
 
@@ -174,9 +173,8 @@ extension Engine {
     if life.isLeaving {
       // It said that it will not be heard again.
     } else if age >= askAfter {
-      // Somebody else may have heard of it: once at the first doubt, then once a period.
-      if !life.hasAsked { askForHead(of: slot) }
-      liveness[slot].hasAsked = false
+      // Somebody else may have heard of it: asked at the first doubt, then once a period.
+      askForHead(of: slot)
       if health != .offline { next = min(next, age + life.period) }
     } else {
       next = min(next, askAfter)

@@ -23,6 +23,8 @@ package struct Engine: Sendable {
   package var generation: UInt64 { configuration.generation }
   /// What happened so far, in numbers.
   package internal(set) var counters = Counters()
+  /// What went in and came out, if the configuration asks for it.
+  package private(set) var recording: EngineRecording?
 
   let crypto: any Crypto
   let verifier: Verifier
@@ -65,6 +67,8 @@ package struct Engine: Sendable {
   var lastFrameAt: MonotonicTime?
   var lastRaiseAt: MonotonicTime?
   var hasLeft = false
+  /// The farewell that is still to be said again.
+  var farewell: Message?
   var lamportCeiling: UInt64
 
   // The view.
@@ -97,14 +101,24 @@ package struct Engine: Sendable {
     origin = crypto.origin
     verifier = Verifier(mesh: configuration.mesh, crypto: crypto)
     random = RandomSource(seed: configuration.seed)
-    noncePrefix = (configuration.seed.2, configuration.seed.3)
-    life = random.next()
+    // Nonces are seen by everybody: nothing of the seed can be found from them.
+    let seed = configuration.seed
+    func word(_ index: UInt64) -> UInt64 {
+      SipHash.hash(
+        seed.2.bigEndianBytes + seed.3.bigEndianBytes + index.bigEndianBytes,
+        key: HashKey(seed.0, seed.1))
+    }
+    noncePrefix = (word(0), word(1))
+    life = word(2)
     meshTag = configuration.mesh.tag
     challengeBudget = Budget(perSecond: 200, burst: 200, now: now)
     lastNow = now
     lastHeadAt = now
     lastHeardAt = now
     lamportCeiling = configuration.lamport
+    if configuration.isRecording {
+      recording = EngineRecording(configuration: configuration, start: now)
+    }
     var state = MeshState(hashKey: configuration.mesh.hashKey, lamport: configuration.lamport)
     var dropped: [SessionID] = []
     guard
@@ -145,6 +159,7 @@ extension Engine {
   package mutating func receive(
     _ datagram: [UInt8], from address: PeerAddress, now: MonotonicTime
   ) {
+    recording?.note(.receive(datagram, from: address, now: now))
     notice(now)
     guard !hasLeft else { return }
     counters.count(.datagramsReceived)
@@ -159,6 +174,7 @@ extension Engine {
   package mutating func perform(
     _ operation: LocalOperation, now: MonotonicTime
   ) throws(OperationError) {
+    recording?.note(.perform(operation, now: now))
     notice(now)
     guard !hasLeft else { throw .meshLeft }
     try host(operation)
@@ -167,6 +183,7 @@ extension Engine {
 
   /// Does what is due.
   package mutating func tick(now: MonotonicTime) {
+    recording?.note(.tick(now: now))
     notice(now)
     // Each timer sets itself for later when it fires, so that this ends.
     while let timer = timers.next(due: now) {
@@ -179,6 +196,7 @@ extension Engine {
   /// Tries to reach nodes at addresses that the user gave, or that are remembered. They are tried
   /// again and again, ever more rarely, as long as there is no path to them.
   package mutating func addPeers(_ addresses: [PeerAddress], now: MonotonicTime) {
+    recording?.note(.addPeers(addresses, now: now))
     notice(now)
     for address in addresses { contact(address, isConfigured: true) }
   }
@@ -203,6 +221,12 @@ extension Engine {
 extension Engine {
   /// What is to be done next; `nil`: nothing.
   package mutating func nextOutput() -> Output? {
+    guard let output = takeOutput() else { return nil }
+    recording?.note(output)
+    return output
+  }
+
+  private mutating func takeOutput() -> Output? {
     if let durable {
       self.durable = nil
       return .persist(durable)
@@ -219,6 +243,11 @@ extension Engine {
     if let (address, messages) = outbox.nextDatagram() {
       let echo = paths[address]?.token ?? 0
       return .send(sealed(messages, echo: echo), to: address)
+    }
+    if let farewell {
+      self.farewell = nil
+      disseminate(farewell)
+      return takeOutput()
     }
     if announcement {
       announcement = false

@@ -134,7 +134,9 @@ struct NodeTests {
     let node = try await TestNode()
     let attributes = try FileManager.default.attributesOfItem(atPath: node.state + "/control")
     #expect(attributes[.posixPermissions] as? Int == 0o600)
-    let long = TestNode.freshState() + String(repeating: "/a-rather-long-name", count: 8)
+    let short = TestNode.freshState()
+    defer { try? FileManager.default.removeItem(atPath: short) }
+    let long = short + String(repeating: "/a-rather-long-name", count: 8)
     let deep = try await TestNode(state: long)
     #expect(try await deep.run("who").exitCode == 0)
     #expect(try await deep.run("down").exitCode == 0)

@@ -111,6 +111,36 @@ struct EventTests {
     #expect(lags.now > 0, "nobody was too slow: the test shows nothing")
   }
 
+  @Test("Nothing comes between a snapshot and the first event after it")
+  func snapshotAndEventsAreOneStep() async {
+    let hub = Hub(node: testNode(1))
+    let isOver = Shared(false)
+    // Changes of one status, numbered by its time, come from another thread all the while.
+    async let events: Void = {
+      var number: UInt64 = 0
+      while !isOver.now {
+        number += 1
+        let status: Status = number.isMultiple(of: 2) ? .busy : .away
+        hub.handle(.changed(seen(1, of: "ann", status: status, counter: number)))
+      }
+    }()
+    func number(_ user: User?) -> UInt64 { user?.statusChangedAt?.milliseconds ?? 0 }
+    var opened = 0
+    while opened < 3000 {
+      let subscription = hub.subscribe(.mesh, capacity: 100_000)
+      let before = number(hub.open(subscription.mailbox, for: .mesh).user("ann"))
+      guard before > 0 else { continue }
+      opened += 1
+      guard case .element(.status(let user)) = await subscription.mailbox.take() else {
+        Issue.record("another event than a change of status")
+        break
+      }
+      #expect(number(user) == before + 1)
+    }
+    isOver.change { $0 = true }
+    await events
+  }
+
   /// Random events of a small mesh.
   private func drive(_ hub: Hub, seed: UInt64) async {
     var state = seed

@@ -81,7 +81,8 @@ struct ControlClient {
   mutating func nextRecord() async throws -> WatchRecord? { try await next() }
 
   /// The node went away, or is paused.
-  static let silence = CommandFailure("the node ended or does not answer: try again")
+  static let silence = CommandFailure(
+    "the node ended or does not answer: `presence doctor` tells more")
 
   private func send(_ request: ControlRequest) async throws {
     do {

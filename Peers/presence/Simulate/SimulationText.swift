@@ -16,7 +16,8 @@ enum SimulationText {
 
   static func summary(_ report: SimulationRun.Report, _ options: SimulationRun.Options) -> String {
     let seconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
-    let wall = Double(report.wall.components.seconds) + Double(report.wall.components.attoseconds) * 1e-18
+    let wall =
+      Double(report.wall.components.seconds) + Double(report.wall.components.attoseconds) * 1e-18
     let datagrams = report.results.reduce(0) { $0 + $1.datagrams }
     func milliseconds(_ share: Double) -> String {
       report.percentile(share).map { "\($0) ms" } ?? "none"
@@ -57,7 +58,7 @@ enum SimulationText {
   }
 
   static func json(_ report: SimulationRun.Report, _ options: SimulationRun.Options) -> String {
-    (try? JSON.text(SimulationDocument(report, options))) ?? "{}"
+    (try? JSON.text(SimulationDocument(report, options), onOneLine: false)) ?? "{}"
   }
 
   static func hexadecimal(_ word: UInt64) -> String {
@@ -87,9 +88,9 @@ struct SimulationDocument: Encodable {
   /// The nodes of the largest mesh.
   let nodes: Int
   let failures: [Failure]
-  let convergence_ms: Convergence
-  let trace_hash: String
-  let virtual_seconds: UInt64
+  let convergenceMs: Convergence
+  let traceHash: String
+  let virtualSeconds: UInt64
   let datagrams: UInt64
   let operations: Int
 
@@ -102,10 +103,10 @@ struct SimulationDocument: Encodable {
         seed: $0.seed, nodes: $0.nodes, faults: $0.faults.map(\.rawValue),
         failure: $0.failure ?? "", replay: SimulationText.command($0, options))
     }
-    convergence_ms = Convergence(
+    convergenceMs = Convergence(
       p50: report.percentile(0.5), p99: report.percentile(0.99), max: report.percentile(1))
-    trace_hash = SimulationText.hexadecimal(report.traceHash)
-    virtual_seconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
+    traceHash = SimulationText.hexadecimal(report.traceHash)
+    virtualSeconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
     datagrams = report.results.reduce(0) { $0 + $1.datagrams }
     operations = report.results.reduce(0) { $0 + $1.operations }
   }

@@ -8,12 +8,18 @@ struct RoomScreen {
   /// How many users are scrolled past.
   var offset = 0
 
-  /// The rows that are not users: title, blank, headings; and below the blank and the hint.
-  private static let fixedRows = 5
+  /// A terminal with fewer rows has none to spare.
+  private static let ampleRows = 12
+
+  /// The rows above the users: title, headings, and a blank between them where there is room.
+  private func rowsAbove(_ size: TerminalSize) -> Int { size.rows < Self.ampleRows ? 2 : 3 }
+
+  /// The rows below the users: what was said last, the hint, and what is typed.
+  private var rowsBelow: Int { prompt == nil ? 2 : 3 }
 
   /// The users that fit.
   func visibleRows(_ size: TerminalSize) -> Int {
-    max(1, size.rows - Self.fixedRows - (prompt == nil ? 0 : 1))
+    max(0, size.rows - rowsAbove(size) - rowsBelow)
   }
 
   /// The lines of the screen, and where its cursor is.
@@ -26,11 +32,12 @@ struct RoomScreen {
     let page = users.dropFirst(start).prefix(visible)
     let table = TextTable(
       columns: UserText.steadyColumns, rows: page.map { UserText.row($0, now: now) })
-    var lines = [title(model, size: size, colours: colours), ""]
+    var lines = [title(model, size: size, colours: colours)]
+    if rowsAbove(size) > 2 { lines.append("") }
     lines += table.lines(width: size.columns, colours: colours, isPlaced: true)
-    let bottom = prompt == nil ? 2 : 3
-    while lines.count < size.rows - bottom { lines.append("") }
-    lines = Array(lines.prefix(max(0, size.rows - bottom)))
+    let top = max(0, size.rows - rowsBelow)
+    while lines.count < top { lines.append("") }
+    lines = Array(lines.prefix(top))
     let rest = users.count - start - page.count
     lines.append(status(rest: rest, size: size, colours: colours))
     guard let prompt else {

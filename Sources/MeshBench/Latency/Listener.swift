@@ -57,7 +57,7 @@ enum Listener {
   static let endOfPlain = UInt64.max
 
   static func run(_ link: PacketLink) async throws(BenchError) {
-    let setup = try link.receive(MeshSetup.self, "the keys")
+    let setup = try link.receive(json: MeshSetup.self, "the keys")
     let arrivals = Mutex(Arrivals())
     let (greeted, greeting) = AsyncStream.makeStream(of: Void.self)
     let driver = try await setup.start { event in
@@ -85,11 +85,11 @@ enum Listener {
     }
     thread.start()
     try link.send(
-      ListenerPorts(mesh: address.port, plain: socket.port), expecting: "the first session")
+      json: ListenerPorts(mesh: address.port, plain: socket.port), expecting: "the first session")
     for await _ in greeted { break }
     try link.send([], expecting: "the end")
     _ = try link.receive("the end")
-    try link.send(arrivals.withLock { $0 }, expecting: "the end")
+    try link.send(json: arrivals.withLock { $0 }, expecting: "the end")
     await driver.shutdown()
   }
 }

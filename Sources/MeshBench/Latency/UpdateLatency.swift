@@ -25,9 +25,10 @@ enum UpdateLatency {
     let session = Crowd.session(1)
     var floor = try CryptoFloor(room: room, session: session)
     let child = try ChildProcess(.listener, launcher: launcher)
+    defer { child.end() }
     let setup = MeshSetup.random()
-    try child.link.send(setup, expecting: "its ports")
-    let ports = try child.link.receive(ListenerPorts.self, "its ports")
+    try child.link.send(json: setup, expecting: "its ports")
+    let ports = try child.link.receive(json: ListenerPorts.self, "its ports")
     let driver = try await setup.start(
       peers: [PeerAddress(ipv4: 0x7F00_0001, port: ports.mesh)], onEvent: { _ in })
     let outcome = await measure(
@@ -64,7 +65,7 @@ enum UpdateLatency {
       await pause()
       await pause()
       try link.send([], expecting: "its samples")
-      let arrivals = try link.receive(Arrivals.self, "its samples")
+      let arrivals = try link.receive(json: Arrivals.self, "its samples")
       for index in 0..<8 { plain[index] = 0xFF }
       _ = socket.send(plain, toPort: ports.plain)
       let updates = try spans(from: updatesSent, to: arrivals.updates)

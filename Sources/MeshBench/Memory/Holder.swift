@@ -81,7 +81,7 @@ enum Holder {
     let size = station.engine.size
     let shown = station.engine.snapshot().sessions.count
     try link.send(
-      Holding(
+      json: Holding(
         before: before, after: after, sessions: size.sessions, shown: shown,
         origins: size.origins),
       expecting: "the end")

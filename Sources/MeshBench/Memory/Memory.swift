@@ -42,6 +42,7 @@ enum Memory {
     origins: Int, sessionsEach: Int, _ launcher: ChildLauncher
   ) throws(BenchError) -> Held {
     let child = try ChildProcess(.holder, launcher: launcher)
+    defer { child.end() }
     var now = Station.start
     for origin in 1...origins {
       var feeder = Feeder(origin: origin, link: child.link, now: now)
@@ -55,7 +56,7 @@ enum Memory {
       now = feeder.now
     }
     try child.link.send([], expecting: "its memory")
-    let holding = try child.link.receive(Holding.self, "its memory")
+    let holding = try child.link.receive(json: Holding.self, "its memory")
     let count = origins * sessionsEach
     guard holding.sessions == count, holding.shown == count, holding.origins == origins + 1 else {
       throw .workMissing("\(holding.sessions) of \(count) sessions arrived")

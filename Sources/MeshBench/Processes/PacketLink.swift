@@ -51,7 +51,7 @@ struct PacketLink: Sendable {
   }
 
   /// Sends a value as JSON.
-  func send(_ value: some Encodable, expecting next: String) throws(BenchError) {
+  func send(json value: some Encodable, expecting next: String) throws(BenchError) {
     guard let data = try? JSONEncoder().encode(value) else {
       throw .childSilent(expected: next)
     }
@@ -59,7 +59,7 @@ struct PacketLink: Sendable {
   }
 
   /// The next packet as a value.
-  func receive<Value: Decodable>(_ type: Value.Type, _ what: String) throws(BenchError) -> Value {
+  func receive<Value: Decodable>(json type: Value.Type, _ what: String) throws(BenchError) -> Value {
     let bytes = try receive(what)
     guard let value = try? JSONDecoder().decode(type, from: Data(bytes)) else {
       throw .childSilent(expected: what)

@@ -140,7 +140,7 @@ enum Records {
     // Lost frames: only what the batches bring is measured.
     pair.advance(milliseconds: 100)
     _ = pair.takeWritten()
-    pair.advance(milliseconds: 700)
+    pair.advance(milliseconds: 1000)
     return pair.takeWritten()
   }
 

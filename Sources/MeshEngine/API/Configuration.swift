@@ -39,6 +39,8 @@ package struct EngineConfiguration: Sendable {
   package var fanout = 6
   /// Announce on the LAN every so often; `nil`: never.
   package var announcePeriod: Span?
+  /// True when inputs are recorded, to be replayed; they grow in memory up to a bound.
+  package var isRecording = false
   /// True when somebody reads the events.
   package var emitsEvents = true
 

@@ -7,9 +7,9 @@ package struct Counters: Hashable, Sendable {
     case datagramsAccepted
     /// Too long, too short, of another version.
     case datagramsMalformed
-    /// Of another mesh, or of an epoch that is not held.
+    /// Of another mesh.
     case datagramsForeign
-    /// The authenticator is wrong.
+    /// The authenticator is wrong, or the epoch's key is not held.
     case datagramsForged
     case datagramsReplayed
     /// Of this node itself.
@@ -28,6 +28,8 @@ package struct Counters: Hashable, Sendable {
     case recordsJoined
     /// A bound of the tables kept it out.
     case recordsRefused
+    /// A move of a cursor, because the table of moving cursors was full.
+    case movesRefused
     /// A Lamport counter too far ahead.
     case countersImplausible
     /// A table of origins, paths or graves was full.

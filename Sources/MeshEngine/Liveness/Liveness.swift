@@ -16,7 +16,6 @@ struct Liveness: Sendable {
   var wasHeard = false
   var period: Span = .seconds(2)
   var isLeaving = false
-  var hasAsked = false
 
   init(heardAt: MonotonicTime, health: NodeHealth) {
     leftAt = heardAt

@@ -1,6 +1,6 @@
 import MeshCRDT
 
-/// Which datagram counters of one life of a sender were heard: the highest, and the 1,024 below it.
+/// Which datagram counters of one life of a sender were heard: the highest, and at least the 960 below it.
 ///
 /// Source: RFC 6479, a window of words that are cleared as it moves.
 struct ReplayWindow: Sendable {

@@ -13,7 +13,7 @@ package struct HeadBody: Hashable, Sendable {
   /// The Lamport counter up to which all cursors of the origin are at rest: moves in frames up to it
   /// are in the log, or of no account any more.
   package let counter: UInt64
-  /// The time between two heads, in milliseconds, 1…2^24.
+  /// The time between two heads, in milliseconds, 1…2^24-1.
   package let periodMilliseconds: UInt64
   package let isLeaving: Bool
   /// Reserved for admission by certificates. Empty is none.

@@ -87,8 +87,7 @@ final class Child {
   }
 
   deinit {
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-    process.waitUntilExit()
+    end()
     try? FileManager.default.removeItem(at: folder)
   }
 
@@ -100,6 +99,12 @@ final class Child {
   private func text(_ name: String) -> String {
     let data = (try? Data(contentsOf: folder.appending(path: name))) ?? Data()
     return String(decoding: data, as: UTF8.self)
+  }
+
+  /// Kills the process if it runs, and waits until it is gone.
+  func end() {
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process.waitUntilExit()
   }
 
   /// Sends a signal.
@@ -147,7 +152,7 @@ final class TestNode {
   }
 
   deinit {
-    child.signal(SIGKILL)
+    child.end()
     if ownsState { try? FileManager.default.removeItem(atPath: state) }
   }
 

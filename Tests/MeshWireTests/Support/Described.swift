@@ -64,7 +64,7 @@ extension Cut {
 extension DigestEntry {
   var described: JSON {
     .object([
-      "origin": .hex(origin.bytes), "generation": .number(generation), "cut": cut.described,
+      "origin": .hex(origin.bytes), "generation": .number(generation), "held": held.described,
     ])
   }
 }
@@ -100,7 +100,8 @@ extension Envelope {
     case .proof:
       let body = try ProofBody.read(&reader)
       return .object([
-        "generation": .number(body.generation), "echo": .hex(body.echo),
+        "generation": .number(body.generation), "life": .hex(body.life),
+        "echo": .hex(body.echo),
         "token": .hex(body.token), "wants_proof": .flag(body.wantsProof),
       ])
     }

@@ -106,7 +106,7 @@ extension VectorFile {
     }
     func frame(_ fields: [UInt8]) -> [UInt8] { unsigned(.frame) { $0.raw(fields) } }
     func proof(_ generation: UInt8, _ flag: UInt8) -> [UInt8] {
-      unsigned(.proof) { $0.raw([generation] + [UInt8](repeating: 0, count: 16) + [flag]) }
+      unsigned(.proof) { $0.raw([generation] + [UInt8](repeating: 0, count: 24) + [flag]) }
     }
     func header(_ fields: [UInt8]) -> [UInt8] {
       unsigned(.batch) { $0.raw(fields + [UInt8](repeating: 0, count: 9)) }
