@@ -69,8 +69,8 @@ package struct BenchScale: Hashable, Sendable {
 
   /// A few seconds: enough to see that it works, and the order of magnitude.
   package static let quick = BenchScale(
-    updates: 60, datagrams: 800, rounds: 60, sessions: 4000, origins: 8, changes: 5,
-    simulatedNodes: 64)
+    updates: 60, datagrams: 800, rounds: 60, sessions: 4000, origins: 8, changes: 4,
+    simulatedNodes: 16)
 
   /// Nothing but the shape: for tests.
   package static let tiny = BenchScale(

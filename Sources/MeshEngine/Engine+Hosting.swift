@@ -42,11 +42,10 @@ extension Engine {
         try Validation.text(message, "message", atMost: Limits.messageBytes)
       }
       try change(session, room) { presence, counter in
-        let isSame = presence.status?.status == status
-        if !isSame {
-          presence.status = status.map {
-            StatusValue(status: $0, counter: counter, changedAt: time)
-          }
+        // The same status set again is the last word again: the user may have said something else
+        // through another session.
+        presence.status = status.map {
+          StatusValue(status: $0, counter: counter, changedAt: time)
         }
         if let message { presence.message = message }
       }

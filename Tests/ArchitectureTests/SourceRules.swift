@@ -21,7 +21,7 @@ enum SourceRules {
     "Sources/MeshWire": Imports(names: ["MeshCRDT"]),
     "Sources/MeshTrust": Imports(names: ["MeshCRDT", "MeshWire"]),
     "Sources/MeshEngine": Imports(names: ["MeshCRDT", "MeshWire", "MeshTrust"]),
-    "Sources/MeshCrypto": Imports(names: ["CSodium", "MeshCRDT", "MeshTrust"]),
+    "Sources/MeshCrypto": Imports(names: ["CSodium", "MeshCRDT", "MeshTrust", "MeshWire"]),
     "Sources/MeshTransport": Imports(
       names: systemLibraries.union([
         "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust",
@@ -34,9 +34,15 @@ enum SourceRules {
       ]),
       prefixes: ["NIO"]),
     "Sources/MeshSimulator": Imports(names: ["MeshCRDT", "MeshEngine", "MeshTrust", "MeshWire"]),
+    "Sources/MeshBench": Imports(
+      names: systemLibraries.union([
+        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator", "MeshTransport",
+        "MeshTrust", "MeshWire", "PresenceMesh",
+      ]),
+      prefixes: ["NIO"]),
     "Peers/presence": Imports(
       names: systemLibraries.union([
-        "ArgumentParser", "Logging", "MeshSimulator", "Metrics", "PresenceMesh", "ServiceLifecycle",
+        "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator", "Metrics", "PresenceMesh", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
   ]

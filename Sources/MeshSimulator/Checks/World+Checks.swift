@@ -36,7 +36,8 @@ extension World {
   /// F21: who just woke gives the others time.
   private mutating func checkPatience(_ origin: OriginID, at index: Int) {
     let woke = nodes[index].wokeAt
-    guard woke > 0, time < woke + Self.second, time > 8 * Self.second, deaths[origin] == nil,
+    // Who shares his key with another process is heard as either of them.
+    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second, time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
       other.pausedUntil == nil, other.graceAt + 8 * Self.second < time, nodes[index].wasOnline.contains(origin)
     else { return }

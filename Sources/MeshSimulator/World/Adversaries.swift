@@ -278,7 +278,7 @@ extension World {
 
   private mutating func forged(_ traitor: inout Traitor, in victim: OriginID) -> Message {
     let session = SessionID(random.next(), 1)
-    let body = batchBody(first: 1 + UInt64(random.below(40)), session: session, counter: 5)
+    let body = batchBody(first: 1 + UInt64(random.below(2000)), session: session, counter: 5)
     var writer = ByteWriter()
     writer.origin(victim)
     writer.raw(traitor.crypto.sign(body))

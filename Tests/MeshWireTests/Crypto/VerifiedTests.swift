@@ -144,7 +144,7 @@ struct VerifiedTests {
     let mesh = try #require(Self.mesh)
     let other = try #require(Self.otherMesh)
     #expect(mesh.tag != other.tag)
-    #expect(mesh.hashKey == HashKey(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f))
+    #expect(mesh.hashKey == HashKey(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908))
     #expect(mesh.tag != mesh.hashKey.word0 && mesh.tag != mesh.hashKey.word1)
   }
 }
