@@ -70,6 +70,7 @@ let package = Package(
     .target(
       name: "MeshBench",
       dependencies: [
+        "CSodium",
         "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
         "MeshSimulator", "PresenceMesh",
         .product(name: "NIOCore", package: "swift-nio"),

@@ -1,5 +1,5 @@
 /// A family of figures that one run brings.
-package enum Measurement: String, CaseIterable, Sendable {
+package enum FigureFamily: String, CaseIterable, Sendable {
   case updateLatency = "update-latency"
   case records
   case joins
@@ -31,13 +31,13 @@ package enum Measurement: String, CaseIterable, Sendable {
   package static var allNames: [String] { allCases.flatMap { [$0.rawValue] + $0.figureNames } }
 
   /// The measurement that brings a figure, or has that name.
-  private static func named(_ name: String) -> Measurement? {
+  private static func named(_ name: String) -> FigureFamily? {
     allCases.first { $0.rawValue == name || $0.figureNames.contains(name) }
   }
 
   /// The measurements that bring what is asked for; all of them when nothing is.
-  package static func chosen(by names: [String]) throws(BenchError) -> [Measurement] {
-    var chosen: Set<Measurement> = []
+  package static func chosen(by names: [String]) throws(BenchError) -> [FigureFamily] {
+    var chosen: Set<FigureFamily> = []
     for name in names {
       guard let measurement = named(name) else { throw .unknownName(name) }
       chosen.insert(measurement)
@@ -96,7 +96,7 @@ package struct Bench: Sendable {
   /// - Parameter progress: Is told the name of each measurement before it begins.
   /// - Throws: ``BenchError/unknownName(_:)`` before anything is measured.
   package func run(progress: (String) -> Void) async throws(BenchError) -> Report {
-    let measurements = try Measurement.chosen(by: only)
+    let measurements = try FigureFamily.chosen(by: only)
     var report = Report(machine: .current())
     for measurement in measurements {
       progress(measurement.rawValue)
@@ -114,7 +114,7 @@ package struct Bench: Sendable {
   }
 
   /// The figures of one measurement.
-  package func measure(_ measurement: Measurement) async throws(BenchError) -> [Figure] {
+  package func measure(_ measurement: FigureFamily) async throws(BenchError) -> [Figure] {
     switch measurement {
     case .updateLatency: try await UpdateLatency.measure(scale, launcher: launcher)
     case .records: try Records.measure(scale)

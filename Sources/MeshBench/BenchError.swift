@@ -24,7 +24,7 @@ extension BenchError: CustomStringConvertible {
   package var description: String {
     switch self {
     case .unknownName(let name):
-      "there is no figure '\(name)': one of \(Measurement.allNames.joined(separator: ", "))"
+      "there is no figure '\(name)': one of \(FigureFamily.allNames.joined(separator: ", "))"
     case .childFailed(let reason): "the second process cannot be started: \(reason)"
     case .childSilent(let expected): "the second process ended before \(expected)"
     case .socketFailed(let reason): "a socket on loopback cannot be used: \(reason)"

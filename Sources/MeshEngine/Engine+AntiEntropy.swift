@@ -75,6 +75,12 @@ extension Engine {
     var pulled = 0
     for entry in entries.entries {
       theirs[entry.origin] = entry
+      if let grave = graves[entry.origin], grave.generation == entry.generation {
+        // It was forgotten here; if it lives, somebody has heard of it since.
+        let known = HeadKnown(
+          origin: entry.origin, generation: grave.generation, heartbeat: grave.heartbeat)
+        send(.headQuery([known]), to: address)
+      }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
       pulled += 1
       pull(entry, from: address)
@@ -152,7 +158,7 @@ extension Engine {
     }
     pulls[origin] = PullState(
       address: address, step: .batches, deadline: now + SyncLimits.answerTimeout,
-      failures: failures)
+      held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures)
     counters.count(.pullsSent)
     send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
     timers.set(.pull(origin), at: now + SyncLimits.answerTimeout)
@@ -211,9 +217,10 @@ extension Engine {
     guard var pull = pulls[origin] else { return }
     manifests[origin] = nil
     pull.step = .resting
-    pull.failures += 1
+    let isProgress = state.slot(of: origin).map { state.logs[$0].held } != pull.held
+    pull.failures = isProgress ? 0 : pull.failures + 1
     pull.deadline =
-      now + SyncLimits.rest.scaled(1 << UInt64(min(pull.failures - 1, 5)), over: 1)
+      now + SyncLimits.rest.scaled(1 << UInt64(min(max(pull.failures, 1) - 1, 5)), over: 1)
     pulls[origin] = pull
     timers.set(.pull(origin), at: pull.deadline)
   }

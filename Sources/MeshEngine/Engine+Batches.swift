@@ -12,11 +12,12 @@ extension Engine {
     let origin = envelope.origin
     if origin == self.origin {
       // The own log holds every batch of this life that lives: another one is somebody else's.
-      guard generation > self.generation
-        || generation == self.generation
-          && (last > state.logs[ownSlot].cut.version
-            || last == state.logs[ownSlot].cut.version
-              && !stores[ownSlot].contains(envelope, first: first))
+      guard
+        generation > self.generation
+          || generation == self.generation
+            && (last > state.logs[ownSlot].cut.version
+              || last == state.logs[ownSlot].cut.version
+                && !stores[ownSlot].contains(envelope, first: first))
       else { return }
     } else if let grave = graves[origin], generation <= grave.generation {
       return counters.count(.batchesKnown)
@@ -166,7 +167,8 @@ extension Engine {
           counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
       if isNews {
         counters.count(.recordsJoined)
-        tellCursor(move.session, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
+        tellCursor(
+          move.session, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
       } else if state.moving[slot].count >= Limits.movingCursorsPerOrigin {
         counters.count(.movesRefused)
       }

@@ -57,12 +57,12 @@ extension Engine {
     return nil
   }
 
-  /// A batch or head in the state whose signature is not its origin's; `nil`: there is none. Cost: a
-  /// verification for each.
-  package func unverifiedBatch() -> String? {
+  /// A batch or head in the state whose signature is not its origin's; `nil`: there is none. Looks at
+  /// the newest batches of each origin. Cost: a verification for each.
+  package func unverifiedBatch(newest count: Int = .max) -> String? {
     for slot in state.sortedSlots {
       let heads = liveness[slot].head.map { [$0] } ?? []
-      for envelope in stores[slot].batches.map(\.envelope) + heads {
+      for envelope in stores[slot].batches.suffix(count).map(\.envelope) + heads {
         let signed = envelope.signedBytes(mesh: configuration.mesh.bytes)
         if envelope.origin != state.origins[slot]
           || !crypto.verify(signed, signature: envelope.signature, by: envelope.origin)

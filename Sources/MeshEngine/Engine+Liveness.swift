@@ -150,19 +150,20 @@ extension Engine {
     let life = liveness[slot]
     let age = now.since(life.heardAt)
     let timeToLive = timeToLive(slot)
-    if age >= configuration.forgetAfter { return forget(slot) }
+    let forgetAfter = max(configuration.forgetAfter, life.period.scaled(10, over: 1))
+    if age >= forgetAfter { return forget(slot) }
     guard life.head != nil else {
-      return timers.set(.liveness(origin), at: life.heardAt + configuration.forgetAfter)
+      return timers.set(.liveness(origin), at: life.heardAt + forgetAfter)
     }
     let askAfter = life.period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
     if life.isLeaving {
       health = .left
-      next = configuration.forgetAfter
+      next = forgetAfter
     } else if age >= timeToLive && !isStale {
       health = .offline
-      next = configuration.forgetAfter
+      next = forgetAfter
     } else if age >= timeToLive.scaled(1, over: 2) {
       health = .suspect
       next = isStale ? max(timeToLive, age + life.period) : timeToLive
@@ -179,7 +180,7 @@ extension Engine {
     } else {
       next = min(next, askAfter)
     }
-    timers.set(.liveness(origin), at: life.heardAt + min(next, configuration.forgetAfter))
+    timers.set(.liveness(origin), at: life.heardAt + min(next, forgetAfter))
     change(slot, to: health)
   }
 

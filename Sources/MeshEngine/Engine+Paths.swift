@@ -122,7 +122,8 @@ extension Engine {
 
   private func proof(echo: UInt64, to address: PeerAddress, wantsProof: Bool) -> Message {
     let body = ProofBody(
-      generation: generation, life: life, echo: echo, token: crypto.token(forAddress: address.bytes),
+      generation: generation, life: life, echo: echo,
+      token: crypto.token(forAddress: address.bytes),
       wantsProof: wantsProof)
     var writer = ByteWriter(reserving: 32)
     body.write(to: &writer)
@@ -193,7 +194,7 @@ extension Engine {
     } else {
       paths[address] = Path(address: address, life: life, token: token, heardAt: now)
     }
-    pathOf[life.origin] = address
+    if !isReachedElsewhere(life, than: address) { pathOf[life.origin] = address }
     noteHeard()
     timers.set(.path(address), at: now + configuration.pathTimeout)
     if let contact = contacts[address], !contact.isConfigured { contacts[address] = nil }
@@ -201,6 +202,14 @@ extension Engine {
       send(proof(echo: token, to: address, wantsProof: false), to: address)
     }
     if !isKnown { greet(address) }
+  }
+
+  /// True when the same life was heard lately by another way: with two ways, the first one stays.
+  private func isReachedElsewhere(_ life: Life, than address: PeerAddress) -> Bool {
+    guard let other = pathOf[life.origin], other != address, let path = paths[other],
+      path.life == life
+    else { return false }
+    return now.since(path.heardAt) < configuration.headPeriod.scaled(3, over: 2)
   }
 
   /// The first words on a new path: a sign of life, what is held, and who else is there.
@@ -283,14 +292,22 @@ extension Engine {
   /// Drops a path that was silent too long, and goes on trying its address.
   mutating func judgePath(_ address: PeerAddress) {
     guard let path = paths[address] else { return }
-    let due = path.heardAt + configuration.pathTimeout
+    let due = path.heardAt + silence(of: path)
     guard due <= now else { return timers.set(.path(address), at: due) }
     drop(path)
+    // Its node is reached by another way.
+    if pathOf[path.life.origin] != nil && contacts[address]?.isConfigured != true { return }
     guard contacts.count < PathLimits.contacts || contacts[address] != nil else { return }
     contacts[address] = Contact(
       isConfigured: contacts[address]?.isConfigured ?? false,
       triesLeft: PathLimits.triesOfLost)
     timers.set(.contact(address), at: now)
+  }
+
+  /// How long a path may be silent: longer than its node's heads are apart.
+  private func silence(of path: Path) -> Span {
+    guard let slot = state.slot(of: path.life.origin) else { return configuration.pathTimeout }
+    return max(configuration.pathTimeout, liveness[slot].period.scaled(3, over: 1))
   }
 
   private mutating func drop(_ path: Path) {

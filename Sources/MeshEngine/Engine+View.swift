@@ -129,7 +129,8 @@ extension Engine {
     {
       return move.cursor
     }
-    guard let resting, resting.counter >= entered, case .cursor(let cursor) = resting.decoded(.cursor)
+    guard let resting, resting.counter >= entered,
+      case .cursor(let cursor) = resting.decoded(.cursor)
     else { return nil }
     return cursor
   }

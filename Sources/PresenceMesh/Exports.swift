@@ -1,6 +1,7 @@
 // The words of the interface (ids, profiles, statuses, cursors, users, sessions, limits) are defined
 // where they are derived; whoever imports this module has them.
 @_exported public import MeshCRDT
+
 @_exported public import enum MeshEngine.NodeHealth
 
 /// The identity of a node of the mesh: its Ed25519 public key.

@@ -36,13 +36,15 @@ enum SourceRules {
     "Sources/MeshSimulator": Imports(names: ["MeshCRDT", "MeshEngine", "MeshTrust", "MeshWire"]),
     "Sources/MeshBench": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator", "MeshTransport",
+        "CSodium", "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator",
+        "MeshTransport",
         "MeshTrust", "MeshWire", "PresenceMesh",
       ]),
       prefixes: ["NIO"]),
     "Peers/presence": Imports(
       names: systemLibraries.union([
-        "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator", "Metrics", "PresenceMesh", "ServiceLifecycle",
+        "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
+        "Metrics", "PresenceMesh", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
   ]

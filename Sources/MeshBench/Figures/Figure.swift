@@ -49,7 +49,11 @@ package struct Figure: Codable, Hashable, Sendable {
     try container.encode(name, forKey: .name)
     try container.encode(value, forKey: .value)
     try container.encode(unit, forKey: .unit)
-    if let aim { try container.encode(aim, forKey: .aim) } else { try container.encodeNil(forKey: .aim) }
+    if let aim {
+      try container.encode(aim, forKey: .aim)
+    } else {
+      try container.encodeNil(forKey: .aim)
+    }
     try container.encode(better, forKey: .better)
     try container.encode(detail, forKey: .detail)
   }
@@ -67,6 +71,7 @@ package struct Figure: Codable, Hashable, Sendable {
       magnitude *= 10
       scale /= 10
     }
-    return scale < 1 ? (value / scale).rounded() / (1 / scale).rounded() : (value / scale).rounded() * scale
+    return scale < 1
+      ? (value / scale).rounded() / (1 / scale).rounded() : (value / scale).rounded() * scale
   }
 }

@@ -82,7 +82,9 @@ private struct Feeder {
     number = origin
     self.link = link
     self.now = now
-    station = Station(crypto: NoCrypto(node: 1000 + UInt64(origin)), port: UInt16(1000 + origin), now: now) {
+    station = Station(
+      crypto: NoCrypto(node: 1000 + UInt64(origin)), port: UInt16(1000 + origin), now: now
+    ) {
       $0.batchInterval = .seconds(1)
       $0.cursorRest = .milliseconds(500)
     }

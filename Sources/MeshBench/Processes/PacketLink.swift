@@ -36,7 +36,8 @@ struct PacketLink: Sendable {
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       filled = 0
       while filled < count {
-        let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
+        let rest = UnsafeMutableRawBufferPointer(
+          rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
         let got = Foundation.read(reading, rest.baseAddress, rest.count)
         if got < 0 && errno == EINTR { continue }
         guard got > 0 else {
@@ -59,7 +60,8 @@ struct PacketLink: Sendable {
   }
 
   /// The next packet as a value.
-  func receive<Value: Decodable>(json type: Value.Type, _ what: String) throws(BenchError) -> Value {
+  func receive<Value: Decodable>(json type: Value.Type, _ what: String) throws(BenchError) -> Value
+  {
     let bytes = try receive(what)
     guard let value = try? JSONDecoder().decode(type, from: Data(bytes)) else {
       throw .childSilent(expected: what)

@@ -10,7 +10,7 @@ final class NoCrypto: Crypto {
 
   /// The crypto of a node that is told from others by a number.
   init(node: UInt64) {
-    let key = HashKey(node, 0x62656e6368)
+    let key = HashKey(node, 0x62_656e_6368)
     let words = (0..<4).map { (word: UInt64) in SipHash.hash(word.bigEndianBytes, key: key) }
     origin = OriginID(words[0], words[1], words[2], words[3])
   }

@@ -111,7 +111,8 @@ struct BatchStore: Sendable {
   /// The oldest batches of which less than a quarter lives.
   func mostlyDead(atMost count: Int) -> [Stored] {
     var result: [Stored] = []
-    for batch in batches where batch.live > 0 && batch.live * 4 < Int(batch.last - batch.first + 1) {
+    for batch in batches where batch.live > 0 && batch.live * 4 < Int(batch.last - batch.first + 1)
+    {
       result.append(batch)
       if result.count == count { break }
     }

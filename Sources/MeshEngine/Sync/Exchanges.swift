@@ -15,7 +15,9 @@ struct PullState: Sendable {
   var address: PeerAddress
   var step: Step
   var deadline: MonotonicTime
-  /// How often in a row it did not lead anywhere.
+  /// What was held when it began.
+  var held: Cut?
+  /// How often in a row it brought nothing and led nowhere.
   var failures = 0
 }
 

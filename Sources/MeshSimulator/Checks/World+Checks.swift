@@ -13,7 +13,9 @@ extension World {
     switch event {
     case .stale: nodes[index].freshAt = time
     case .node(let origin, .offline):
-      if nodes[index].box?.engine.holds(origin) == false { fail("I5: node \(index) forgot \(origin.short) when hiding it") }
+      if nodes[index].box?.engine.holds(origin) == false {
+        fail("I5: node \(index) forgot \(origin.short) when hiding it")
+      }
       checkPatience(origin, at: index)
     case .moved(let id, let host):
       note("node \(index) gave session \(id) up to \(host.short)")
@@ -37,9 +39,11 @@ extension World {
   private mutating func checkPatience(_ origin: OriginID, at index: Int) {
     let woke = nodes[index].wokeAt
     // Who shares his key with another process is heard as either of them.
-    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second, time > 8 * Self.second, deaths[origin] == nil,
+    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second,
+      time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
-      other.pausedUntil == nil, other.graceAt + 8 * Self.second < time, nodes[index].wasOnline.contains(origin)
+      other.pausedUntil == nil, other.graceAt + 8 * Self.second < time,
+      nodes[index].wasOnline.contains(origin)
     else { return }
     fail("F21: node \(index) declared \(origin.short) offline right after it woke")
   }
@@ -60,6 +64,7 @@ extension World {
   }
 
   private mutating func check(_ engine: Engine, _ index: Int) {
+    if let forged = engine.unverifiedBatch(newest: 3) { fail("I4: node \(index) holds \(forged)") }
     if let violation = engine.invariantViolation() { fail("I3: node \(index): \(violation)") }
     if let difference = nodes[index].replayed.difference(from: engine.snapshot()) {
       fail("F4: node \(index): events and snapshot differ: \(difference)")
@@ -74,11 +79,13 @@ extension World {
     let liars = traitor != nil
     for index in nodes.indices {
       guard let engine = nodes[index].engine, nodes[index].pausedUntil == nil,
-        nodes[index].graceAt < diedAt, nodes[index].freshAt < diedAt, !engine.isStale, !liars
+        nodes[index].wokeAt < diedAt, nodes[index].freshAt < diedAt, !engine.isStale, !liars
       else { continue }
       let health = engine.snapshot().nodes[origin]
       if health == .online || health == .suspect {
-        fail("F19: node \(index) sees \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago")
+        fail(
+          "F19: node \(index) sees \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago"
+        )
       }
     }
   }
@@ -178,6 +185,7 @@ extension World {
       let others = snapshot.places.count { session.places[$0.room] == nil }
       if others > 0 { return "session \(index) is seen in \(others) rooms that it left" }
     }
-    return expected == view.count ? nil : "\(view.count - expected) sessions are seen that are not there"
+    return expected == view.count
+      ? nil : "\(view.count - expected) sessions are seen that are not there"
   }
 }

@@ -132,7 +132,8 @@ struct ReplayedView {
     if mine.host != theirs.host { return "has another host" }
     if mine.value != theirs.value { return "has another value" }
     for place in mine.places where theirs.place(in: place.room) != place {
-      return "in \(place.room): told \(place), seen \(String(describing: theirs.place(in: place.room)))"
+      return
+        "in \(place.room): told \(place), seen \(String(describing: theirs.place(in: place.room)))"
     }
     return "is in other rooms"
   }

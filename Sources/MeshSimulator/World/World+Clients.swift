@@ -69,7 +69,8 @@ extension World {
       _ = perform(index, .setTyping(session.id, room, true))
     case ..<75:
       enter(index, room)
-      _ = perform(index, .setData(session.id, room, [UInt8](repeating: 7, count: random.below(380))))
+      _ = perform(
+        index, .setData(session.id, room, [UInt8](repeating: 7, count: random.below(380))))
     case ..<80: exit(index, room)
     case ..<86: leave(index)
     case ..<93: move(index, to: up[random.below(up.count)])
@@ -92,7 +93,9 @@ extension World {
     operations += 1
     var refusal: OperationError?
     drive(sessions[index].node) { engine, now in
-      do throws(OperationError) { try engine.perform(operation, now: now) } catch { refusal = error }
+      do throws(OperationError) { try engine.perform(operation, now: now) } catch {
+        refusal = error
+      }
     }
     guard let refusal else { return true }
     switch refusal {

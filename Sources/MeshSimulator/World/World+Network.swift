@@ -8,6 +8,7 @@ extension World {
     trace.record(time, UInt64(index), SipHash.hash(bytes, key: HashKey(1, 2)))
     let source = nodes[index].address
     watch(bytes, from: index, to: address)
+    if address == traitor?.address { return transmit(bytes, from: source, to: address) }
     guard let target = nodeAt[address], canHear(from: index, target) else { return }
     transmit(bytes, from: source, to: address)
   }

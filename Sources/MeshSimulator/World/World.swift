@@ -226,7 +226,8 @@ struct World {
     // A clone may live on.
     guard !nodes.contains(where: { $0.engine?.origin == origin }) else { return }
     deaths[origin] = time
-    let bound = 5 * Self.second + 5 * Self.second / 50 + 700 * Self.millisecond + 2 * calm.delay.upperBound
+    let bound =
+      5 * Self.second + 5 * Self.second / 50 + 700 * Self.millisecond + 2 * calm.delay.upperBound
     queue.add(.checkDead(origin: origin, diedAt: time), at: time + bound)
   }
 

@@ -40,25 +40,23 @@ package struct ByteReader {
     return bytes[offset - 1]
   }
 
-  private mutating func fixed(_ count: Int) throws(WireError) -> UInt64 {
-    let range = try range(count)
-    var value: UInt64 = 0
-    for index in range { value = value << 8 | UInt64(bytes[index]) }
-    return value
+  private mutating func fixed<Word: FixedWidthInteger & BitwiseCopyable>(
+    _ type: Word.Type
+  ) throws(WireError) -> Word {
+    let start = try range(MemoryLayout<Word>.size).lowerBound
+    return bytes.withUnsafeBytes {
+      Word(bigEndian: $0.loadUnaligned(fromByteOffset: start, as: Word.self))
+    }
   }
 
   /// Two bytes, most significant first.
-  package mutating func uint16() throws(WireError) -> UInt16 {
-    UInt16(truncatingIfNeeded: try fixed(2))
-  }
+  package mutating func uint16() throws(WireError) -> UInt16 { try fixed(UInt16.self) }
 
   /// Four bytes, most significant first.
-  package mutating func uint32() throws(WireError) -> UInt32 {
-    UInt32(truncatingIfNeeded: try fixed(4))
-  }
+  package mutating func uint32() throws(WireError) -> UInt32 { try fixed(UInt32.self) }
 
   /// Eight bytes, most significant first.
-  package mutating func uint64() throws(WireError) -> UInt64 { try fixed(8) }
+  package mutating func uint64() throws(WireError) -> UInt64 { try fixed(UInt64.self) }
 
   /// A number in groups of 7 bits, least significant first, in the fewest bytes; below `bound`,
   /// which is at most 2^56.
@@ -89,14 +87,21 @@ package struct ByteReader {
   /// A length, then that many bytes, at most `bound`.
   package mutating func blob(atMost bound: Int) throws(WireError) -> [UInt8] {
     let count = Int(try varint(below: UInt64(bound) + 1))
-    return Array(bytes[try range(count)])
+    return count == 0 ? [] : Array(bytes[try range(count)])
   }
 
   /// A length, then that many bytes of UTF-8 without control characters, at most `bound`.
   package mutating func text(atMost bound: Int) throws(WireError) -> String {
     let count = Int(try varint(below: UInt64(bound) + 1))
-    let slice = bytes[try range(count)]
-    guard let text = String(validating: slice, as: UTF8.self), isPlain(text) else {
+    let range = try range(count)
+    // Nearly all text is printable ASCII: it needs no check as UTF-8, and no look at its scalars.
+    let ascii = bytes.withUnsafeBytes { buffer -> String? in
+      let text = UnsafeRawBufferPointer(rebasing: buffer[range])
+      for byte in text where byte < 0x20 || byte > 0x7E { return nil }
+      return String(decoding: text, as: UTF8.self)
+    }
+    if let ascii { return ascii }
+    guard let text = String(validating: bytes[range], as: UTF8.self), isPlain(text) else {
       throw .malformedText
     }
     return text

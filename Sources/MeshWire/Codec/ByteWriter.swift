@@ -12,15 +12,13 @@ package struct ByteWriter {
 
   package mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }
 
-  private mutating func fixed(_ value: UInt64, bytes count: UInt64) {
-    for index in 0..<count {
-      bytes.append(UInt8(truncatingIfNeeded: value >> (8 * (count - 1 - index))))
-    }
+  private mutating func fixed(_ bigEndian: some FixedWidthInteger & BitwiseCopyable) {
+    withUnsafeBytes(of: bigEndian) { bytes.append(contentsOf: $0) }
   }
 
-  package mutating func uint16(_ value: UInt16) { fixed(UInt64(value), bytes: 2) }
-  package mutating func uint32(_ value: UInt32) { fixed(UInt64(value), bytes: 4) }
-  package mutating func uint64(_ value: UInt64) { fixed(value, bytes: 8) }
+  package mutating func uint16(_ value: UInt16) { fixed(value.bigEndian) }
+  package mutating func uint32(_ value: UInt32) { fixed(value.bigEndian) }
+  package mutating func uint64(_ value: UInt64) { fixed(value.bigEndian) }
 
   package mutating func varint(_ value: UInt64) {
     var rest = value

@@ -8,7 +8,14 @@ package enum SignedKind: UInt8, Hashable, CaseIterable, Sendable {
   case proof = 2
 
   /// What the signed bytes begin with.
-  package var domain: String { "PresenceMesh/1 \(self)" }
+  package var domain: String {
+    switch self {
+    case .batch: "PresenceMesh/1 batch"
+    case .head: "PresenceMesh/1 head"
+    case .frame: "PresenceMesh/1 frame"
+    case .proof: "PresenceMesh/1 proof"
+    }
+  }
 }
 
 /// A body with the origin that it says it is from and a signature that nobody has verified yet.

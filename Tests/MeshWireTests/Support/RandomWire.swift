@@ -125,7 +125,8 @@ struct RandomWire {
         .write(to: &writer)
     case .proof:
       ProofBody(
-        generation: generation(), life: generator.next(), echo: generator.next(), token: generator.next(),
+        generation: generation(), life: generator.next(), echo: generator.next(),
+        token: generator.next(),
         wantsProof: generator.chance(50)
       ).write(to: &writer)
     }

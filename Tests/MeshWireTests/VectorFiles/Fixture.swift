@@ -204,7 +204,8 @@ struct Fixture {
   private func proof() throws -> Envelope {
     var writer = ByteWriter()
     ProofBody(
-      generation: 1, life: 0x1122_3344_5566_7788, echo: 0x0123_4567_89ab_cdef, token: 0xfedc_ba98_7654_3210, wantsProof: true
+      generation: 1, life: 0x1122_3344_5566_7788, echo: 0x0123_4567_89ab_cdef,
+      token: 0xfedc_ba98_7654_3210, wantsProof: true
     ).write(to: &writer)
     return try sign(.proof, bob, writer.bytes)
   }
