@@ -126,6 +126,7 @@ let package = Package(
         "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport", "MeshSimulator",
         .product(name: "Logging", package: "swift-log"),
       ],
+      exclude: ["trace-hash"],
       swiftSettings: plantable),
     .testTarget(
       name: "CommandLineTests", dependencies: ["presence", "PresenceMesh"],

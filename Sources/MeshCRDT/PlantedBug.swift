@@ -56,7 +56,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   /// Those that a simulation can find. The others concern what an origin with one key and one writer
   /// never does, or heal by themselves; the law tests find them.
   package static let foundBySimulation: [PlantedBug] = allCases.filter {
-    ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime].contains($0)
+    ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime, .generationIgnored]
+      .contains($0)
   }
 
   #if PLANTED_BUGS

@@ -190,8 +190,11 @@ extension PresenceMesh {
   private static func rememberAddresses(
     _ driver: MeshDriver, _ keeper: StateKeeper, _ logger: Logger
   ) async {
-    while (try? await Task.sleep(for: rememberPeriod)) != nil {
+    // Soon after the start, and ever more rarely: a process may be killed at any time.
+    var wait = Duration.seconds(1)
+    while (try? await Task.sleep(for: wait)) != nil {
       await remember(driver, keeper, logger)
+      wait = min(wait * 2, rememberPeriod)
     }
   }
 
