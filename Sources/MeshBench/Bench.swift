@@ -28,7 +28,11 @@ package enum FigureFamily: String, CaseIterable, Sendable {
   }
 
   /// All names that a user may ask for.
-  package static var allNames: [String] { allCases.flatMap { [$0.rawValue] + $0.figureNames } }
+  package static var allNames: [String] {
+    allCases.flatMap { family in
+      [family.rawValue] + family.figureNames.filter { $0 != family.rawValue }
+    }
+  }
 
   /// The measurement that brings a figure, or has that name.
   private static func named(_ name: String) -> FigureFamily? {

@@ -39,7 +39,7 @@ extension Engine {
       return hearProof(&reader, header, from: address)
     }
     guard let path = paths[address], path.life.origin == header.sender,
-      path.life.generation == header.generation
+      path.life.generation == header.generation, path.life.covers(header.counter)
     else { return askForProof(header, from: address, bytes: datagram.count) }
     guard isFirst(header.counter, of: path.life) else {
       return counters.count(.datagramsReplayed)
@@ -158,6 +158,7 @@ extension Engine {
     }
     counters.count(.signaturesVerified)
     guard envelope.origin == header.sender, body.generation == header.generation,
+      life.covers(header.counter),
       body.echo == crypto.token(forAddress: address.bytes)
         || PlantedBug.isActive(.pathNotChallenged),
       (try? verifier.verify(envelope, as: ProofBody.self)) != nil

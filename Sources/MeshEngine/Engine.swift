@@ -268,7 +268,8 @@ extension Engine {
     writer.uint64(noncePrefix.1)
     writer.uint64(datagramCounter)
     InnerHeader(
-      sender: origin, generation: generation, counter: datagramCounter, echo: echo
+      sender: origin, generation: generation,
+      counter: Life.mark(life) | datagramCounter, echo: echo
     ).write(to: &writer)
     for message in messages { writer.raw(message) }
     var datagram = writer.bytes

@@ -15,7 +15,7 @@ public enum PresenceError: Error, Hashable, Sendable {
   case sessionOfAnotherUser(SessionID)
   /// The session is not in the room. Enter it first.
   case notInRoom(SessionID, RoomName)
-  /// A value is longer than its bound; see ``Limits``.
+  /// A value is longer than its bound; see `Limits`.
   case tooLong(field: String, bytes: Int, limit: Int)
   /// Text with control characters, or an empty user id.
   case malformed(field: String)
@@ -30,7 +30,7 @@ public enum PresenceError: Error, Hashable, Sendable {
 
   // MARK: What was asked for
 
-  /// Not the name of a room: longer than ``Limits/roomNameBytes`` or with control characters.
+  /// Not the name of a room: longer than `Limits.roomNameBytes` or with control characters.
   case invalidRoomName(String)
   /// Not the name of a status.
   case unknownStatus(String)

@@ -9,9 +9,9 @@ extension PresenceMesh {
   /// (``LocalSession/wasRestored``).
   ///
   /// - Parameters:
-  ///   - profile: Who the user is. Sizes are bounded: see ``Limits``.
+  ///   - profile: Who the user is. Sizes are bounded: see `Limits`.
   ///   - id: The id of the session; a random one when it is `nil`.
-  ///   - device: What the session runs on, at most ``Limits/deviceBytes`` bytes.
+  ///   - device: What the session runs on, at most `Limits.deviceBytes` bytes.
   ///   - lease: How long it lives without a ``LocalSession/heartbeat()``.
   /// - Throws: ``PresenceError``; no state changed then.
   public func openSession(

@@ -5,10 +5,10 @@ import MeshTransport
 /// The time of one cursor update from one process to another on loopback, and the floor under it.
 ///
 /// The update is timed from the call that moves the cursor in this process to its event in the
-/// other, by the machine's monotonic clock. Between any two of them lie a plain datagram of the same
-/// size from a blocking socket of this process to one of the other, timed the same way, and one
-/// round of the cryptography: noise of the machine hits all three alike. All are more than 20 ms
-/// apart, so that the merging of moves to 60 a second plays no part, and everybody wakes up from
+/// other, by the machine's monotonic clock. Between any two of them lie a plain datagram of the
+/// same size from a blocking socket of this process to one of the other, timed the same way, and
+/// one round of the cryptography: noise of the machine hits all three alike. Moves are more than
+/// 20 ms apart, so that their merging to 60 a second plays no part, and everybody wakes up from
 /// sleep each time.
 enum UpdateLatency {
   /// Samples by the number that the cursor's column carries.

@@ -61,8 +61,8 @@ struct Footprint: Codable, Hashable, Sendable {
       unsafeBitCast($0, to: WriteReport.self)
     }
 
-    /// What the allocator took from the system, without what lies free in it: from the last lines of
-    /// its own report, which are about all of its arenas.
+    /// What the allocator took from the system, without what lies free in it: from the last lines
+    /// of its own report, which are about all of its arenas.
     private static func allocatedBytes() -> UInt64? {
       guard let writeReport, let file = tmpfile() else { return nil }
       defer { fclose(file) }

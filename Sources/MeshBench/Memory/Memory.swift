@@ -4,10 +4,10 @@ import MeshEngine
 /// The memory that one live session of others takes in a node.
 ///
 /// A fresh process holds nothing but an engine; this one plays the origins and tells it their
-/// sessions, datagram by datagram. Counted is what the process has more afterwards: the joined state,
-/// the signed batches that it keeps and forwards, the indices and what is seen, with the allocator's
-/// own use. Each session has a user with a profile, a device, one room, a status and a cursor at
-/// rest.
+/// sessions, datagram by datagram. Counted is what the process has more afterwards: the joined
+/// state, the signed batches that it keeps and forwards, the indices and what is seen, with the
+/// allocator's own use. Each session has a user with a profile, a device, one room, a status and a
+/// cursor at rest.
 enum Memory {
   static func measure(
     _ scale: BenchScale, launcher: ChildLauncher

@@ -8,7 +8,7 @@ enum Crowd {
       0x5E55_1011_0000_0000 | UInt64(station), UInt64(index) &* 0x9E37_79B9_7F4A_7C15 | 1)
   }
 
-  /// The id has 11 bytes, the name 17; no avatar, no data.
+  /// The id has 11 bytes, the name 16; no avatar, no data.
   static func profile(_ index: Int, of station: Int = 0) -> Profile {
     let number = String(1_000_000 + station * 100_000 + index)
     return Profile(userID: "user\(number)", name: "Ada Love \(number)")

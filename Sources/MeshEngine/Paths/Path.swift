@@ -8,6 +8,13 @@ struct Life: Hashable, Sendable {
   let origin: OriginID
   let generation: UInt64
   let number: UInt64
+
+  /// What the datagram counters of a life begin with: its lowest 24 bits, above 40 bits that count.
+  /// So each datagram tells its life, and old ones are not taken for those of another.
+  static func mark(_ number: UInt64) -> UInt64 { (number & 0xFF_FFFF) << 40 }
+
+  /// True when a datagram counter is of this life.
+  func covers(_ counter: UInt64) -> Bool { counter >> 40 == number & 0xFF_FFFF }
 }
 
 /// A way to a node: an address that has proven that it hears us and that its node owns its key.

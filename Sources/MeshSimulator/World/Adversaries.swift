@@ -73,7 +73,7 @@ struct Traitor {
     writer.uint64(0xBAD)
     writer.uint64(counter)
     writer.uint64(0)
-    InnerHeader(sender: crypto.origin, generation: 1, counter: counter, echo: echo)
+    InnerHeader(sender: crypto.origin, generation: 1, counter: 1 << 40 | counter, echo: echo)
       .write(to: &writer)
     for message in messages { writer.raw(message.encoded()) }
     var bytes = writer.bytes

@@ -20,7 +20,7 @@ public struct LocalSession: Sendable, Identifiable {
   ///
   /// - Parameters:
   ///   - status: The status; `nil` takes it back, and that of the lobby holds in the room.
-  ///   - message: What goes with it, at most ``Limits/messageBytes`` bytes; `nil` leaves it as it
+  ///   - message: What goes with it, at most `Limits.messageBytes` bytes; `nil` leaves it as it
   ///     is, empty text takes it back.
   ///   - room: The room. The lobby's status holds in all rooms that have none of their own.
   /// - Throws: ``PresenceError``; no state changed then.
@@ -48,7 +48,7 @@ public struct LocalSession: Sendable, Identifiable {
     try await mesh.perform(.moveCursor(id, room, cursor))
   }
 
-  /// Sets the free data of the session in a room, at most ``Limits/presenceDataBytes`` bytes: what
+  /// Sets the free data of the session in a room, at most `Limits.presenceDataBytes` bytes: what
   /// it looks at, for example.
   /// - Throws: ``PresenceError``; no state changed then.
   public func setData(_ data: [UInt8], in room: RoomName = .lobby) async throws(PresenceError) {
@@ -63,7 +63,7 @@ public struct LocalSession: Sendable, Identifiable {
 
   // MARK: Where it is
 
-  /// Enters a room, at most ``Limits/roomsPerSession`` at once. Nothing happens to a session that is
+  /// Enters a room, at most `Limits.roomsPerSession` at once. Nothing happens to a session that is
   /// there.
   /// - Throws: ``PresenceError``; no state changed then.
   public func enter(_ room: RoomName) async throws(PresenceError) {
