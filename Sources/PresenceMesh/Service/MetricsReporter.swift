@@ -26,7 +26,9 @@ public final class MetricsReporter: Service {
   private let reported = Mutex<[String: UInt64]>([:])
 
   /// Makes a reporter for a node.
-  /// - Parameter period: The time between two reports of ``run()``, 100 ms at least.
+  /// - Parameters:
+  ///   - mesh: The node.
+  ///   - period: The time between two reports of ``run()``, 100 ms at least.
   public convenience init(mesh: PresenceMesh, period: Duration = .seconds(10)) {
     self.init(driver: mesh.driver, hub: mesh.hub, node: mesh.nodeID, period: period)
   }
