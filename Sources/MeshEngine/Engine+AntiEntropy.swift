@@ -193,6 +193,7 @@ extension Engine {
     pull.deadline = now + SyncLimits.answerTimeout
     pulls[end.origin] = pull
     timers.set(.pull(end.origin), at: pull.deadline)
+    if !end.hasMore { settleByHead(slot) }
     if end.hasMore && end.through > end.after {
       counters.count(.pullsSent)
       send(
@@ -210,6 +211,18 @@ extension Engine {
       // Records came that are newer than any word about them: a head or batch will say more.
       rest(end.origin)
     }
+  }
+
+  /// Takes the word of the newest head again, which starting over forgot, if what is held now is what
+  /// it says: the batch that said it last may be gone, because nothing of it lives.
+  private mutating func settleByHead(_ slot: Int) {
+    let log = state.logs[slot]
+    guard var reader = liveness[slot].head?.body, let head = try? HeadBody.read(&reader),
+      head.generation == log.generation, head.claim > log.claim,
+      head.claim.version >= log.highestVersion, head.claim.count == log.liveCount,
+      head.claim.hash == log.liveHash
+    else { return }
+    state.settle(slot: slot, claim: head.claim)
   }
 
   /// A try that led nowhere: the next comes later, with whom the next digest finds.

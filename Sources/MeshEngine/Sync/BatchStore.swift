@@ -35,22 +35,25 @@ struct BatchStore: Sendable {
     return low
   }
 
-  func contains(_ envelope: Envelope, first: UInt64) -> Bool {
-    var index = index(after: first - 1)
-    while index < batches.count, batches[index].first <= first {
-      if batches[index].first == first, batches[index].envelope.bytes == envelope.bytes {
-        return true
-      }
+  /// The index of a batch with a version that fulfils a condition. Two batches have the same version
+  /// only if two processes wrote with one key; then their order says little, so that all that may
+  /// have it are looked at.
+  private func index(of version: UInt64, where isWanted: (Stored) -> Bool) -> Int? {
+    guard version > 0 else { return nil }
+    var index = index(after: version - 1)
+    while index < batches.count, batches[index].last < version + BatchBody.recordBound {
+      if batches[index].first <= version, isWanted(batches[index]) { return index }
       index += 1
     }
-    return false
+    return nil
+  }
+
+  func contains(_ envelope: Envelope, first: UInt64) -> Bool {
+    index(of: first) { $0.first == first && $0.envelope.bytes == envelope.bytes } != nil
   }
 
   /// True when a batch with a record of this version is kept.
-  func covers(_ version: UInt64) -> Bool {
-    let index = index(after: version - 1)
-    return index < batches.count && batches[index].first <= version
-  }
+  func covers(_ version: UInt64) -> Bool { index(of: version) { _ in true } != nil }
 
   /// Keeps a batch of which `live` records live.
   mutating func insert(_ envelope: Envelope, first: UInt64, last: UInt64, live: Int) {
@@ -67,15 +70,8 @@ struct BatchStore: Sendable {
 
   /// A record that one of the batches brought lives no more.
   mutating func release(_ cell: Cell) {
-    var index = index(after: cell.version - 1)
-    // Two batches have the same version only if two processes wrote with one key.
-    while index < batches.count, batches[index].first <= cell.version,
-      batches[index].envelope.bytes != cell.bytesOfValue
-    {
-      index += 1
-    }
-    guard index < batches.count, batches[index].first <= cell.version, batches[index].live > 0
-    else { return }
+    let index = index(of: cell.version) { $0.envelope.bytes == cell.bytesOfValue }
+    guard let index, batches[index].live > 0 else { return }
     batches[index].live -= 1
     if batches[index].live == 0 { deadCount += 1 }
     collect()

@@ -38,8 +38,10 @@ extension World {
   /// F21: who just woke gives the others time.
   private mutating func checkPatience(_ origin: OriginID, at index: Int) {
     let woke = nodes[index].wokeAt
-    // Who shares his key with another process is heard as either of them.
-    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second,
+    // Who shares his key with another process is heard as either of them; and who came back with an
+    // old disk is not believed before he has learned of his later life.
+    guard woke > 0, !nodes.contains(where: \.isClone), !faults.contains(.crashOldDisk),
+      time < woke + Self.second,
       time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
       other.pausedUntil == nil, other.graceAt + 8 * Self.second < time,
