@@ -18,7 +18,7 @@ struct PlantedBugTests {
     (.gapNotPulled, 1),
     (.manifestNotAsked, 2),
     (.hiddenWrittenToState, 1),
-    (.oldHeartbeatRenews, 6),
+    (.oldHeartbeatRenews, 13),
     (.leaseNotEnded, 4),
     (.restingCursorNotPacked, 1),
     (.movedSessionKept, 1),
