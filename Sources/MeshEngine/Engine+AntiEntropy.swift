@@ -82,6 +82,12 @@ extension Engine {
         send(.headQuery([known]), to: address)
       }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
+      joinGivingUp(entry)
+      if isHopeless(entry) {
+        // Whoever has not heard of as much holds it for complete, or hopes for the rest.
+        sendHead(of: entry.origin, to: address)
+        continue
+      }
       pulled += 1
       pull(entry, from: address)
     }
@@ -123,6 +129,31 @@ extension Engine {
     return entry.held > log.held || entry.held != log.held && !log.isSettled
   }
 
+  /// True when nobody was found to have all of an origin's log, and a peer has not either.
+  private func isHopeless(_ entry: DigestEntry) -> Bool {
+    guard let slot = state.slot(of: entry.origin), liveness[slot].isGivenUp,
+      entry.generation == state.logs[slot].generation
+    else { return false }
+    let claim = state.logs[slot].claim
+    return entry.held.version <= claim.version && entry.held != claim
+  }
+
+  /// A peer has nothing of a hidden origin, and this node was told nowhere what it lacks: the peer has
+  /// given up. Doing so too, all agree soon.
+  private mutating func joinGivingUp(_ entry: DigestEntry) {
+    guard entry.held.version == 0, let slot = state.slot(of: entry.origin), !isVisible(slot),
+      state.logs[slot].generation == entry.generation,
+      let pull = pulls[entry.origin], pull.failures > 0
+    else { return }
+    giveUp(slot)
+  }
+
+  /// Tells the newest head of an origin, with its age.
+  mutating func sendHead(of origin: OriginID, to address: PeerAddress) {
+    guard let slot = state.slot(of: origin), let head = liveness[slot].head else { return }
+    send(.head(ageMilliseconds: age(slot), head), to: address)
+  }
+
   // MARK: Pulls
 
   private mutating func pull(_ entry: DigestEntry, from address: PeerAddress) {
@@ -153,6 +184,7 @@ extension Engine {
     // another history, or nobody has the rest of it. Begin at the beginning.
     var after = after
     if failures > 0, failures.isMultiple(of: 4), let slot = state.slot(of: origin) {
+      guard isVisible(slot) else { return giveUp(slot) }
       startOver(slot)
       after = 0
     }
@@ -171,9 +203,7 @@ extension Engine {
     guard log.generation >= pull.generation else { return }
     counters.count(.pullsAnswered)
     let after = log.generation == pull.generation ? pull.after : 0
-    if let head = liveness[slot].head {
-      send(.head(ageMilliseconds: age(slot), head), to: address)
-    }
+    sendHead(of: pull.origin, to: address)
     let (batches, hasMore) = stores[slot].answer(after: after, bytes: SyncLimits.answerBytes)
     for batch in batches { send(.batch(batch.envelope), to: address) }
     let reached = hasMore ? batches.last?.last ?? after : log.highestVersion
@@ -217,18 +247,28 @@ extension Engine {
   /// it says: the batch that said it last may be gone, because nothing of it lives.
   private mutating func settleByHead(_ slot: Int) {
     let log = state.logs[slot]
-    guard var reader = liveness[slot].head?.body, let head = try? HeadBody.read(&reader),
-      head.generation == log.generation, head.claim > log.claim,
-      head.claim.version >= log.highestVersion, head.claim.count == log.liveCount,
-      head.claim.hash == log.liveHash
+    let claim = claimOfHead(slot)
+    guard claim > log.claim, claim.version >= log.highestVersion, claim.count == log.liveCount,
+      claim.hash == log.liveHash
     else { return }
-    state.settle(slot: slot, claim: head.claim)
+    state.settle(slot: slot, claim: claim)
+  }
+
+  /// What the newest head says of this life's log; nothing when none was heard.
+  func claimOfHead(_ slot: Int) -> Cut {
+    guard let body = liveness[slot].head?.body, let head = try? HeadBody.peek(body),
+      head.generation == state.logs[slot].generation
+    else { return .empty }
+    return head.claim
   }
 
   /// A try that led nowhere: the next comes later, with whom the next digest finds.
   mutating func rest(_ origin: OriginID) {
     guard var pull = pulls[origin] else { return }
     manifests[origin] = nil
+    if let slot = state.slot(of: origin), liveness[slot].isGivenUp {
+      return giveUp(slot)
+    }
     pull.step = .resting
     let isProgress = state.slot(of: origin).map { state.logs[$0].held } != pull.held
     pull.failures = isProgress ? 0 : pull.failures + 1
@@ -257,10 +297,23 @@ extension Engine {
     }
   }
 
+  /// Drops what is held of a hidden origin, because nobody was found to have all of its log: it died
+  /// while it told, or is cut off. Parts differ from node to node, and what was removed from them
+  /// cannot be told, so that they would never become equal; nobody sees them either. When the origin
+  /// is heard again, all of it is pulled anew.
+  private mutating func giveUp(_ slot: Int) {
+    guard let origin = state.origins[slot], !state.logs[slot].isSettled else { return }
+    counters.count(.logsGivenUp)
+    liveness[slot].isGivenUp = true
+    startOver(slot)
+    pulls[origin] = nil
+    manifests[origin] = nil
+  }
+
   /// Drops what is held of an origin, so that all of it is pulled again, from somebody who holds all
-  /// of it. If nobody does, because the origin died while it told, that is the most that anybody
-  /// holds completely.
-  mutating func startOver(_ slot: Int, claim: Cut = .empty) {
+  /// of it.
+  mutating func startOver(_ slot: Int, claim: Cut? = nil) {
+    let claim = claim ?? claimOfHead(slot)
     for (key, _) in state.reopen(slot: slot, claim: claim) { markDirty(key.session) }
     stores[slot].removeAll()
   }

@@ -47,8 +47,13 @@ extension Engine {
   mutating func join(_ batch: Verified<BatchBody>, slot: Int) {
     let bytes = batch.envelope.bytes
     var live = 0
+    // Records of one room mostly stand together.
+    var last = (name: RoomName.lobby, id: state.lobby)
     for (index, record) in batch.body.records.enumerated() {
-      let room = record.lane == .session ? RoomID(bits: 0) : state.room(record.room)
+      if record.lane != .session && record.room != last.name {
+        last = (record.room, state.room(record.room))
+      }
+      let room = record.lane == .session ? RoomID(bits: 0) : last.id
       let key = RecordKey(session: record.session, lane: record.lane, room: room)
       let cell = Cell(
         key: key, version: batch.body.first + UInt64(index), counter: record.counter,
@@ -63,12 +68,13 @@ extension Engine {
         counters.count(.recordsJoined)
         if !cell.isTombstone {
           live += 1
-          if record.lane != .session { roomNames[room] = record.room }
+          if record.lane != .session, roomNames[room] == nil { roomNames[room] = record.room }
         }
         if let old, !old.isTombstone { stores[slot].release(old) }
         noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)
       }
     }
+    state.sum(slot: slot)
     reserveCounters()
     stores[slot].insert(
       batch.envelope, first: batch.body.first, last: batch.body.last, live: live)
@@ -85,7 +91,7 @@ extension Engine {
     // The last position of a cursor that came to rest: told only to those who missed the move.
     guard wasMoving.map({ $0.counter < new.counter }) ?? true else { return }
     if !isDirty.contains(record.session) {
-      tellCursor(record.session, record.room, cursor, counter: new.counter, slot: slot)
+      tellCursor(key, record.room, cursor, counter: new.counter, slot: slot)
     }
   }
 
@@ -167,8 +173,7 @@ extension Engine {
           counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
       if isNews {
         counters.count(.recordsJoined)
-        tellCursor(
-          move.session, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
+        tellCursor(key, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
       } else if state.moving[slot].count >= Limits.movingCursorsPerOrigin {
         counters.count(.movesRefused)
       }

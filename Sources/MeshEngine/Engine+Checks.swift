@@ -15,9 +15,13 @@ extension Engine {
     }
     let log = state.logs[slot]
     let pull = pulls[origin].map { "\($0.step) \($0.failures) failures" } ?? "no pull"
+    let life = liveness[slot]
+    let words =
+      "\(life.health), left \(now.since(life.leftAt).milliseconds) ms ago, judged by "
+      + "\(now.since(life.heardAt).milliseconds) ms"
     return "generation \(log.generation) cut \(log.cut.version)/\(log.cut.count) claim "
       + "\(log.claim.version)/\(log.claim.count) live \(log.liveCount) highest "
-      + "\(log.highestVersion) heartbeat \(liveness[slot].heartbeat) \(liveness[slot].health) "
+      + "\(log.highestVersion) heartbeat \(life.heartbeat), \(words), "
       + "\(pull) path \(pathOf[origin].map { "\($0)" } ?? "none") batches \(stores[slot].count)"
   }
 

@@ -5,8 +5,11 @@ import MeshWire
 
 extension Engine {
   /// The addresses of all peers, one for each, in the order of their ids.
-  func receivers() -> [PeerAddress] {
-    pathOf.sorted { $0.key < $1.key }.map(\.value)
+  mutating func receivers() -> [PeerAddress] {
+    if let sortedReceivers { return sortedReceivers }
+    let receivers = pathOf.sorted { $0.key < $1.key }.map(\.value)
+    sortedReceivers = receivers
+    return receivers
   }
 
   /// Tells something of this node: to everybody while they are few, else to some who send it on.

@@ -36,14 +36,14 @@ extension Engine {
 
   mutating func hear(head envelope: Envelope, age: UInt64, from address: PeerAddress) {
     counters.count(.headsReceived)
-    guard let (generation, heartbeat) = try? HeadBody.peek(envelope.body) else {
+    guard let (generation, heartbeat, claim) = try? HeadBody.peek(envelope.body) else {
       return counters.count(.messagesMalformed)
     }
     let origin = envelope.origin
     if origin == self.origin {
       guard isNewOwnWord(generation: generation, heartbeat: heartbeat) else { return }
     } else {
-      guard isNews(origin, generation: generation, heartbeat: heartbeat) else {
+      guard isNews(origin, generation: generation, heartbeat: heartbeat, claim: claim) else {
         return counters.count(.headsKnown)
       }
     }
@@ -61,14 +61,21 @@ extension Engine {
     forward(.head(ageMilliseconds: age, envelope), from: address)
   }
 
-  /// True when a heartbeat is strictly newer than what is known.
-  private func isNews(_ origin: OriginID, generation: UInt64, heartbeat: UInt64) -> Bool {
+  /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one
+  /// key may have signed the same heartbeat, and of their words the higher one counts everywhere.
+  private func isNews(
+    _ origin: OriginID, generation: UInt64, heartbeat: UInt64, claim: Cut
+  ) -> Bool {
     if let grave = graves[origin] {
       return (generation, heartbeat) > (grave.generation, grave.heartbeat)
     }
     guard let slot = state.slot(of: origin) else { return true }
     if PlantedBug.isActive(.oldHeartbeatRenews) { return generation >= state.logs[slot].generation }
-    return (generation, heartbeat) > (state.logs[slot].generation, liveness[slot].heartbeat)
+    let known = (state.logs[slot].generation, liveness[slot].heartbeat)
+    guard (generation, heartbeat) == known, liveness[slot].head != nil else {
+      return (generation, heartbeat) > known
+    }
+    return claim > claimOfHead(slot)
   }
 
   /// Verifies an envelope and counts.
@@ -112,6 +119,7 @@ extension Engine {
       stores[slot].removeAll()
       liveness[slot].heartbeat = 0
       liveness[slot].head = nil
+      liveness[slot].isGivenUp = false
       pulls[origin] = nil
       manifests[origin] = nil
     }
@@ -124,6 +132,7 @@ extension Engine {
     let waited = backlog.flatMap { now < $0.until ? $0.span : nil } ?? .milliseconds(0)
     let leftAt = now - (.milliseconds(age) + waited)
     let isNewer = head.body.heartbeat > liveness[slot].heartbeat || liveness[slot].head == nil
+    if head.body.heartbeat == liveness[slot].heartbeat { liveness[slot].head = head.envelope }
     liveness[slot].heardAt =
       liveness[slot].wasHeard ? max(liveness[slot].heardAt, leftAt) : leftAt
     liveness[slot].wasHeard = true
@@ -190,6 +199,7 @@ extension Engine {
     liveness[slot].health = health
     emit(.node(origin, health))
     if isVisible(slot) != wasVisible {
+      liveness[slot].isGivenUp = false
       for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
       if !isVisible(slot) && PlantedBug.isActive(.hiddenWrittenToState) { forget(slot) }
     }
@@ -224,11 +234,11 @@ extension Engine {
 
   mutating func answer(_ known: [HeadKnown], to address: PeerAddress) {
     for query in known {
-      guard let slot = state.slot(of: query.origin), let head = liveness[slot].head,
+      guard let slot = state.slot(of: query.origin), liveness[slot].head != nil,
         (state.logs[slot].generation, liveness[slot].heartbeat)
           > (query.generation, query.heartbeat)
       else { continue }
-      send(.head(ageMilliseconds: age(slot), head), to: address)
+      sendHead(of: query.origin, to: address)
     }
   }
 

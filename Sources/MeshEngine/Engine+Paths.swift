@@ -31,8 +31,8 @@ extension Engine {
     if header.sender == origin && header.generation == generation {
       return counters.count(.datagramsOwn)
     }
-    let token = crypto.token(forAddress: address.bytes)
-    guard header.echo == token || PlantedBug.isActive(.pathNotChallenged) else {
+    let ownToken = paths[address]?.ownToken ?? crypto.token(forAddress: address.bytes)
+    guard header.echo == ownToken || PlantedBug.isActive(.pathNotChallenged) else {
       return hearUnproven(&reader, header, from: address, bytes: datagram.count)
     }
     if DatagramLayout.beginsWithProof(reader) {
@@ -193,7 +193,9 @@ extension Engine {
       paths[address]?.heardAt = lastNow
       paths[address]?.token = token
     } else {
-      paths[address] = Path(address: address, life: life, token: token, heardAt: now)
+      paths[address] = Path(
+        address: address, life: life, token: token,
+        ownToken: crypto.token(forAddress: address.bytes), heardAt: now)
     }
     if !isReachedElsewhere(life, than: address) { pathOf[life.origin] = address }
     noteHeard()

@@ -12,6 +12,9 @@ extension Engine {
   /// The slot whose record of a session counts: of those that are visible the one with the highest
   /// stamp. `nil`: the session is not seen.
   func winner(_ session: SessionID, evenHidden: Bool = false) -> Int? {
+    if let slot = state.onlyHome(of: session) {
+      return evenHidden || isVisible(slot) ? slot : nil
+    }
     var best: (slot: Int, stamp: Stamp)?
     for slot in state.homes(of: session) where evenHidden || isVisible(slot) {
       guard let origin = state.origins[slot],
@@ -39,15 +42,15 @@ extension Engine {
   private mutating func tell(_ session: SessionID) {
     let slot = winner(session)
     if let slot, slot != ownSlot, hosted[session] != nil { giveUp(session, to: slot) }
-    let before = shown[session].map { Int($0) }
-    guard let slot, let snapshot = snapshot(session, slot: slot) else {
+    guard let slot else {
       if shown.removeValue(forKey: session) != nil { emit(.disappeared(session)) }
       return
     }
-    shown[session] = Int32(slot)
+    let before = shown.updateValue(Int32(slot), forKey: session)
+    guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else { return }
     if before == nil {
       emit(.appeared(snapshot))
-    } else if before == slot || !PlantedBug.isActive(.moveNotTold) {
+    } else if before == Int32(slot) || !PlantedBug.isActive(.moveNotTold) {
       emit(.changed(snapshot))
     }
   }
@@ -67,12 +70,13 @@ extension Engine {
 
   /// Tells a move that a host told of a session, if that host is the one that is seen.
   mutating func tellCursor(
-    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, counter: UInt64, slot: Int
+    _ key: RecordKey, _ room: RoomName, _ cursor: Cursor, counter: UInt64, slot: Int
   ) {
+    let session = key.session
     guard configuration.emitsEvents, shown[session] == Int32(slot), winner(session) == slot,
       let cell = state.logs[slot].live(
-        RecordKey(session: session, lane: .presence, room: state.room(room))),
-      case .presence(let presence) = cell.decoded(.presence), counter >= presence.enteredCounter
+        RecordKey(session: session, lane: .presence, room: key.room)),
+      let entered = cell.enteredCounter, counter >= entered
     else { return }
     // A change that is still to be told brings the cursor with it.
     guard !isDirty.contains(session) else { return }

@@ -170,9 +170,9 @@ extension Engine {
     var writer = ByteWriter(reserving: Limits.datagramBytes)
     body.write(to: &writer)
     let frame = verifier.sign(body, bytes: writer.bytes)
-    join(frame, slot: ownSlot)
     counters.count(.framesSent)
     disseminate(.frame(frame.envelope))
+    join(frame, slot: ownSlot)
   }
 
   // MARK: Counters and generations

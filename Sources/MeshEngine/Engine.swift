@@ -46,7 +46,9 @@ package struct Engine: Sendable {
   // Paths to other nodes.
   var paths: [PeerAddress: Path] = [:]
   /// The best path to each origin.
-  var pathOf: [OriginID: PeerAddress] = [:]
+  var pathOf: [OriginID: PeerAddress] = [:] { didSet { sortedReceivers = nil } }
+  /// The addresses of ``pathOf``, when they were put in order since it changed.
+  var sortedReceivers: [PeerAddress]?
   /// What was heard of each sender. Kept when its path is lost, so that nothing is heard twice.
   var windows: [Life: ReplayWindow] = [:]
   var contacts: [PeerAddress: Contact] = [:]
@@ -231,12 +233,7 @@ extension Engine {
       self.durable = nil
       return .persist(durable)
     }
-    if nextEvent < events.count {
-      nextEvent += 1
-      return .event(events[nextEvent - 1])
-    }
-    events.removeAll(keepingCapacity: true)
-    nextEvent = 0
+    // Datagrams first: others wait for them.
     if let single = outbox.nextSingle() {
       return .send(sealed([single.message], echo: single.echo), to: single.address)
     }
@@ -254,6 +251,12 @@ extension Engine {
       // No token: there is nobody yet to give one to.
       return .announce(sealed([Message.challenge(token: 0).encoded()], echo: 0))
     }
+    if nextEvent < events.count {
+      nextEvent += 1
+      return .event(events[nextEvent - 1])
+    }
+    events.removeAll(keepingCapacity: true)
+    nextEvent = 0
     counters[.outboxDropped] = outbox.dropped
     return nil
   }

@@ -8,7 +8,8 @@ public struct RoomName: Hashable, Comparable, Sendable {
   /// The mesh-wide room.
   public static let lobby = RoomName(unchecked: "")
 
-  private init(unchecked text: String) { self.text = text }
+  /// Makes a name of text that is known to be short and plain.
+  package init(unchecked text: String) { self.text = text }
 
   /// Makes a name; `nil` when it is longer than the bound or has control characters.
   public init?(_ text: String) {
@@ -26,12 +27,17 @@ public struct RoomName: Hashable, Comparable, Sendable {
 
   /// Two names are equal when their bytes are: no Unicode normalization.
   public static func == (left: Self, right: Self) -> Bool {
-    left.text.utf8.elementsEqual(right.text.utf8)
+    left.withBytes { left in right.withBytes { left.elementsEqual($0) } }
   }
 
   /// Hashes the bytes of the name.
   public func hash(into hasher: inout Hasher) {
-    for byte in text.utf8 { hasher.combine(byte) }
+    withBytes { hasher.combine(bytes: $0) }
+  }
+
+  private func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    var text = text
+    return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
   }
 }
 

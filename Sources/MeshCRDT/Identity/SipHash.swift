@@ -71,6 +71,16 @@ package struct SipHash {
     }
   }
 
+  /// Takes bytes in, eight at a time.
+  package mutating func combine(bytes: UnsafeRawBufferPointer) {
+    let words = bytes.count / 8
+    for index in 0..<words {
+      let word = bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self)
+      combine(UInt64(littleEndian: word))
+    }
+    for index in 8 * words..<bytes.count { combine(bytes[index]) }
+  }
+
   /// The hash of everything taken in. Cost: constant.
   package consuming func finalize() -> UInt64 {
     compress(pending | count << 56)
@@ -82,7 +92,7 @@ package struct SipHash {
   /// The hash of some bytes.
   package static func hash(_ bytes: [UInt8], key: HashKey) -> UInt64 {
     var hasher = SipHash(key: key)
-    for byte in bytes { hasher.combine(byte) }
+    bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
     return hasher.finalize()
   }
 }

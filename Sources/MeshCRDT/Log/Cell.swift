@@ -29,7 +29,7 @@ package struct Cell: Sendable {
     hasher.combine(key.room.bits | UInt64(key.lane.rawValue))
     hasher.combine(version)
     hasher.combine(counter << 1 | (isTombstone ? 1 : 0))
-    for index in range { hasher.combine(storage[index]) }
+    storage.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[range])) }
     hash = hasher.finalize()
   }
 

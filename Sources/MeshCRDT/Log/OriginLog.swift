@@ -97,10 +97,32 @@ extension OriginLog {
     guard cell.version > cut.version || PlantedBug.isActive(.coveredRecordRevived) else {
       return .known
     }
-    let old = self[key]
+    if cell.isTombstone && tombstones.count >= Limits.tombstonesPerOrigin && self[key] == nil {
+      return .refused
+    }
+    let outcome = Self.put(key, cell, into: &entries[key.session, default: SessionEntry()])
+    guard case .replaced(let old) = outcome else { return outcome }
+    if entries.count > Limits.sessionsPerOrigin {
+      entries[key.session] = nil
+      return .refused
+    }
+    count(key, old, replacedBy: cell)
+    return .replaced(old)
+  }
+
+  /// Puts a cell into an entry, if it wins and there is room.
+  private static func put(
+    _ key: RecordKey, _ cell: Cell, into entry: inout SessionEntry
+  ) -> Outcome {
+    let old = entry[key]
     if let old, !cell.wins(over: old) { return .known }
-    if old == nil, !hasRoom(for: key, isTombstone: cell.isTombstone) { return .refused }
-    replace(key, old, by: cell)
+    // One place more than rooms: the lobby.
+    if old == nil, key.lane != .session, entry.places.count > Limits.roomsPerSession,
+      !entry.places.contains(where: { $0.room == key.room })
+    {
+      return .refused
+    }
+    entry[key] = cell
     return .replaced(old)
   }
 
@@ -204,18 +226,15 @@ extension OriginLog {
 // MARK: - Writing
 
 extension OriginLog {
-  private func hasRoom(for key: RecordKey, isTombstone: Bool) -> Bool {
-    if isTombstone && tombstones.count >= Limits.tombstonesPerOrigin { return false }
-    guard let entry = entries[key.session] else {
-      return entries.count < Limits.sessionsPerOrigin
-    }
-    // One place more than rooms: the lobby.
-    return key.lane == .session || entry.places.count <= Limits.roomsPerSession
-      || entry.places.contains { $0.room == key.room }
-  }
-
   /// Puts a cell in the place of another and keeps the sums.
   private mutating func replace(_ key: RecordKey, _ old: Cell?, by new: Cell?) {
+    count(key, old, replacedBy: new)
+    entries[key.session, default: SessionEntry()][key] = new
+    if new == nil, entries[key.session]?.isEmpty == true { entries[key.session] = nil }
+  }
+
+  /// Keeps the sums when a cell takes the place of another.
+  private mutating func count(_ key: RecordKey, _ old: Cell?, replacedBy new: Cell?) {
     if let old {
       if old.isTombstone {
         tombstones.remove(key)
@@ -233,8 +252,6 @@ extension OriginLog {
         liveHash &+= new.hash
       }
     }
-    entries[key.session, default: SessionEntry()][key] = new
-    if new == nil, entries[key.session]?.isEmpty == true { entries[key.session] = nil }
   }
 
   private mutating func dropTombstones() {

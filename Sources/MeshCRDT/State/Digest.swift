@@ -18,13 +18,10 @@ package struct Digest: Hashable, Sendable {
   /// The bucket of an origin.
   package static func bucket(of origin: OriginID) -> Int { Int(origin.word0 >> 59) }
 
-  /// Adds or takes away what is known of an origin.
-  package mutating func replace(
-    _ origin: OriginID, old: DigestEntry?, new: DigestEntry?, key: HashKey
-  ) {
-    let bucket = Self.bucket(of: origin)
-    if let old { buckets[bucket] &-= old.hash(key: key) }
-    if let new { buckets[bucket] &+= new.hash(key: key) }
+  /// Takes away what was held of an origin, and adds what is held now.
+  package mutating func replace(old: DigestEntry?, new: DigestEntry?, key: HashKey) {
+    if let old { buckets[Self.bucket(of: old.origin)] &-= old.hash(key: key) }
+    if let new { buckets[Self.bucket(of: new.origin)] &+= new.hash(key: key) }
   }
 
   /// The buckets that differ, as bits.

@@ -4,12 +4,17 @@
 /// be seen from outside only where the order of arrival can.
 package struct MeshState: Sendable {
   package let hashKey: HashKey
+  /// The id of the mesh-wide room in this state.
+  package let lobby: RoomID
   package private(set) var lamport: LamportClock
+  /// The summary of what is held, up to the last ``sum(slot:)`` of each slot.
   package private(set) var digest = Digest()
   /// The origins by slot; `nil` where one was forgotten.
   package private(set) var origins: [OriginID?] = []
   package private(set) var logs: [OriginLog] = []
   package private(set) var moving: [MovingCursors] = []
+  /// What of each slot is in the digest.
+  private var summed: [DigestEntry?] = []
   private var slots: [OriginID: Int] = [:]
   private var freeSlots: [Int] = []
   /// The slots of the origins that have a live record of a session: nearly always one.
@@ -30,6 +35,7 @@ package struct MeshState: Sendable {
 
   package init(hashKey: HashKey, lamport: UInt64 = 0) {
     self.hashKey = hashKey
+    lobby = RoomID(.lobby, key: hashKey)
     self.lamport = LamportClock(counter: lamport)
   }
 
@@ -56,6 +62,13 @@ package struct MeshState: Sendable {
   /// The slots that have a live record of a session, lowest first.
   package func homes(of session: SessionID) -> [Int] {
     homes[session]?.slots.map { Int($0) } ?? []
+  }
+
+  /// The slot that alone has a live record of a session; `nil` when none or several have. Cost: one
+  /// look-up.
+  package func onlyHome(of session: SessionID) -> Int? {
+    guard case .one(let slot) = homes[session] else { return nil }
+    return Int(slot)
   }
 
   package func digestEntry(slot: Int) -> DigestEntry? {
@@ -90,6 +103,7 @@ extension MeshState {
     let slot = freeSlots.popLast() ?? origins.count
     if slot == origins.count {
       origins.append(origin)
+      summed.append(nil)
       logs.append(OriginLog(generation: generation))
       moving.append(MovingCursors())
     } else {
@@ -97,7 +111,7 @@ extension MeshState {
       logs[slot] = OriginLog(generation: generation)
     }
     slots[origin] = slot
-    digest.replace(origin, old: nil, new: digestEntry(slot: slot), key: hashKey)
+    sum(slot: slot)
     return slot
   }
 
@@ -105,24 +119,21 @@ extension MeshState {
   package mutating func forget(slot: Int) -> [SessionID] {
     guard let origin = origins[slot] else { return [] }
     let sessions = logs[slot].entries.keys.sorted()
-    let old = digestEntry(slot: slot)
     for session in sessions { removeHome(session, slot) }
-    digest.replace(origin, old: old, new: nil, key: hashKey)
     logs[slot] = OriginLog(generation: 0)
     moving[slot] = MovingCursors()
     origins[slot] = nil
+    sum(slot: slot)
     slots[origin] = nil
     freeSlots.append(slot)
     return sessions
   }
 
   private mutating func replaceLog(at slot: Int, by log: OriginLog) {
-    guard let origin = origins[slot] else { return }
-    let old = digestEntry(slot: slot)
     for session in logs[slot].entries.keys { removeHome(session, slot) }
     logs[slot] = log
     moving[slot] = MovingCursors()
-    digest.replace(origin, old: old, new: digestEntry(slot: slot), key: hashKey)
+    sum(slot: slot)
   }
 }
 
@@ -139,12 +150,11 @@ extension MeshState {
     return next
   }
 
-  /// Joins a record into the log of a slot. Cost: one look-up in the log.
+  /// Joins a record into the log of a slot. Cost: one look-up in the log. After the last of several
+  /// records, ``sum(slot:)`` brings the digest up to date.
   package mutating func join(slot: Int, _ key: RecordKey, _ cell: Cell) -> OriginLog.Outcome {
-    let before = digestEntry(slot: slot)
     let outcome = logs[slot].join(key, cell)
     guard case .replaced(let old) = outcome else { return outcome }
-    refreshDigest(slot, before)
     if key.lane == .session {
       let was = old.map { !$0.isTombstone } ?? false
       if was && cell.isTombstone { removeHome(key.session, slot) }
@@ -166,9 +176,8 @@ extension MeshState {
   /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
   @discardableResult
   package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {
-    let before = digestEntry(slot: slot)
     if let claim { logs[slot].witness(claim) }
-    if logs[slot].settle() { refreshDigest(slot, before) }
+    if logs[slot].settle() { sum(slot: slot) }
     return logs[slot].isSettled
   }
 
@@ -176,21 +185,19 @@ extension MeshState {
   package mutating func settle(
     slot: Int, removing dead: [(key: RecordKey, version: UInt64)]
   ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
-    let before = digestEntry(slot: slot)
     let result = logs[slot].settle(removing: dead)
     guard result.isSettled else { return result }
     for (key, _) in result.removed where key.lane == .session { removeHome(key.session, slot) }
-    refreshDigest(slot, before)
+    sum(slot: slot)
     return result
   }
 
   /// Reopens a log: see ``OriginLog/reopen(claim:)``.
   @discardableResult
   package mutating func reopen(slot: Int, claim: Cut) -> [(key: RecordKey, cell: Cell)] {
-    let before = digestEntry(slot: slot)
     let gone = logs[slot].reopen(claim: claim)
     for (key, _) in gone where key.lane == .session { removeHome(key.session, slot) }
-    refreshDigest(slot, before)
+    sum(slot: slot)
     return gone
   }
 
@@ -202,15 +209,16 @@ extension MeshState {
 
   /// The planted bug of that name.
   package mutating func dropTombstonesUncovered(slot: Int) {
-    let before = digestEntry(slot: slot)
     logs[slot].dropTombstonesUncovered()
-    refreshDigest(slot, before)
+    sum(slot: slot)
   }
 
-  /// Counts what is held of an origin now in the place of what was held before.
-  private mutating func refreshDigest(_ slot: Int, _ before: DigestEntry?) {
-    guard let origin = origins[slot] else { return }
-    digest.replace(origin, old: before, new: digestEntry(slot: slot), key: hashKey)
+  /// Counts what is held of an origin now in the digest, in the place of what was held before.
+  package mutating func sum(slot: Int) {
+    let now = digestEntry(slot: slot)
+    guard summed[slot] != now else { return }
+    digest.replace(old: summed[slot], new: now, key: hashKey)
+    summed[slot] = now
   }
 
   private mutating func addHome(_ session: SessionID, _ slot: Int) {
@@ -238,7 +246,7 @@ extension MeshState {
     for slot in sortedSlots {
       guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
       if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
-      digest.replace(origin, old: nil, new: digestEntry(slot: slot), key: hashKey)
+      digest.replace(old: nil, new: digestEntry(slot: slot), key: hashKey)
       for (session, entry) in logs[slot].entries where entry.session?.isTombstone == false {
         homes[session, default: []].append(slot)
       }

@@ -26,7 +26,7 @@ package struct MovingCursors: Hashable, Sendable {
 
   package var count: Int { moves.count }
 
-  package subscript(key: RecordKey) -> Move? { moves[key] }
+  package subscript(key: RecordKey) -> Move? { moves.isEmpty ? nil : moves[key] }
 
   /// Joins a move. True when it is the newest for its cursor.
   package mutating func join(_ key: RecordKey, _ move: Move) -> Bool {
@@ -41,7 +41,7 @@ package struct MovingCursors: Hashable, Sendable {
 
   /// Drops the move of a cursor that came to rest at this counter or later.
   package mutating func rest(_ key: RecordKey, at counter: UInt64) {
-    if let move = moves[key], move.counter <= counter { moves[key] = nil }
+    if let move = self[key], move.counter <= counter { moves[key] = nil }
   }
 
   /// Drops the moves up to a counter. Returns the keys that went, in their order.

@@ -35,7 +35,7 @@ package struct Counters: Hashable, Sendable {
     /// A table of origins, paths or graves was full.
     case originsRefused, pathsDropped, gravesDropped
     case batchesSent, headsSent, framesSent
-    case pullsSent, pullsAnswered, manifestsSent, manifestsApplied
+    case pullsSent, pullsAnswered, manifestsSent, manifestsApplied, logsGivenUp
     case digestsSent, digestsEqual, digestsDifferent
     case pausesForgiven
     case outboxDropped

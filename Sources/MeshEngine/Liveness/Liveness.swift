@@ -16,6 +16,8 @@ struct Liveness: Sendable {
   var wasHeard = false
   var period: Span = .seconds(2)
   var isLeaving = false
+  /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
+  var isGivenUp = false
 
   init(heardAt: MonotonicTime, health: NodeHealth) {
     leftAt = heardAt

@@ -23,6 +23,8 @@ struct Path: Sendable {
   let life: Life
   /// What the node wants to be answered with.
   var token: UInt64
+  /// What this node made for the address, and expects in return: the same as long as it lives.
+  let ownToken: UInt64
   var heardAt: MonotonicTime
   /// The last round trip, by a digest and its answer.
   var roundTrip: Span?

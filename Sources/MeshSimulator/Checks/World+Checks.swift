@@ -38,16 +38,15 @@ extension World {
   /// F21: who just woke gives the others time.
   private mutating func checkPatience(_ origin: OriginID, at index: Int) {
     let woke = nodes[index].wokeAt
-    // Who shares his key with another process is heard as either of them; and who came back with an
-    // old disk is not believed before he has learned of his later life.
-    guard woke > 0, !nodes.contains(where: \.isClone), !faults.contains(.crashOldDisk),
-      time < woke + Self.second,
+    // Who shares his key with another process is heard as either of them.
+    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second,
       time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
       other.pausedUntil == nil, other.graceAt + 8 * Self.second < time,
       nodes[index].wasOnline.contains(origin)
     else { return }
-    fail("F21: node \(index) declared \(origin.short) offline right after it woke")
+    let words = nodes[index].engine?.describe(origin) ?? ""
+    fail("F21: node \(index) declared \(origin.short) offline right after it woke: \(words)")
   }
 
   /// The cheap part of the checks, for one node at a time.
@@ -71,6 +70,11 @@ extension World {
     if let difference = nodes[index].replayed.difference(from: engine.snapshot()) {
       fail("F4: node \(index): events and snapshot differ: \(difference)")
     }
+  }
+
+  /// Remembers whom a node sees, just before it cannot hear for a while.
+  mutating func noteSeen(_ index: Int) {
+    guard let engine = nodes[index].engine else { return }
     nodes[index].wasOnline = Set(
       engine.snapshot().nodes.filter { $0.value == .online || $0.value == .suspect }.keys)
   }
@@ -78,6 +82,10 @@ extension World {
   /// F19: an origin that died is hidden everywhere after its time to live, whoever retells it.
   mutating func checkDead(_ origin: OriginID, diedAt: UInt64) {
     guard deaths[origin] == diedAt else { return }
+    if time < diedAt + patience {
+      // The network has become slower since.
+      return queue.add(.checkDead(origin: origin, diedAt: diedAt), at: diedAt + patience)
+    }
     let liars = traitor != nil
     for index in nodes.indices {
       guard let engine = nodes[index].engine, nodes[index].pausedUntil == nil,
@@ -86,7 +94,7 @@ extension World {
       let health = engine.snapshot().nodes[origin]
       if health == .online || health == .suspect {
         fail(
-          "F19: node \(index) sees \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago"
+          "F19: node \(index) sees \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago: \(engine.describe(origin))"
         )
       }
     }

@@ -44,6 +44,8 @@ struct Weather {
   /// How much later, at the most, in nanoseconds.
   var straggle: UInt64 = 1
 
+  var longestDelay: UInt64 { delay.upperBound + (straggling > 0 ? straggle : 0) }
+
   static func calm(_ delay: ClosedRange<UInt64>) -> Weather {
     var weather = Weather()
     weather.delay = delay

@@ -45,7 +45,7 @@ struct SimulatedNode {
   var wokeAt: UInt64 = 0
   /// When it last learned that its view was stale: what it saw before gets time again.
   var freshAt: UInt64 = 0
-  /// The origins that were seen at the last check.
+  /// The origins that were seen when it last fell asleep, or its clock leapt.
   var wasOnline: Set<OriginID> = []
   /// When the scheduled tick is; ticks at other times are void.
   var tickAt: UInt64?

@@ -40,6 +40,7 @@ extension World {
       reschedule(victim)
     case .clockJump:
       guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
+      noteSeen(victim)
       nodes[victim].leap(UInt64(3 + random.below(60)) * Self.second, at: time)
       nodes[victim].graceAt = time
       nodes[victim].wokeAt = time
@@ -83,6 +84,7 @@ extension World {
     guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
     let end = time + UInt64(500 + random.below(20_000)) * Self.millisecond
     nodes[victim].pausedUntil = end
+    noteSeen(victim)
     queue.add(.endPause(node: victim, life: nodes[victim].life), at: end)
   }
 

@@ -28,10 +28,10 @@ extension World {
     }
     for _ in 0..<copies {
       var bytes = bytes
-      if weather.corruption > 0, random.chance(weather.corruption) {
+      if weather.corruption > 0, !bytes.isEmpty, random.chance(weather.corruption) {
         bytes[random.below(bytes.count)] ^= UInt8(1 << random.below(8))
       }
-      if weather.truncation > 0, random.chance(weather.truncation) {
+      if weather.truncation > 0, !bytes.isEmpty, random.chance(weather.truncation) {
         bytes.removeLast(random.below(bytes.count))
       }
       let range = weather.delay

@@ -33,7 +33,9 @@ struct World {
   var isHealing = false
 
   // The network.
-  var weather: Weather
+  var weather: Weather { didSet { slowest = max(slowest, weather.longestDelay) } }
+  /// The longest that a datagram could be under way so far.
+  var slowest: UInt64
   let calm: Weather
   /// The side of each node; different sides do not hear each other.
   var side: [Int: Int] = [:]
@@ -79,6 +81,7 @@ struct World {
     let least = UInt64(100 + random.below(2000)) * 1000
     calm = .calm(least...(least * UInt64(2 + random.below(8))))
     weather = calm
+    slowest = calm.longestDelay
     hasMulticast = random.chance(0.5)
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
@@ -226,9 +229,13 @@ struct World {
     // A clone may live on.
     guard !nodes.contains(where: { $0.engine?.origin == origin }) else { return }
     deaths[origin] = time
-    let bound =
-      5 * Self.second + 5 * Self.second / 50 + 700 * Self.millisecond + 2 * calm.delay.upperBound
-    queue.add(.checkDead(origin: origin, diedAt: time), at: time + bound)
+    queue.add(.checkDead(origin: origin, diedAt: time), at: time + patience)
+  }
+
+  /// How long after its end an origin may be seen. Clocks run 1 % fast or slow, and an age leaves out
+  /// the time under way: up to three hops.
+  var patience: UInt64 {
+    5 * Self.second + 5 * Self.second / 50 + 100 * Self.millisecond + 3 * slowest
   }
 
   /// Gives an engine an input and does what it wants done.

@@ -31,6 +31,7 @@ final class DriverCore {
   var refreshTask: Scheduled<Void>?
   let whenClosed: EventLoopPromise<Void>
 
+  private var events: [MeshEvent] = []
   private let onEvent: @Sendable (MeshEvent) -> Void
   private let onPersist: @Sendable (DurableState) -> Void
   private var timer: (task: Scheduled<Void>, deadline: MonotonicTime)?
@@ -100,21 +101,23 @@ final class DriverCore {
     finishInput()
   }
 
-  /// Sends what the inputs brought about and sets the timer.
+  /// Sends what the inputs brought about, tells this process of it, and sets the timer.
   func finishInput() {
     flush()
+    for event in events { onEvent(event) }
+    events.removeAll(keepingCapacity: true)
     arm()
   }
 
   // MARK: Outputs
 
-  /// Takes all outputs from the engine. Datagrams wait in line until ``flush()``.
+  /// Takes all outputs from the engine. Datagrams and events wait for ``finishInput()``.
   func drain() {
     while let output = engine.nextOutput() {
       switch output {
       case .send(let bytes, let address): send(bytes, to: address)
       case .announce(let bytes): announce(bytes)
-      case .event(let event): onEvent(event)
+      case .event(let event): events.append(event)
       case .persist(let state): onPersist(state)
       }
     }

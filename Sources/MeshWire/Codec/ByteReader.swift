@@ -108,8 +108,7 @@ package struct ByteReader {
   }
 
   package mutating func room() throws(WireError) -> RoomName {
-    guard let room = RoomName(try text(atMost: Limits.roomNameBytes)) else { throw .outOfBounds }
-    return room
+    RoomName(unchecked: try text(atMost: Limits.roomNameBytes))
   }
 
   /// A byte that is 0 or 1.

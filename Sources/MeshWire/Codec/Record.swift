@@ -25,6 +25,9 @@ package struct Record: Hashable, Sendable {
     self.value = value
   }
 
+  /// No record is shorter: head, session, counter, and a room's length or a value.
+  package static let leastBytes = 1 + SessionID.byteCount + 2
+
   private static let tombstoneBit: UInt8 = 0x80
 
   /// Writes the record. Returns where the value lies.

@@ -116,6 +116,15 @@ package enum RecordValue: Hashable, Sendable {
 }
 
 extension Cell {
+  /// The counter at which a session entered the room, of a presence; `nil` for a tombstone. It is the
+  /// first field of the value.
+  package var enteredCounter: UInt64? {
+    guard !isTombstone else { return nil }
+    let slice = value
+    var reader = ByteReader(bytesOfValue, range: slice.startIndex..<slice.endIndex)
+    return try? reader.varint(below: Limits.counterBound)
+  }
+
   /// The decoded value; `nil` for a tombstone. The bytes were checked when the batch was decoded.
   package func decoded(_ lane: Lane) -> RecordValue? {
     guard !isTombstone else { return nil }

@@ -14,7 +14,7 @@ package struct BatchBody: Hashable, Sendable {
   /// Where the values lie in the bytes that were read or written.
   package let valueRanges: [Range<Int>]
 
-  /// The most records of a batch: none is shorter than 18 bytes.
+  /// The most records of a batch.
   package static let recordBound: UInt64 = 64
 
   package var last: UInt64 { claim.version }
@@ -58,6 +58,10 @@ package struct BatchBody: Hashable, Sendable {
     let liveHash = try reader.uint64()
     var records: [Record] = []
     var ranges: [Range<Int>] = []
+    // As many as the bytes can hold, whatever the number says.
+    let most = min(Int(last - first + 1), reader.remaining / Record.leastBytes)
+    records.reserveCapacity(most)
+    ranges.reserveCapacity(most)
     for _ in first...last {
       let (record, range) = try Record.read(from: &reader)
       records.append(record)

@@ -49,20 +49,26 @@ package struct HeadBody: Hashable, Sendable {
   /// Reads what tells whether a head is news.
   package static func peek(
     _ reader: ByteReader
-  ) throws(WireError) -> (generation: UInt64, heartbeat: UInt64) {
+  ) throws(WireError) -> (generation: UInt64, heartbeat: UInt64, claim: Cut) {
     var reader = reader
+    return try begin(&reader)
+  }
+
+  private static func begin(
+    _ reader: inout ByteReader
+  ) throws(WireError) -> (generation: UInt64, heartbeat: UInt64, claim: Cut) {
     let generation = try reader.varint(below: Limits.generationBound)
     guard generation > 0 else { throw .outOfBounds }
-    return (generation, try reader.varint(below: Limits.counterBound))
+    let heartbeat = try reader.varint(below: Limits.counterBound)
+    let version = try reader.varint(below: Limits.counterBound)
+    let count = try reader.varint(below: Limits.counterBound)
+    return (
+      generation, heartbeat, Cut(version: version, count: count, hash: try reader.uint64())
+    )
   }
 
   package static func read(_ reader: inout ByteReader) throws(WireError) -> HeadBody {
-    let (generation, heartbeat) = try peek(reader)
-    _ = try reader.varint(below: Limits.generationBound)
-    _ = try reader.varint(below: Limits.counterBound)
-    let version = try reader.varint(below: Limits.counterBound)
-    let count = try reader.varint(below: Limits.counterBound)
-    let hash = try reader.uint64()
+    let (generation, heartbeat, claim) = try begin(&reader)
     let counter = try reader.varint(below: Limits.counterBound)
     let period = try reader.varint(below: periodBound)
     guard period > 0 else { throw .outOfBounds }
@@ -76,7 +82,7 @@ package struct HeadBody: Hashable, Sendable {
     try reader.finish()
     return HeadBody(
       generation: generation, heartbeat: heartbeat,
-      claim: Cut(version: version, count: count, hash: hash), counter: counter,
+      claim: claim, counter: counter,
       periodMilliseconds: period, isLeaving: flags & 1 != 0, certificate: certificate)
   }
 }

@@ -14,7 +14,7 @@ struct DigestTests {
   static func digest(_ entries: [DigestEntry]) -> Digest {
     var digest = Digest()
     for entry in entries {
-      digest.replace(entry.origin, old: nil, new: entry, key: Sample.hashKey)
+      digest.replace(old: nil, new: entry, key: Sample.hashKey)
     }
     return digest
   }
@@ -47,7 +47,7 @@ struct DigestTests {
     #expect(Self.digest(entries.shuffled(using: &generator)).difference(from: digest) == 0)
     var emptied = digest
     for entry in entries {
-      emptied.replace(entry.origin, old: entry, new: nil, key: Sample.hashKey)
+      emptied.replace(old: entry, new: nil, key: Sample.hashKey)
     }
     #expect(emptied == Digest())
     #expect(digest.stateHash(key: Sample.hashKey) != Digest().stateHash(key: Sample.hashKey))

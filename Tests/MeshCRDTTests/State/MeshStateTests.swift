@@ -15,6 +15,7 @@ struct MeshStateTests {
   static func join(_ state: inout MeshState, _ origin: OriginID, _ delta: Delta) {
     guard let slot = open(&state, origin, generation: delta.generation).slot else { return }
     for record in delta.records { _ = state.join(slot: slot, record.key, record.cell) }
+    state.sum(slot: slot)
     state.settle(slot: slot, claim: delta.claim)
   }
 
@@ -99,6 +100,7 @@ struct MeshStateTests {
     let slots = try (0..<3).map { try #require(Self.open(&state, Sample.origin($0)).slot) }
     func join(_ slot: Int, _ version: UInt64, _ value: [UInt8]?) {
       _ = state.join(slot: slot, key, Sample.cell(key, version: version, value))
+      state.sum(slot: slot)
     }
     join(slots[2], 1, [1])
     #expect(state.homes(of: key.session) == [slots[2]])
@@ -119,6 +121,7 @@ struct MeshStateTests {
     // Presence without a session record is no home.
     let presence = Sample.key(2, .presence, room: 1)
     _ = state.join(slot: slots[2], presence, Sample.cell(presence, version: 4, [1]))
+    state.sum(slot: slots[2])
     #expect(state.homes(of: presence.session) == [])
     #expect(state.invariantViolation() == nil)
   }
@@ -170,6 +173,7 @@ struct MeshStateTests {
     let gone = Sample.written(Sample.key(1), version: 1, [1])
     let kept = Sample.written(Sample.key(2), version: 3, [2])
     for record in [gone, kept] { _ = state.join(slot: slot, record.key, record.cell) }
+    state.sum(slot: slot)
     let open = state.stateHash
     #expect(state.settle(slot: slot, claim: Sample.claim(3, live: [kept])) == false)
     #expect(state.stateHash == open)

@@ -53,7 +53,7 @@ struct RoundTripTests {
       var head = try wire.envelope(.head).body
       let headPeek = try HeadBody.peek(head)
       let headBody = try HeadBody.read(&head)
-      #expect(headPeek == (headBody.generation, headBody.heartbeat))
+      #expect(headPeek == (headBody.generation, headBody.heartbeat, headBody.claim))
     }
   }
 

@@ -154,7 +154,7 @@ struct Fixture {
   func digest() throws -> Digest {
     var digest = Digest()
     for entry in try digestEntries() {
-      digest.replace(entry.origin, old: nil, new: entry, key: mesh.hashKey)
+      digest.replace(old: nil, new: entry, key: mesh.hashKey)
     }
     return digest
   }
