@@ -146,7 +146,7 @@ extension MeshState {
   /// The counter for the next local write; `nil` when the counters are used up.
   package mutating func nextCounter() -> UInt64? {
     let next = lamport.next()
-    if PlantedBug.isActive(.wrappingCounter), let next { return next & 0x3F }
+    if PlantedBug.isActive(.wrappingCounter), let next { return max(1, next & 0x3F) }
     return next
   }
 
