@@ -47,6 +47,8 @@ struct SimulatedNode {
   var freshAt: UInt64 = 0
   /// The origins that were seen when it last fell asleep, or its clock leapt.
   var wasOnline: Set<OriginID> = []
+  /// When it fell asleep.
+  var asleepSince: UInt64 = 0
   /// When the scheduled tick is; ticks at other times are void.
   var tickAt: UInt64?
 

@@ -84,6 +84,7 @@ extension World {
     guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
     let end = time + UInt64(500 + random.below(20_000)) * Self.millisecond
     nodes[victim].pausedUntil = end
+    nodes[victim].asleepSince = time
     noteSeen(victim)
     queue.add(.endPause(node: victim, life: nodes[victim].life), at: end)
   }
@@ -92,6 +93,8 @@ extension World {
     nodes[index].pausedUntil = nil
     nodes[index].graceAt = time
     nodes[index].wokeAt = time
+    // A shorter sleep may end before any timer of the node was late: it cannot notice that one.
+    if time < nodes[index].asleepSince + 3 * Self.second / 2 { nodes[index].wasOnline = [] }
     note("node \(index) wakes")
     let buffer = nodes[index].buffer
     nodes[index].buffer = []
