@@ -21,6 +21,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "PresenceMesh", targets: ["PresenceMesh"]),
+    .library(name: "MeshGateway", targets: ["MeshGateway"]),
     .executable(name: "presence", targets: ["presence"]),
   ],
   dependencies: [
@@ -29,6 +30,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ],
   targets: [
@@ -64,6 +66,26 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "MeshGateway",
+      dependencies: [
+        "PresenceMesh", "WebAssets",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOWebSocket", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "JWTKit", package: "jwt-kit"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "WebAssets",
+      path: "Peers/web",
+      resources: [
+        .embedInCode("index.html"), .embedInCode("page.css"), .embedInCode("page.js"),
+        .embedInCode("client.js"), .embedInCode("client.d.ts"), .embedInCode("components.js"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "MeshSimulator",
       dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine"],
       swiftSettings: plantable),
@@ -80,7 +102,7 @@ let package = Package(
     .executableTarget(
       name: "presence",
       dependencies: [
-        "PresenceMesh", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
+        "PresenceMesh", "MeshGateway", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

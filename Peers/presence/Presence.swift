@@ -29,7 +29,10 @@ struct Presence: AsyncParsableCommand {
     version: version,
     groupedSubcommands: [
       CommandGroup(
-        name: "Node", subcommands: [UpCommand.self, DownCommand.self, MeshCommand.self]),
+        name: "Node",
+        subcommands: [
+          UpCommand.self, DownCommand.self, MeshCommand.self, TokenCommand.self,
+        ]),
       CommandGroup(
         name: "Presence",
         subcommands: [

@@ -29,7 +29,7 @@ public final class PresenceMesh: Sendable {
   let hub: Hub
   let driver: MeshDriver
   let logger: Logger
-  private let credentials: MeshCredentials
+  let credentials: MeshCredentials
   private let keeper: StateKeeper
   private let chores: Task<Void, Never>
   private let leaving = Mutex<Task<Void, Never>?>(nil)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MeshGateway
 import PresenceMesh
 
 /// `presence up`: runs a node until it is told to end.
@@ -10,7 +11,7 @@ struct UpCommand: AsyncParsableCommand {
     discussion: """
       Prints one line on the standard output when it is ready:
 
-        ready node=<64 hexadecimal digits> addresses=<host:port>,…
+        ready node=<64 hexadecimal digits> addresses=<host:port>,… [http=<host:port>]
 
       With no mesh known it makes one, and tells on the standard error how others join. Ctrl-C, \
       SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. A \
@@ -19,6 +20,7 @@ struct UpCommand: AsyncParsableCommand {
 
   @OptionGroup var state: StateOptions
   @OptionGroup(title: "Node") var node: NodeOptions
+  @OptionGroup(title: "Gateway") var gateway: GatewayOptions
   @OptionGroup(title: "Session") var profile: ProfileOptions
 
   @Option(help: "Open a session for a user of this name.")
@@ -54,9 +56,17 @@ struct UpCommand: AsyncParsableCommand {
     let endings = Signals.endings { pidFile?.remove() }
     try await RunningNode.with(state: directory, options: node) { node in
       try node.announceNewMesh()
-      if let name { try await openSession(name: name, on: node.mesh) }
-      try announce(node.mesh)
-      await Self.firstOf(endings, node.shutdownRequests)
+      let gateway = try await gateway.start(
+        node.mesh, logger: RunningNode.logger(self.node.logLevel))
+      do {
+        if let name { try await openSession(name: name, on: node.mesh) }
+        try announce(node.mesh, gateway)
+        await Self.firstOf(endings, node.shutdownRequests)
+      } catch {
+        await gateway?.stop()
+        throw error
+      }
+      await gateway?.stop()
     }
   }
 
@@ -67,8 +77,9 @@ struct UpCommand: AsyncParsableCommand {
     for room in room { try await session.enter(room) }
   }
 
-  private func announce(_ mesh: PresenceMesh) throws {
-    let line = "ready node=\(mesh.nodeID) addresses=\(mesh.addresses.joined(separator: ","))"
+  private func announce(_ mesh: PresenceMesh, _ gateway: Gateway?) throws {
+    var line = "ready node=\(mesh.nodeID) addresses=\(mesh.addresses.joined(separator: ","))"
+    if let gateway { line += " http=\(gateway.address)" }
     if let readyFd, readyFd != STDOUT_FILENO {
       // Whoever waited may be gone; the node is there all the same.
       try? Output.write(line + "\n", to: readyFd)

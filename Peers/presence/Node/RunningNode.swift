@@ -43,10 +43,15 @@ struct RunningNode: Sendable {
     }
   }
 
+  /// The log on the standard error.
+  static func logger(_ level: LogLevel) -> Logger {
+    Logger(label: "presence") { _ in NoteLogHandler(level: level.level) }
+  }
+
   private static func join(state: String, options: NodeOptions) async throws -> PresenceMesh {
     var configuration = PresenceMesh.Configuration(
       identity: .stateDirectory(state),
-      logger: Logger(label: "presence") { _ in NoteLogHandler(level: options.logLevel.level) })
+      logger: logger(options.logLevel))
     if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
     configuration.peers = options.peer
     configuration.multicast = !options.isMulticastOff

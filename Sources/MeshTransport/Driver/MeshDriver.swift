@@ -67,6 +67,16 @@ package final class MeshDriver: Sendable {
     try await onCore { $0.perform(operation) }.get()
   }
 
+  /// Does what a user of this node wants done, without waiting for it. Operations are done in the
+  /// order of the calls; `completion` is called on the event loop.
+  package func submit(
+    _ operation: LocalOperation,
+    completion: @escaping @Sendable (Result<Void, OperationError>) -> Void
+  ) {
+    let core = core
+    eventLoop.execute { completion(core.value.perform(operation)) }
+  }
+
   /// Reads from the engine on the event loop: no event comes between what is read.
   package func read<Value: Sendable>(
     _ body: @escaping @Sendable (Engine, MonotonicTime) -> Value

@@ -1,0 +1,68 @@
+import ArgumentParser
+import Foundation
+import Logging
+import MeshGateway
+import PresenceMesh
+
+/// Whether and how a node serves browsers and programs.
+struct GatewayOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Serve the page and the API here, such as 127.0.0.1:7980.",
+      discussion: "Port 0 takes any free one. See Docs/Gateway.md.", valueName: "host:port"))
+  var http: String?
+
+  @Flag(help: "Allow an address of --http that can be reached from elsewhere; needs --http-keys.")
+  var httpAllow = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Ask clients for tokens signed by a key of this file.",
+      discussion: "Without it whoever reaches the port may speak for any user.",
+      valueName: "file"), completion: .file())
+  var httpKeys: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Let pages of this origin use the API too, such as https://app.example; may be repeated.",
+      valueName: "origin"))
+  var httpOrigin: [String] = []
+
+  @Flag(help: "Let pages cut this node's links, to show what happens then.")
+  var demo = false
+
+  mutating func validate() throws {
+    guard http == nil else { return }
+    if httpAllow || httpKeys != nil || !httpOrigin.isEmpty || demo {
+      throw ValidationError(
+        "--http-… and --demo are about a gateway: give it an address by --http.")
+    }
+  }
+
+  /// Starts the gateway, if there is to be one.
+  /// - Throws: ``CommandFailure`` when it cannot.
+  func start(_ mesh: PresenceMesh, logger: Logger) async throws -> Gateway? {
+    guard let http else { return nil }
+    var configuration = GatewayConfiguration(address: http)
+    configuration.allowsRemote = httpAllow
+    configuration.origins = Set(httpOrigin)
+    configuration.isDemo = demo
+    if let httpKeys { configuration.keys = try await Self.keys(httpKeys) }
+    do {
+      return try await Gateway.start(mesh, configuration, logger: logger)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+  }
+
+  static func keys(_ path: String) async throws -> TokenKeys {
+    guard let bytes = FileManager.default.contents(atPath: path) else {
+      throw CommandFailure("cannot read \(path): make it with 'presence token --new-key \(path)'")
+    }
+    do {
+      return try await TokenKeys(json: bytes)
+    } catch {
+      throw CommandFailure("\(path) cannot be used: \(error)")
+    }
+  }
+}

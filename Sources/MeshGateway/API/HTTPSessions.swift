@@ -1,0 +1,144 @@
+import NIOCore
+import PresenceMesh
+
+/// Sessions of clients that speak by requests: opened and kept by heartbeats.
+struct HTTPSessions {
+  let core: GatewayCore
+  let access: Access
+
+  /// What a heartbeat asks for.
+  struct Heartbeat {
+    var room: RoomName
+    var profile: Profile
+    var sessionName: String
+    var device = ""
+    var lease: SessionLease
+    /// Said on each heartbeat, after the session is in the room.
+    var actions: [SessionAction] = []
+    /// True: the session belongs to this room for good.
+    var bindsRoom = false
+  }
+
+  /// Opens a session or keeps it, and brings it into the room.
+  func heartbeat(
+    _ request: Heartbeat,
+    completion:
+      @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
+  ) {
+    let core = core
+    let room = request.room
+    let id = core.mesh.sessionID(named: request.sessionName)
+    do throws(GatewayError) {
+      try access.check(.publish, in: room)
+      try access.checkSpeaking(for: request.profile.userID)
+      if let known = core.sessions[id] {
+        try Self.check(known, serves: request)
+      }
+    } catch {
+      return completion(.failure(error))
+    }
+    if let known = core.sessions[id], !known.hasEnded, known.profile == request.profile,
+      known.lease == request.lease
+    {
+      return keep(known, request) { error in
+        completion(error.map { .failure($0) } ?? .success((known, true)))
+      }
+    }
+    core.open(id, request.profile, device: request.device, lease: request.lease, owner: nil) {
+      result in
+      switch result {
+      case .failure(let error): completion(.failure(error))
+      case .success(let (session, wasRestored)):
+        if request.bindsRoom { session.boundRoom = room }
+        keep(session, request) { error in
+          completion(error.map { .failure($0) } ?? .success((session, wasRestored)))
+        }
+      }
+    }
+  }
+
+  private static func check(
+    _ known: ClientSession, serves request: Heartbeat
+  ) throws(GatewayError) {
+    guard known.profile.userID.utf8.elementsEqual(request.profile.userID.utf8) else {
+      throw GatewayError(.sessionConflict, "the session id is in use by another user")
+    }
+    guard !request.bindsRoom || known.boundRoom.map({ $0 == request.room }) ?? true else {
+      throw GatewayError(.sessionConflict, "the session id is in use in another room")
+    }
+  }
+
+  private func keep(
+    _ session: ClientSession, _ request: Heartbeat,
+    completion: @escaping (GatewayError?) -> Void
+  ) {
+    session.lastHeartbeat = .now()
+    var actions = request.actions
+    if !request.room.isLobby, !session.rooms.contains(request.room) {
+      actions.insert(.enter(request.room), at: 0)
+    }
+    actions.append(.heartbeat)
+    perform(actions[...], session, completion: completion)
+  }
+
+  /// Does several things in turn, until one is refused.
+  func perform(
+    _ actions: ArraySlice<SessionAction>, _ session: ClientSession,
+    completion: @escaping (GatewayError?) -> Void
+  ) {
+    guard let first = actions.first else { return completion(nil) }
+    core.act(first, session) { error in
+      if case .enter(let room) = first, error != nil { session.rooms.remove(room) }
+      guard error == nil else { return completion(error) }
+      perform(actions.dropFirst(), session, completion: completion)
+    }
+  }
+
+  /// Ends the session of a token. Nothing happens for one that is not known (any more).
+  func disconnect(_ token: String) {
+    guard let id = core.tokens.session(token), let session = core.sessions[id] else { return }
+    core.act(.leave, session)
+  }
+
+  /// The session of a token.
+  func session(_ token: String) throws(GatewayError) -> ClientSession {
+    guard let id = core.tokens.session(token), let session = core.sessions[id] else {
+      throw GatewayError(.unknownSession, "the session has ended: send a heartbeat")
+    }
+    return session
+  }
+
+  // MARK: Removing others
+
+  /// Ends all sessions of a user, wherever they are, or takes them out of a room.
+  ///
+  /// A session of another node is taken over first, by its id: then this node's word counts, and the
+  /// old host gives it up. Its client learns that it moved.
+  func remove(
+    _ user: String, from room: RoomName?, completion: @escaping (Int) -> Void
+  ) {
+    let all = room.map { core.mesh.room($0).user(user) } ?? core.mesh.user(user)
+    let sessions = all?.sessions ?? []
+    guard !sessions.isEmpty else { return completion(0) }
+    var left = sessions.count
+    func done() {
+      left -= 1
+      if left == 0 { completion(sessions.count) }
+    }
+    for session in sessions {
+      core.open(
+        session.id, session.profile, device: session.device, lease: .interval(.seconds(30)),
+        owner: nil
+      ) { result in
+        guard case .success(let (mine, _)) = result else { return done() }
+        let owner = mine.owner
+        if let room, !room.isLobby {
+          core.act(.exit(room), mine) { _ in done() }
+        } else {
+          core.act(.leave, mine) { _ in done() }
+          owner?.sessionEnded()
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import NIOCore
+import PresenceMesh
+
+/// Who speaks through a session: a socket. Called on the gateway's loop.
+protocol SessionOwner: AnyObject {
+  /// Another socket speaks through the session from now on.
+  func sessionWasTaken()
+  /// The session goes on at another node.
+  func sessionMoved(to node: NodeID)
+  /// The session ended, by its lease or by somebody's order.
+  func sessionEnded()
+}
+
+/// A session of a client on this node.
+final class ClientSession {
+  let id: SessionID
+  var profile: Profile
+  let device: String
+  var lease: SessionLease
+  /// The rooms that it was brought into, the lobby aside.
+  var rooms: Set<RoomName> = []
+  weak var owner: (any SessionOwner)?
+  /// The rooms that its clients over HTTP named: one, for those of the Convex shape.
+  var boundRoom: RoomName?
+  var lastHeartbeat = NIODeadline.uptimeNanoseconds(0)
+  var events: Task<Void, Never>?
+  var hasEnded = false
+
+  init(id: SessionID, profile: Profile, device: String, lease: SessionLease) {
+    self.id = id
+    self.profile = profile
+    self.device = device
+    self.lease = lease
+  }
+}

@@ -1,0 +1,222 @@
+import Logging
+import NIOCore
+import PresenceMesh
+
+/// What belongs to the gateway's event loop: rooms that are looked at, sessions of clients, counters.
+/// Nothing else touches it, so that it needs no lock.
+final class GatewayCore {
+  let mesh: PresenceMesh
+  let configuration: GatewayConfiguration
+  let eventLoop: any EventLoop
+  let logger: Logger
+  var counters = GatewayCounters()
+  var isClosing = false
+  private(set) var sessions: [SessionID: ClientSession] = [:]
+  private var feeds: [RoomName: RoomFeed] = [:]
+  /// Open connections, to be closed at the end and looked after.
+  var connections: [ObjectIdentifier: any GatewayConnection] = [:]
+  let yjs = YjsClients()
+  var tokens = ClientTokens()
+  private var care: Scheduled<Void>?
+
+  init(
+    mesh: PresenceMesh, configuration: GatewayConfiguration, eventLoop: any EventLoop,
+    logger: Logger
+  ) {
+    self.mesh = mesh
+    self.configuration = configuration
+    self.eventLoop = eventLoop
+    self.logger = logger
+    careForConnections()
+  }
+
+  // MARK: Hops
+
+  /// Calls something on the gateway's loop with a result from elsewhere.
+  func hop<Value: Sendable>(
+    _ completion: @escaping (Value) -> Void
+  ) -> @Sendable (Value) -> Void {
+    let box = NIOLoopBound(completion, eventLoop: eventLoop)
+    let eventLoop = eventLoop
+    return { value in eventLoop.execute { box.value(value) } }
+  }
+
+  /// Does something asynchronous, and goes on with its result on the gateway's loop.
+  func run<Value: Sendable>(
+    _ work: @escaping @Sendable () async -> Value, then completion: @escaping (Value) -> Void
+  ) {
+    let completion = hop(completion)
+    Task { completion(await work()) }
+  }
+
+  // MARK: Rooms
+
+  /// Tells a subscriber about a room from now on.
+  func subscribe(_ subscriber: any RoomSubscriber, to room: RoomName) {
+    let feed =
+      feeds[room] ?? RoomFeed(room: room, mesh: mesh, eventLoop: eventLoop)
+    feeds[room] = feed
+    feed.add(subscriber)
+  }
+
+  func unsubscribe(_ subscriber: any RoomSubscriber, from room: RoomName) {
+    guard let feed = feeds[room] else { return }
+    feed.remove(subscriber)
+    guard feed.subscribers.isEmpty else { return }
+    // Somebody may come back soon: then the feed still knows what was missed.
+    let box = NIOLoopBound((self, feed), eventLoop: eventLoop)
+    eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) {
+      let (core, feed) = box.value
+      guard feed.subscribers.isEmpty, core.feeds[room] === feed else { return }
+      feed.stop()
+      core.feeds[room] = nil
+    }
+  }
+
+  func feed(_ room: RoomName) -> RoomFeed? { feeds[room] }
+
+  var feedCount: Int { feeds.count }
+
+  // MARK: Sessions
+
+  /// Opens a session for a client, or takes it up again.
+  ///
+  /// - Parameter completion: Called with the session, and whether it was there before.
+  func open(
+    _ id: SessionID, _ profile: Profile, device: String, lease: SessionLease,
+    owner: (any SessionOwner)?,
+    completion:
+      @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
+  ) {
+    guard !isClosing else {
+      return completion(.failure(GatewayError(.unavailable, "the node is about to leave")))
+    }
+    if let known = sessions[id], !known.profile.userID.utf8.elementsEqual(profile.userID.utf8) {
+      return completion(
+        .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
+    }
+    guard sessions[id] != nil || sessions.count < configuration.sessionBound else {
+      counters.count(.limitsHit)
+      return completion(
+        .failure(
+          GatewayError(.tooManySessions, "the gateway serves \(sessions.count) sessions already")))
+    }
+    let finish = hop { (result: Result<LocalSession, PresenceError>) in
+      switch result {
+      case .failure(let error): completion(.failure(GatewayError(error)))
+      case .success(let local):
+        let session = self.adopt(local, profile: profile, device: device, lease: lease)
+        if let owner {
+          if let old = session.owner, old !== owner {
+            self.counters.count(.socketsTakenOver)
+            old.sessionWasTaken()
+          }
+          session.owner = owner
+        }
+        completion(.success((session, local.wasRestored)))
+      }
+    }
+    mesh.submitOpening(profile, id: id, device: device, lease: lease, completion: finish)
+  }
+
+  private func adopt(
+    _ local: LocalSession, profile: Profile, device: String, lease: SessionLease
+  ) -> ClientSession {
+    counters.count(local.wasRestored ? .sessionsRestored : .sessionsOpened)
+    if let known = sessions[local.id], !known.hasEnded {
+      known.profile = profile
+      known.lease = lease
+      known.lastHeartbeat = .now()
+      return known
+    }
+    let session = ClientSession(id: local.id, profile: profile, device: device, lease: lease)
+    session.rooms = Set(local.snapshot?.places.map(\.room) ?? []).subtracting([.lobby])
+    session.lastHeartbeat = .now()
+    sessions[local.id] = session
+    let tell = hop { (event: LocalSession.Event) in self.take(event, of: session) }
+    let events = local.events
+    session.events = Task { for await event in events { tell(event) } }
+    return session
+  }
+
+  private func take(_ event: LocalSession.Event, of session: ClientSession) {
+    switch event {
+    case .restored: break
+    case .moved(let node):
+      forget(session)
+      session.owner?.sessionMoved(to: node)
+    case .leaseEnded:
+      counters.count(.sessionsExpired)
+      forget(session)
+      session.owner?.sessionEnded()
+    }
+  }
+
+  private func forget(_ session: ClientSession) {
+    session.hasEnded = true
+    session.events?.cancel()
+    guard sessions[session.id] === session else { return }
+    sessions[session.id] = nil
+    tokens.forget(session.id)
+  }
+
+  /// Does something for a session; `completion` learns how it went.
+  func act(
+    _ action: SessionAction, _ session: ClientSession,
+    completion: @escaping (GatewayError?) -> Void = { _ in }
+  ) {
+    switch action {
+    case .enter(let room): session.rooms.insert(room)
+    case .exit(let room): session.rooms.remove(room)
+    case .leave: forget(session)
+    default: break
+    }
+    mesh.submit(
+      action, of: session.id,
+      completion: hop { (result: Result<Void, PresenceError>) in
+        if case .failure(let error) = result {
+          completion(GatewayError(error))
+        } else {
+          completion(nil)
+        }
+      })
+  }
+
+  /// A sign of life of a session's client; the mesh needs one a second at the most.
+  func noteLife(of session: ClientSession) {
+    let now = NIODeadline.now()
+    guard !session.hasEnded, now - session.lastHeartbeat > .seconds(1) else { return }
+    session.lastHeartbeat = now
+    act(.heartbeat, session)
+  }
+
+  // MARK: Connections
+
+  /// Looks after the connections every few seconds: asks the silent ones for a sign of life, closes
+  /// the dead ones.
+  private func careForConnections() {
+    let box = NIOLoopBound(self, eventLoop: eventLoop)
+    care = eventLoop.scheduleTask(in: .seconds(5)) {
+      let core = box.value
+      let now = NIODeadline.now()
+      for connection in core.connections.values { connection.care(now) }
+      core.careForConnections()
+    }
+  }
+
+  /// Tells all clients that the node leaves, and closes their connections.
+  func close() {
+    isClosing = true
+    care?.cancel()
+    for connection in connections.values { connection.closeForLeaving() }
+    for feed in feeds.values { feed.stop() }
+    feeds = [:]
+    for session in sessions.values { session.events?.cancel() }
+  }
+}
+
+/// A connection of a client, as the core looks after it.
+protocol GatewayConnection: AnyObject {
+  func care(_ now: NIODeadline)
+  func closeForLeaving()
+}

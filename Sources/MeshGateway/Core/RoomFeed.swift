@@ -1,0 +1,220 @@
+import NIOCore
+import PresenceMesh
+
+/// Who is told what happens in a room. Called on the gateway's loop.
+protocol RoomSubscriber: AnyObject {
+  /// Everything is as in the feed's ``RoomFeed/snapshot``: at first, and when changes were missed.
+  func synchronize(_ feed: RoomFeed)
+  /// What changed since the last call.
+  func update(_ feed: RoomFeed, _ update: RoomUpdate)
+}
+
+/// What happens in one room, told to all subscribers of this node together.
+///
+/// One reader of the mesh stands for all subscribers of the room. Changes are collected for a tick
+/// and put into words once for each kind of client, however many there are.
+final class RoomFeed {
+  let room: RoomName
+  /// The room as the subscribers were told; `nil` before the first look.
+  private(set) var snapshot: PresenceSnapshot?
+  /// Tells the messages of this feed from those of an earlier one.
+  let epoch: UInt64
+  /// The number of the last message.
+  private(set) var sequence: UInt64 = 0
+  private(set) var subscribers: [ObjectIdentifier: any RoomSubscriber] = [:]
+
+  private let eventLoop: any EventLoop
+  private var waiting: [PresenceEvent] = []
+  private var lastFlush = NIODeadline.uptimeNanoseconds(0)
+  private var isFlushScheduled = false
+  private var reader: Task<Void, Never>?
+  /// The last messages in the words of the native clients, for those that come back.
+  private var recent: [(sequence: UInt64, message: ByteBuffer)] = []
+
+  /// The shortest time between two updates.
+  static let tick = TimeAmount.milliseconds(33)
+  static let recentBound = 512
+
+  init(room: RoomName, mesh: PresenceMesh, eventLoop: any EventLoop) {
+    self.room = room
+    self.eventLoop = eventLoop
+    epoch = UInt64.random(in: 1...(1 << 48))
+    let box = NIOLoopBound(self, eventLoop: eventLoop)
+    let events = mesh.room(room).events(buffer: 8192)
+    reader = Task {
+      for await event in events {
+        eventLoop.execute { box.value.take(event) }
+      }
+    }
+  }
+
+  /// Ends the reading. The feed tells nothing after it.
+  func stop() {
+    reader?.cancel()
+    reader = nil
+    subscribers = [:]
+  }
+
+  // MARK: Subscribers
+
+  func add(_ subscriber: any RoomSubscriber) {
+    subscribers[ObjectIdentifier(subscriber)] = subscriber
+    if snapshot != nil {
+      flush()
+      subscriber.synchronize(self)
+    }
+  }
+
+  func remove(_ subscriber: any RoomSubscriber) {
+    subscribers[ObjectIdentifier(subscriber)] = nil
+  }
+
+  // MARK: Events
+
+  private func take(_ event: PresenceEvent) {
+    guard reader != nil else { return }
+    switch event {
+    case .snapshot(let next):
+      waiting = []
+      snapshot = next
+      sequence += 1
+      recent = []
+      for subscriber in subscribers.values { subscriber.synchronize(self) }
+    case .lagged: break
+    default:
+      waiting.append(event)
+      scheduleFlush()
+    }
+  }
+
+  private func scheduleFlush() {
+    guard !isFlushScheduled else { return }
+    let due = lastFlush + Self.tick
+    isFlushScheduled = true
+    eventLoop.assumeIsolated().scheduleTask(deadline: max(due, NIODeadline.now())) { [self] in
+      isFlushScheduled = false
+      flush()
+    }
+  }
+
+  private func flush() {
+    guard !waiting.isEmpty, var next = snapshot else { return }
+    lastFlush = .now()
+    let update = RoomUpdate(room: room, events: waiting, feed: self, before: next)
+    for event in waiting { next.apply(event) }
+    snapshot = next
+    waiting = []
+    for subscriber in subscribers.values { subscriber.update(self, update) }
+  }
+
+  // MARK: Numbers of messages
+
+  /// The next number, and the word by which a client can go on after it.
+  func nextResume() -> String {
+    sequence += 1
+    return resume
+  }
+
+  /// The word by which a client can go on after the last message.
+  var resume: String { "\(epoch).\(sequence)" }
+
+  func remember(_ message: ByteBuffer) {
+    recent.append((sequence, message))
+    if recent.count > 2 * Self.recentBound { recent.removeFirst(Self.recentBound) }
+  }
+
+  /// The messages after the one of this word; `nil` when they are not all there any more.
+  func messages(after resume: String) -> [ByteBuffer]? {
+    let parts = resume.split(separator: ".", maxSplits: 1)
+    guard parts.count == 2, UInt64(parts[0]) == epoch, let number = UInt64(parts[1]),
+      number <= sequence
+    else { return nil }
+    if number == sequence { return [] }
+    guard let first = recent.first, first.sequence <= number + 1 else { return nil }
+    return recent.filter { $0.sequence > number }.map(\.message)
+  }
+}
+
+/// What changed in a room in one tick; the words for each kind of client are found once.
+final class RoomUpdate {
+  let room: RoomName
+  /// Changes but those of cursors. Of statuses of one user that follow each other the last one counts,
+  /// and so of typing.
+  let changes: [PresenceEvent]
+  /// The newest position of each cursor that moved.
+  let cursors: [(user: String, session: SessionID, cursor: Cursor)]
+  /// The room before the changes.
+  let before: PresenceSnapshot
+  private unowned let feed: RoomFeed
+
+  init(room: RoomName, events: [PresenceEvent], feed: RoomFeed, before: PresenceSnapshot) {
+    self.room = room
+    self.feed = feed
+    self.before = before
+    var changes: [PresenceEvent] = []
+    var cursors: [SessionID: Int] = [:]
+    var moved: [(user: String, session: SessionID, cursor: Cursor)] = []
+    // Where the last status and typing of each user stand, since anything else was said of it.
+    var statuses: [String: Int] = [:]
+    var typings: [String: Int] = [:]
+    func put(_ event: PresenceEvent, at index: Int?) -> Int {
+      guard let index else {
+        changes.append(event)
+        return changes.count - 1
+      }
+      changes[index] = event
+      return index
+    }
+    for event in events {
+      switch event {
+      case .cursor(let user, let session, let cursor):
+        if let index = cursors[session] {
+          moved[index].cursor = cursor
+        } else {
+          cursors[session] = moved.count
+          moved.append((user, session, cursor))
+        }
+      case .status(let user): statuses[user.id] = put(event, at: statuses[user.id])
+      case .typing(let user): typings[user.id] = put(event, at: typings[user.id])
+      case .online(let user), .updated(let user), .offline(let user):
+        statuses[user.id] = nil
+        typings[user.id] = nil
+        changes.append(event)
+      default: changes.append(event)
+      }
+    }
+    self.changes = changes
+    self.cursors = moved
+  }
+
+  /// The words of the native clients: frames of text.
+  private(set) lazy var native: [ByteBuffer] = {
+    var messages = changes.compactMap { change -> ByteBuffer? in
+      NativeWords.message(change, room: room, resume: feed.nextResume()).map {
+        feed.remember($0)
+        return $0
+      }
+    }
+    if !cursors.isEmpty {
+      let message = NativeWords.cursors(cursors, room: room, resume: feed.nextResume())
+      feed.remember(message)
+      messages.append(message)
+    }
+    return messages
+  }()
+
+  /// The users that anything was said of, cursors aside.
+  private(set) lazy var users: [String] = {
+    var seen: Set<String> = []
+    return changes.compactMap { change in
+      let id: String? =
+        switch change {
+        case .online(let user), .updated(let user), .offline(let user), .status(let user),
+          .typing(let user):
+          user.id
+        default: nil
+        }
+      return id.flatMap { seen.insert($0).inserted ? $0 : nil }
+    }
+  }()
+}

@@ -1,0 +1,34 @@
+import PresenceMesh
+
+/// How the gateway serves.
+public struct GatewayConfiguration: Sendable {
+  /// Where it listens, such as `127.0.0.1:7980`; port 0 takes any free one.
+  public var address: String
+  /// True: addresses beyond loopback may be listened on, with ``keys``.
+  public var allowsRemote = false
+  /// What tokens are verified with; `nil`: the trusted mode.
+  public var keys: TokenKeys?
+  /// Origins of pages, beside the gateway's own, that may use it: such as `https://app.example`.
+  public var origins: Set<String> = []
+  /// True: anybody may cut this node's links, for demonstrations.
+  public var isDemo = false
+
+  // Limits: see section 7 of Docs/Gateway.md.
+  /// The most connections at once.
+  public var connectionBound = 4096
+  /// The most sessions of clients at once.
+  public var sessionBound = 65_536
+  /// Messages of one client a second, and how many may come at once.
+  public var messagesPerSecond = 240
+  /// Bytes of one client a second.
+  public var bytesPerSecond = 262_144
+  /// The most bytes of a body or a message.
+  public var messageBytes = 65_536
+  /// How long a request may take to come in.
+  public var requestTimeout: Duration = .seconds(15)
+  /// How long a connection may be silent; sockets are asked for a sign of life before that.
+  public var idleTimeout: Duration = .seconds(65)
+
+  /// The standard settings.
+  public init(address: String) { self.address = address }
+}

@@ -1,0 +1,354 @@
+import NIOCore
+import PresenceMesh
+
+/// A client of the native WebSocket: one session in several rooms. See section 4 of Docs/Gateway.md.
+final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
+  private let core: GatewayCore
+  private let access: Access
+  private weak var socket: WebSocketConnection?
+  private var session: ClientSession?
+  /// Rooms that it is told about.
+  private var rooms: Set<RoomName> = []
+  /// Rooms that are to be told from a word on, when they are next synchronized.
+  private var resumes: [RoomName: String] = [:]
+  private var watches: [String: WatchReader] = [:]
+  /// Messages wait while the session opens, so that nothing overtakes it.
+  private var waiting: [RequestFields]?
+
+  private static let watchBound = 64
+
+  init(core: GatewayCore, access: Access) {
+    self.core = core
+    self.access = access
+  }
+
+  func begin(_ socket: WebSocketConnection) {
+    self.socket = socket
+    socket.send(
+      text: NativeWords.welcome(
+        node: core.mesh.nodeID.description, isTrusted: access.isTrusted, heartbeat: 30_000))
+  }
+
+  func end() {
+    for room in rooms { core.unsubscribe(self, from: room) }
+    rooms = []
+    for watch in watches.values { watch.stop() }
+    watches = [:]
+    session?.owner = nil
+  }
+
+  func care(_ now: NIODeadline) {}
+
+  // MARK: Messages
+
+  func receive(binary: [UInt8]) { socket?.close(.wrongKind, "messages are text") }
+
+  func receive(text: [UInt8]) {
+    let fields: RequestFields
+    do { fields = try RequestFields(bytes: text) } catch { return refuse(error) }
+    if waiting != nil {
+      guard waiting?.count ?? 0 < 256 else {
+        return refuse(GatewayError(.tooManyRequests, "wait until the session is open"))
+      }
+      waiting?.append(fields)
+      return
+    }
+    take(fields)
+  }
+
+  func refuse(_ error: GatewayError) { socket?.send(text: NativeWords.error(error, ref: nil)) }
+
+  private func take(_ fields: RequestFields) {
+    let ref = fields.value["ref"]
+    if let session { core.noteLife(of: session) }
+    do {
+      try perform(fields, ref: ref)
+    } catch {
+      core.counters.count(.messagesRefused)
+      socket?.send(text: NativeWords.error(error, ref: ref))
+    }
+  }
+
+  private func perform(_ fields: RequestFields, ref: JSONValue?) throws(GatewayError) {
+    switch try fields.text("type", atMost: 64) {
+    case "join": try join(fields, ref: ref)
+    case "leave": try leave(fields.room(), ref: ref)
+    case "heartbeat":
+      let session = try mine()
+      if let lease = try fields.lease() {
+        session.lease = lease
+        act(.setLease(lease), session, ref: ref)
+      } else {
+        act(.heartbeat, session, ref: ref)
+      }
+    case "presence.status":
+      let status = try fields.status()
+      let message = try fields.optionalText("message", atMost: Limits.messageBytes)
+      act(.setStatus(status, message: message, in: try spoken(fields)), try mine(), ref: ref)
+    case "presence.typing":
+      let isTyping = try fields.flag("typing")
+      act(.setTyping(isTyping, in: try spoken(fields)), try mine(), ref: ref)
+    case "presence.cursor":
+      let cursor = try fields.cursor()
+      act(.moveCursor(cursor, in: try spoken(fields)), try mine(), ref: ref)
+    case "presence.data":
+      guard let data = try fields.data("data", atMost: Limits.presenceDataBytes) else {
+        throw .missing("data", "JSON")
+      }
+      act(.setData(data, in: try spoken(fields)), try mine(), ref: ref)
+    case "presence.profile":
+      let session = try mine()
+      session.profile = try fields.profile(session.profile)
+      act(.setProfile(session.profile), session, ref: ref)
+    case "presence.list":
+      let room = try fields.room()
+      try access.checkReading(room)
+      guard rooms.contains(room), let feed = core.feed(room) else {
+        throw GatewayError(.unknownRoom, "join the room first")
+      }
+      tell(feed)
+      answer(ref)
+    case "watch": try watch(fields.text("userId", atMost: Limits.userIDBytes), ref: ref)
+    case "unwatch":
+      watches.removeValue(forKey: try fields.text("userId", atMost: Limits.userIDBytes))?.stop()
+      answer(ref)
+    case let type:
+      throw GatewayError(.invalidRequest, "there is no message of type \(type.debugDescription)")
+    }
+  }
+
+  private func answer(_ ref: JSONValue?) {
+    if let ref { socket?.send(text: NativeWords.ok(ref)) }
+  }
+
+  private func act(_ action: SessionAction, _ session: ClientSession, ref: JSONValue?) {
+    session.lastHeartbeat = .now()
+    core.act(action, session) { [weak self] error in
+      if let error {
+        self?.core.counters.count(.messagesRefused)
+        self?.socket?.send(text: NativeWords.error(error, ref: ref))
+      } else {
+        self?.answer(ref)
+      }
+    }
+  }
+
+  private func mine() throws(GatewayError) -> ClientSession {
+    guard let session, !session.hasEnded else {
+      throw GatewayError(.unknownSession, "join a room with a user first")
+    }
+    return session
+  }
+
+  /// The room that something is said in.
+  private func spoken(_ fields: RequestFields) throws(GatewayError) -> RoomName {
+    let room = try fields.room()
+    try access.check(.publish, in: room)
+    let session = try mine()
+    guard room.isLobby || session.rooms.contains(room) else {
+      throw GatewayError(.unknownRoom, "join the room first")
+    }
+    return room
+  }
+
+  // MARK: Joining and leaving
+
+  private func join(_ fields: RequestFields, ref: JSONValue?) throws(GatewayError) {
+    let room = try fields.room()
+    try access.checkReading(room)
+    guard rooms.contains(room) || rooms.count < Limits.roomsPerSession else {
+      throw GatewayError(.tooManyRooms, "a socket has at most \(Limits.roomsPerSession) rooms")
+    }
+    let resume = try fields.optionalText("resume", atMost: 64)
+    guard let user = try fields.fields("user") else {
+      socket?.send(
+        text: NativeWords.joined(
+          room, session: nil, wasRestored: false, expiresIn: nil, ref: ref))
+      return follow(room, resume: resume)
+    }
+    try access.check(.publish, in: room)
+    let profile = try user.profile(id: user.optionalText("id", atMost: 64) ?? access.user)
+    try access.checkSpeaking(for: profile.userID)
+    let device = try fields.optionalText("device", atMost: Limits.deviceBytes) ?? ""
+    let lease = try fields.lease() ?? session?.lease ?? .client
+    let name = try fields.optionalText("sessionId", atMost: 128)
+    if let session, !session.hasEnded {
+      guard session.profile.userID.utf8.elementsEqual(profile.userID.utf8),
+        name.map({ core.mesh.sessionID(named: $0) == session.id }) ?? true
+      else {
+        throw GatewayError(
+          .sessionConflict, "this socket speaks for another session: open another socket")
+      }
+    }
+    let id = name.map { core.mesh.sessionID(named: $0) } ?? session?.id ?? SessionID.random()
+    waiting = []
+    core.open(id, profile, device: device, lease: lease, owner: self) { [weak self] result in
+      guard let self else { return }
+      switch result {
+      case .failure(let error):
+        core.counters.count(.messagesRefused)
+        socket?.send(text: NativeWords.error(error, ref: ref))
+      case .success(let (session, wasRestored)):
+        self.session = session
+        enter(room, session, wasRestored: wasRestored, resume: resume, ref: ref)
+      }
+      let messages = waiting ?? []
+      waiting = nil
+      for (index, message) in messages.enumerated() {
+        // A join among them makes the rest wait again.
+        if waiting != nil {
+          waiting? += messages[index...]
+          break
+        }
+        take(message)
+      }
+    }
+  }
+
+  private func enter(
+    _ room: RoomName, _ session: ClientSession, wasRestored: Bool, resume: String?,
+    ref: JSONValue?
+  ) {
+    guard let socket else {
+      // The client went while the session opened: its lease runs.
+      session.owner = nil
+      return
+    }
+    let wasThere = room.isLobby || session.rooms.contains(room)
+    let isBack = wasRestored && wasThere
+    func go() {
+      socket.send(
+        text: NativeWords.joined(
+          room, session: session.id, wasRestored: isBack, expiresIn: session.lease.milliseconds,
+          ref: ref))
+      if isBack, !rooms.contains(room) {
+        socket.send(text: NativeWords.restored(room, session: session.id))
+      }
+      follow(room, resume: resume)
+    }
+    guard !wasThere else { return go() }
+    core.act(.enter(room), session) { [weak self] error in
+      guard let self else { return }
+      if let error {
+        session.rooms.remove(room)
+        self.socket?.send(text: NativeWords.error(error, ref: ref))
+      } else {
+        go()
+      }
+    }
+  }
+
+  private func follow(_ room: RoomName, resume: String?) {
+    if let resume { resumes[room] = resume }
+    if rooms.insert(room).inserted {
+      core.subscribe(self, to: room)
+    } else if let feed = core.feed(room) {
+      synchronize(feed)
+    }
+  }
+
+  private func leave(_ room: RoomName, ref: JSONValue?) throws(GatewayError) {
+    guard rooms.remove(room) != nil else {
+      throw GatewayError(.unknownRoom, "the socket is not in this room")
+    }
+    core.unsubscribe(self, from: room)
+    guard let session, !session.hasEnded else { return answer(ref) }
+    if session.rooms.subtracting([room]).isEmpty {
+      act(.leave, session, ref: ref)
+      self.session = nil
+    } else {
+      act(.exit(room), session, ref: ref)
+    }
+  }
+
+  // MARK: What is told
+
+  func synchronize(_ feed: RoomFeed) {
+    guard rooms.contains(feed.room) else { return }
+    if let resume = resumes.removeValue(forKey: feed.room),
+      let messages = feed.messages(after: resume)
+    {
+      core.counters.count(.resumed)
+      _ = socket?.sendUpdate(text: messages)
+      return
+    }
+    tell(feed)
+  }
+
+  private func tell(_ feed: RoomFeed) {
+    guard let snapshot = feed.snapshot else { return }
+    _ = socket?.sendUpdate(text: [NativeWords.sync(snapshot, resume: feed.resume)])
+  }
+
+  func update(_ feed: RoomFeed, _ update: RoomUpdate) {
+    _ = socket?.sendUpdate(text: update.native)
+  }
+
+  func resynchronize() {
+    for room in rooms.sorted() { if let feed = core.feed(room) { tell(feed) } }
+  }
+
+  // MARK: Watching users
+
+  private func watch(_ user: String, ref: JSONValue?) throws(GatewayError) {
+    guard access.allows(.read, in: .lobby) else {
+      throw GatewayError(.forbidden, "watching a user needs the right to read the lobby")
+    }
+    guard watches[user] != nil || watches.count < Self.watchBound else {
+      throw GatewayError(.tooManyRequests, "at most \(Self.watchBound) users are watched at once")
+    }
+    if watches[user] == nil {
+      watches[user] = WatchReader(user: user, core: core) { [weak self] message in
+        _ = self?.socket?.sendUpdate(text: [message])
+      }
+    }
+    answer(ref)
+  }
+
+  // MARK: The session
+
+  func sessionWasTaken() {
+    session = nil
+    socket?.close(.takenOver, "another socket speaks for this session")
+  }
+
+  func sessionMoved(to node: NodeID) {
+    session = nil
+    socket?.send(text: NativeWords.moved(to: node))
+  }
+
+  func sessionEnded() {
+    session = nil
+    socket?.send(text: NativeWords.expired)
+  }
+}
+
+/// Tells of one user's coming and going.
+final class WatchReader {
+  private var reader: Task<Void, Never>?
+
+  init(user: String, core: GatewayCore, tell: @escaping (ByteBuffer) -> Void) {
+    let events = core.mesh.watch(user: user)
+    let tell = core.hop { (seen: User?) in tell(NativeWords.watch(user, seen)) }
+    reader = Task {
+      var told: [String?]?
+      var snapshot: PresenceSnapshot?
+      for await event in events {
+        if case .snapshot(let first) = event {
+          snapshot = first
+        } else {
+          snapshot?.apply(event)
+        }
+        let seen = snapshot?.user(user)
+        let words = [
+          "\(seen?.isOnline ?? false)", "\(seen?.devices ?? 0)", seen?.status.name,
+        ]
+        guard told != words else { continue }
+        told = words
+        tell(seen)
+      }
+    }
+  }
+
+  func stop() { reader?.cancel() }
+}

@@ -1,0 +1,216 @@
+import PresenceMesh
+
+/// One topic of a Phoenix client: its session in the room, and what it is told of the others.
+final class PhoenixChannel: RoomSubscriber, SessionOwner {
+  let topic: String
+  let joinRef: String?
+  private let room: RoomName
+  private let isSupabase: Bool
+  private unowned let socket: PhoenixSocket
+  private var session: ClientSession?
+  private var presence = PhoenixPresence()
+  private var hasState = false
+  private var isClosed = false
+  /// The key that the client is tracked under, in Supabase's profile.
+  private var key = ""
+
+  private var core: GatewayCore { socket.core }
+
+  init(
+    socket: PhoenixSocket, topic: String, room: RoomName, joinRef: String?, isSupabase: Bool
+  ) {
+    self.socket = socket
+    self.topic = topic
+    self.room = room
+    self.joinRef = joinRef
+    self.isSupabase = isSupabase
+  }
+
+  func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    core.unsubscribe(self, from: room)
+    guard let session, session.owner === self else { return }
+    session.owner = nil
+    if !session.hasEnded { core.act(.leave, session) }
+  }
+
+  func noteLife() { if let session { core.noteLife(of: session) } }
+
+  // MARK: What the client says
+
+  func join(_ frame: PhoenixFrame) {
+    if isSupabase {
+      let config = frame.payload["config"]?["presence"]
+      let key = config?["key"]?.string ?? ""
+      self.key = key.isEmpty ? socket.access.user ?? "guest-\(SessionID.random().short)" : key
+      socket.reply(
+        to: frame, ok: [.init(key: "postgres_changes", value: .array([]))], joinRef: joinRef)
+      return core.subscribe(self, to: room)
+    }
+    let id = frame.payload["user_id"]?.string ?? frame.payload["user"]?["id"]?.string
+    guard let user = id ?? socket.access.user else {
+      socket.reply(to: frame, ok: [], joinRef: joinRef)
+      return core.subscribe(self, to: room)
+    }
+    let data = frame.payload.without(["user_id", "user", "token", "access_token", "name", "color"])
+    let name = frame.payload["name"]?.string ?? frame.payload["user"]?["name"]?.string
+    let color = frame.payload["color"]?.string ?? frame.payload["user"]?["color"]?.string
+    track(user, name: name, color: color, data: data) { [weak self] error in
+      guard let self, !isClosed else { return }
+      if let error { return socket.reply(to: frame, error: error.message) }
+      socket.reply(to: frame, ok: [], joinRef: joinRef)
+      core.subscribe(self, to: room)
+    }
+  }
+
+  func receive(_ frame: PhoenixFrame) {
+    switch (isSupabase, frame.event) {
+    case (true, "access_token"): break
+    case (true, "presence"):
+      switch frame.payload["event"]?.string {
+      case "track":
+        let data = frame.payload["payload"] ?? .object([])
+        track(key, name: data["name"]?.string, color: data["color"]?.string, data: data) {
+          [weak self] in
+          self?.answer(frame, $0)
+        }
+      case "untrack":
+        if let session, !session.hasEnded { core.act(.leave, session) }
+        session = nil
+        socket.reply(to: frame, ok: [], joinRef: joinRef)
+      default: socket.reply(to: frame, error: "an unknown event of presence")
+      }
+    case (false, "update"), (false, "presence:update"):
+      update(frame)
+    case (false, "status"):
+      say(frame) { fields throws(GatewayError) in
+        .setStatus(
+          try fields.status(), message: try fields.optionalText("message", atMost: 140),
+          in: self.room)
+      }
+    case (false, "typing"):
+      say(frame) { fields throws(GatewayError) in
+        .setTyping(try fields.flag("typing"), in: self.room)
+      }
+    case (false, "cursor"):
+      say(frame) { fields throws(GatewayError) in
+        .moveCursor(try fields.cursor(), in: self.room)
+      }
+    default: socket.reply(to: frame, error: "an unknown event")
+    }
+  }
+
+  private func answer(_ frame: PhoenixFrame, _ error: GatewayError?) {
+    guard !isClosed else { return }
+    if let error { return socket.reply(to: frame, error: error.message) }
+    socket.reply(to: frame, ok: [], joinRef: joinRef)
+  }
+
+  private func say(
+    _ frame: PhoenixFrame, _ action: (RequestFields) throws(GatewayError) -> SessionAction
+  ) {
+    guard let session, !session.hasEnded else {
+      return socket.reply(to: frame, error: "join with a user_id first")
+    }
+    do throws(GatewayError) {
+      let action = try action(RequestFields(frame.payload))
+      core.act(action, session) { [weak self] in self?.answer(frame, $0) }
+    } catch {
+      socket.reply(to: frame, error: error.message)
+    }
+  }
+
+  private func update(_ frame: PhoenixFrame) {
+    say(frame) { fields throws(GatewayError) in
+      let bytes = fields.value.bytes
+      guard bytes.count <= Limits.presenceDataBytes else {
+        throw .wrong("the payload", "at most \(Limits.presenceDataBytes) bytes")
+      }
+      return .setData(bytes, in: self.room)
+    }
+  }
+
+  /// Brings the client into the room, with data of its own.
+  private func track(
+    _ user: String, name: String?, color: String?, data: JSONValue,
+    completion: @escaping (GatewayError?) -> Void
+  ) {
+    let bytes = data.members?.isEmpty == false ? data.bytes : []
+    do throws(GatewayError) {
+      guard bytes.count <= Limits.presenceDataBytes else {
+        throw .wrong("the payload", "at most \(Limits.presenceDataBytes) bytes")
+      }
+      try socket.access.check(.publish, in: room)
+      try socket.access.checkSpeaking(for: user)
+    } catch {
+      return completion(error)
+    }
+    let profile = Profile(userID: user, name: name, colour: color.flatMap { Colour($0) })
+    let room = room
+    let core = core
+    func speak(_ session: ClientSession) {
+      core.act(.enter(room), session) { error in
+        guard error == nil else { return completion(error) }
+        core.act(.setData(bytes, in: room), session, completion: completion)
+      }
+    }
+    if let session, !session.hasEnded {
+      if session.profile != profile {
+        session.profile = profile
+        core.act(.setProfile(profile), session)
+      }
+      return speak(session)
+    }
+    core.open(
+      SessionID.random(), profile, device: "phoenix", lease: .interval(.seconds(30)), owner: self
+    ) { [weak self] result in
+      switch result {
+      case .failure(let error): completion(error)
+      case .success(let (session, _)):
+        guard let self, !isClosed else { return core.act(.leave, session) }
+        self.session = session
+        speak(session)
+      }
+    }
+  }
+
+  // MARK: What the client is told
+
+  func synchronize(_ feed: RoomFeed) {
+    guard let snapshot = feed.snapshot else { return }
+    let state = presence.state(snapshot)
+    hasState = socket.sendUpdate(
+      joinRef: joinRef, topic: topic, event: "presence_state", payload: state)
+  }
+
+  func update(_ feed: RoomFeed, _ update: RoomUpdate) {
+    guard hasState, let snapshot = feed.snapshot,
+      let diff = presence.diff(of: update.users, before: update.before, after: snapshot)
+    else { return }
+    // A diff belongs to the topic, not to a join of it.
+    hasState = socket.sendUpdate(
+      joinRef: nil, topic: topic, event: "presence_diff", payload: diff)
+  }
+
+  func resynchronize() { if let feed = core.feed(room) { synchronize(feed) } }
+
+  // MARK: The session
+
+  func sessionWasTaken() { session = nil }
+
+  func sessionMoved(to node: NodeID) {
+    session = nil
+    socket.fail(self)
+  }
+
+  func sessionEnded() {
+    session = nil
+    socket.fail(self)
+  }
+}
+
+extension SessionID {
+  /// The first 8 hexadecimal digits.
+  var short: String { String(description.prefix(8)) }
+}

@@ -1,0 +1,261 @@
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+/// One HTTP connection: collects each request, has it answered, and keeps time.
+final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, GatewayConnection {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  private let core: GatewayCore
+  private let routes: Routes
+  private var context: ChannelHandlerContext?
+  private var head: HTTPRequestHead?
+  private var body: [UInt8] = []
+  private var isTooLarge = false
+  /// When the request that is coming in began, or the connection fell silent.
+  private var since = NIODeadline.now()
+  private var isAnswering = false
+  private var stream: (any EventStream)?
+  private var hasSkipped = false
+  private var rate: RateLimit
+
+  init(core: GatewayCore) {
+    self.core = core
+    routes = Routes(core: core)
+    rate = RateLimit(
+      perSecond: core.configuration.messagesPerSecond,
+      burst: 2 * core.configuration.messagesPerSecond)
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    core.connections[ObjectIdentifier(self)] = self
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { finish() }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    finish()
+    context.fireChannelInactive()
+  }
+
+  private func finish() {
+    stream?.end()
+    stream = nil
+    context = nil
+    core.connections[ObjectIdentifier(self)] = nil
+  }
+
+  // MARK: Requests
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head):
+      self.head = head
+      body = []
+      isTooLarge = false
+      since = .now()
+      let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
+      if length > core.configuration.messageBytes {
+        isTooLarge = true
+      } else if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+        context.writeAndFlush(
+          wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))),
+          promise: nil)
+      }
+    case .body(let buffer):
+      guard !isTooLarge else { return }
+      if body.count + buffer.readableBytes > core.configuration.messageBytes {
+        isTooLarge = true
+        body = []
+      } else {
+        body += buffer.readableBytesView
+      }
+    case .end:
+      guard let head else { return }
+      self.head = nil
+      answer(head)
+    }
+  }
+
+  private func answer(_ head: HTTPRequestHead) {
+    core.counters.count(.requests)
+    isAnswering = true
+    let body = body
+    self.body = []
+    let isAllowed = Origins(core.configuration).allow(head.headers)
+    func respond(_ response: HTTPResponse) {
+      self.respond(response, to: head, originIsAllowed: isAllowed)
+    }
+    guard rate.take() else {
+      core.counters.count(.limitsHit)
+      return respond(.error(GatewayError(.tooManyRequests, "slow down")))
+    }
+    guard !isTooLarge else {
+      return respond(
+        .error(
+          GatewayError(
+            .tooLarge, "a body has at most \(core.configuration.messageBytes) bytes")))
+    }
+    guard isAllowed else {
+      core.counters.count(.originsRefused)
+      return respond(.error(GatewayError(.originRefused, Origins.advice)))
+    }
+    if head.method == .OPTIONS, head.headers.contains(name: "access-control-request-method") {
+      var response = HTTPResponse(status: .noContent)
+      response.headers.add(
+        name: "access-control-allow-methods", value: "GET, POST, PATCH, DELETE")
+      response.headers.add(
+        name: "access-control-allow-headers", value: "authorization, content-type")
+      response.headers.add(name: "access-control-max-age", value: "600")
+      return respond(response)
+    }
+    let request: HTTPRequest
+    do { request = try HTTPRequest(head, body: body) } catch { return respond(.error(error)) }
+    routes.answer(request, completion: respond)
+  }
+
+  // MARK: Answers
+
+  private func respond(
+    _ response: HTTPResponse, to head: HTTPRequestHead, originIsAllowed: Bool
+  ) {
+    guard let context else { return }
+    if response.status.code >= 400 { core.counters.count(.requestsRefused) }
+    isAnswering = false
+    since = .now()
+    var headers = response.headers
+    SecurityHeaders.add(to: &headers)
+    if originIsAllowed, let origin = head.headers.first(name: "origin") {
+      headers.replaceOrAdd(name: "access-control-allow-origin", value: origin)
+      headers.add(name: "vary", value: "origin")
+    }
+    let keepsAlive = head.isKeepAlive && !core.isClosing && !isTooLarge
+    if response.stream == nil {
+      headers.replaceOrAdd(name: "content-length", value: "\(response.body.count)")
+    }
+    if !keepsAlive { headers.replaceOrAdd(name: "connection", value: "close") }
+    context.write(
+      wrapOutboundOut(
+        .head(HTTPResponseHead(version: .http1_1, status: response.status, headers: headers))),
+      promise: nil)
+    if head.method != .HEAD, !response.body.isEmpty {
+      context.write(
+        wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
+    }
+    if let stream = response.stream, head.method != .HEAD {
+      context.flush()
+      begin(stream)
+      return
+    }
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    if !keepsAlive { context.close(promise: nil) }
+  }
+
+  private func begin(_ stream: any EventStream) {
+    self.stream = stream
+    stream.begin(
+      EventStreamWriter { [weak self] buffer in
+        guard let self, let context = self.context else { return false }
+        guard context.channel.isWritable else {
+          // What is new when there is room again is told from the beginning.
+          self.hasSkipped = true
+          self.core.counters.count(.updatesSkipped)
+          return false
+        }
+        self.core.counters.count(.messagesSent)
+        self.core.counters.count(.bytesSent, buffer.readableBytes)
+        context.writeAndFlush(self.wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        return true
+      })
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, hasSkipped {
+      hasSkipped = false
+      core.counters.count(.resynchronized)
+      stream?.resynchronize()
+    }
+    context.fireChannelWritabilityChanged()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+
+  // MARK: Time
+
+  func care(_ now: NIODeadline) {
+    guard let context else { return }
+    if stream != nil {
+      // Proxies close connections on which nothing comes.
+      guard context.channel.isWritable else { return }
+      context.writeAndFlush(
+        wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: ": \n\n")))), promise: nil)
+      return
+    }
+    guard !isAnswering else { return }
+    let bound =
+      head == nil ? core.configuration.idleTimeout : core.configuration.requestTimeout
+    if now - since > .milliseconds(Int64(bound.inMilliseconds)) {
+      core.counters.count(.connectionsIdleClosed)
+      context.close(promise: nil)
+    }
+  }
+
+  func closeForLeaving() { context?.close(promise: nil) }
+}
+
+/// Which pages may use the gateway.
+struct Origins {
+  static let advice = """
+    pages of this origin may not use the gateway: start it with --http-origin to allow them
+    """
+
+  private let allowed: Set<String>
+
+  init(_ configuration: GatewayConfiguration) { allowed = configuration.origins }
+
+  /// True for requests of programs, of the gateway's own page and of allowed pages.
+  ///
+  /// A page of another name that resolves to this machine has that name as `Host`: so the host must
+  /// be an address or `localhost` where the own origin is to count.
+  func allow(_ headers: HTTPHeaders) -> Bool {
+    guard let origin = headers.first(name: "origin") else { return true }
+    if allowed.contains(origin) { return true }
+    guard let host = headers.first(name: "host"),
+      origin == "http://\(host)" || origin == "https://\(host)"
+    else { return false }
+    return Self.isNumericOrLocal(host)
+  }
+
+  static func isNumericOrLocal(_ host: String) -> Bool {
+    if host.hasPrefix("[") { return true }
+    let name = host.split(separator: ":").first.map(String.init) ?? ""
+    if name == "localhost" || name.hasSuffix(".localhost") { return true }
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+  }
+}
+
+/// What every answer says to browsers.
+enum SecurityHeaders {
+  static let contentSecurityPolicy = """
+    default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; \
+    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'
+    """
+
+  static func add(to headers: inout HTTPHeaders) {
+    headers.replaceOrAdd(name: "x-content-type-options", value: "nosniff")
+    headers.replaceOrAdd(name: "referrer-policy", value: "no-referrer")
+    headers.replaceOrAdd(name: "x-frame-options", value: "DENY")
+    headers.replaceOrAdd(name: "cross-origin-opener-policy", value: "same-origin")
+    if !headers.contains(name: "content-security-policy") {
+      headers.add(name: "content-security-policy", value: contentSecurityPolicy)
+    }
+    if !headers.contains(name: "cache-control") {
+      headers.add(name: "cache-control", value: "no-store")
+    }
+  }
+}

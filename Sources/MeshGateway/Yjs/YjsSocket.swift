@@ -1,0 +1,348 @@
+import NIOCore
+import PresenceMesh
+
+/// The client ids of Yjs that sockets of this node speak for, and the clocks that they are told with.
+///
+/// A client takes an entry only if its clock is higher than the one it knows; it may have known it
+/// from another node. So the clocks told are milliseconds since 1970, or one more than the last.
+final class YjsClients {
+  struct Key: Hashable {
+    let room: RoomName
+    let client: UInt64
+  }
+
+  private var owners: [Key: YjsSocket] = [:]
+  private var lastClock: UInt64 = 0
+
+  func owner(_ key: Key) -> YjsSocket? { owners[key] }
+  func setOwner(_ key: Key, _ socket: YjsSocket) { owners[key] = socket }
+  func release(_ key: Key, by socket: YjsSocket) {
+    if owners[key] === socket { owners[key] = nil }
+  }
+
+  func nextClock() -> UInt64 {
+    lastClock = max(lastClock + 1, WallTime.now.milliseconds)
+    return lastClock
+  }
+
+  /// The client id by which editors know a session: its own, if it is one of an editor.
+  static func client(of session: Session) -> UInt64 {
+    if session.device.hasPrefix("yjs:"), let client = UInt64(session.device.dropFirst(4)),
+      client < 1 << 53
+    {
+      return client
+    }
+    return session.id.low & 0x7FFF_FFFF | 0x8000_0000
+  }
+}
+
+/// A y-websocket client: the awareness of one room. Documents are not served.
+final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
+  private struct Owned {
+    var session: ClientSession?
+    /// The clock of the client's last entry.
+    var inClock: UInt64
+    /// The newest state while the session opens.
+    var next: YjsState?
+    var isOpening = false
+    var told: YjsState?
+  }
+
+  private let core: GatewayCore
+  private let access: Access
+  private let room: RoomName
+  private weak var socket: WebSocketConnection?
+  private var owned: [UInt64: Owned] = [:]
+  /// What this client was told last of each other client id, as JSON.
+  private var told: [UInt64: [UInt8]] = [:]
+  /// Entries that claim the id of a socket which may be dead.
+  private var claims: [UInt64: YjsEntry] = [:]
+  private var lastTold = NIODeadline.now()
+
+  private static let clientBound = 64
+
+  init(core: GatewayCore, access: Access, room: RoomName) {
+    self.core = core
+    self.access = access
+    self.room = room
+  }
+
+  func begin(_ socket: WebSocketConnection) {
+    self.socket = socket
+    // The first step of a sync with an empty document: clients answer, and count as connected.
+    socket.send(binary: ByteBuffer(bytes: [0, 0, 1, 0]))
+    core.subscribe(self, to: room)
+  }
+
+  func end() {
+    core.unsubscribe(self, from: room)
+    for (client, entry) in owned {
+      core.yjs.release(YjsClients.Key(room: room, client: client), by: self)
+      guard let session = entry.session, session.owner === self else { continue }
+      session.owner = nil
+      // An editor that is gone is gone: it comes back with all that it has.
+      if !session.hasEnded { core.act(.leave, session) }
+    }
+    owned = [:]
+  }
+
+  func receive(text: [UInt8]) { socket?.close(.wrongKind, "messages are binary") }
+
+  func receive(binary: [UInt8]) {
+    var reader = YjsReader(binary)
+    for entry in owned.values { if let session = entry.session { core.noteLife(of: session) } }
+    // A frame may hold several messages.
+    while !reader.isAtEnd {
+      guard let kind = reader.number() else { return broken() }
+      switch kind {
+      case 0:
+        guard let step = reader.number(), reader.range() != nil else { return broken() }
+        if step == 0 { socket?.send(binary: ByteBuffer(bytes: [0, 1, 2, 0, 0])) }
+      case 1:
+        guard let range = reader.range(), let entries = YjsEntry.entries(binary, range: range)
+        else { return broken() }
+        for entry in entries { hear(entry) }
+      case 2:
+        guard reader.number() != nil, reader.text() != nil else { return broken() }
+      case 3: tellAll()
+      default: return broken()
+      }
+    }
+  }
+
+  private func broken() {
+    core.counters.count(.messagesRefused)
+    socket?.close(.wrongKind, "this is no message of y-protocols")
+  }
+
+  // MARK: What the client says
+
+  private func hear(_ entry: YjsEntry) {
+    let key = YjsClients.Key(room: room, client: entry.client)
+    if let owner = core.yjs.owner(key), owner !== self {
+      // Clients repeat what they know of others; only a claim of a state that differs from what
+      // was told here can be a client that came back.
+      guard entry.state != nil, told[entry.client] != entry.state else { return }
+      return claim(entry, from: owner)
+    }
+    if owned[entry.client] == nil {
+      guard let state = entry.state else { return }
+      // What was told of a session elsewhere, and comes back.
+      if told[entry.client] == state { return }
+      guard access.allows(.publish, in: room), owned.count < Self.clientBound,
+        !belongsToAnother(entry.client, state)
+      else {
+        core.counters.count(.yjsClaimsRefused)
+        return
+      }
+      core.yjs.setOwner(key, self)
+      owned[entry.client] = Owned(inClock: 0)
+    } else if let known = owned[entry.client], entry.clock < known.inClock {
+      return
+    }
+    owned[entry.client]?.inClock = entry.clock
+    guard let bytes = entry.state else { return leave(entry.client) }
+    guard let json = try? JSONReader.value(of: bytes), json.members != nil else {
+      core.counters.count(.messagesRefused)
+      return
+    }
+    let state = YjsState(json, client: entry.client, user: access.user)
+    if state.isTruncated { core.counters.count(.yjsStatesTruncated) }
+    say(state, for: entry.client)
+  }
+
+  /// True when an editor of another user has the id, on whatever node.
+  private func belongsToAnother(_ client: UInt64, _ state: [UInt8]) -> Bool {
+    guard let snapshot = core.feed(room)?.snapshot, let json = try? JSONReader.value(of: state)
+    else { return false }
+    let mine = YjsState(json, client: client, user: access.user).profile.userID
+    return snapshot.users.contains { user in
+      user.id != mine && user.sessions.contains { YjsClients.client(of: $0) == client }
+    }
+  }
+
+  private func say(_ state: YjsState, for client: UInt64) {
+    guard var entry = owned[client] else { return }
+    guard !entry.isOpening else {
+      owned[client]?.next = state
+      return
+    }
+    if let session = entry.session, !session.hasEnded,
+      session.profile.userID == state.profile.userID
+    {
+      if entry.told?.profile != state.profile {
+        session.profile = state.profile
+        core.act(.setProfile(state.profile), session)
+      }
+      if entry.told?.data != state.data { core.act(.setData(state.data, in: room), session) }
+      if let cursor = state.cursor, entry.told?.cursor != cursor {
+        core.act(.moveCursor(cursor, in: room), session)
+      }
+      entry.told = state
+      owned[client] = entry
+      return
+    }
+    if let session = entry.session, !session.hasEnded { core.act(.leave, session) }
+    entry.session = nil
+    entry.told = nil
+    entry.isOpening = true
+    entry.next = state
+    owned[client] = entry
+    let id = core.mesh.sessionID(named: "yjs/\(room.text)/\(state.profile.userID)/\(client)")
+    core.open(
+      id, state.profile, device: "yjs:\(client)", lease: .interval(.seconds(15)), owner: self
+    ) { [weak self] result in
+      self?.opened(client, result.map(\.session))
+    }
+  }
+
+  private func opened(_ client: UInt64, _ result: Result<ClientSession, GatewayError>) {
+    guard case .success(let session) = result else {
+      owned[client] = nil
+      core.yjs.release(YjsClients.Key(room: room, client: client), by: self)
+      return
+    }
+    guard owned[client] != nil, socket != nil else { return core.act(.leave, session) }
+    core.act(.enter(room), session)
+    owned[client]?.session = session
+    owned[client]?.isOpening = false
+    if let next = owned[client]?.next {
+      owned[client]?.next = nil
+      say(next, for: client)
+    }
+  }
+
+  private func leave(_ client: UInt64) {
+    guard let entry = owned.removeValue(forKey: client) else { return }
+    core.yjs.release(YjsClients.Key(room: room, client: client), by: self)
+    if let session = entry.session, !session.hasEnded { core.act(.leave, session) }
+  }
+
+  // MARK: Claims
+
+  /// Another socket speaks for the id: if it answers, the claim is false; if not, it is dead, and
+  /// its client has come back here.
+  private func claim(_ entry: YjsEntry, from owner: YjsSocket) {
+    let isFirst = claims[entry.client] == nil
+    claims[entry.client] = entry
+    guard isFirst else { return }
+    let asked = NIODeadline.now()
+    owner.socket?.ping()
+    let box = NIOLoopBound((self, owner), eventLoop: core.eventLoop)
+    core.eventLoop.scheduleTask(in: .milliseconds(1500)) {
+      let (claimant, owner) = box.value
+      guard let entry = claimant.claims.removeValue(forKey: entry.client),
+        claimant.socket != nil
+      else { return }
+      if let heard = owner.socket?.lastHeard, heard > asked {
+        claimant.core.counters.count(.yjsClaimsRefused)
+        return
+      }
+      claimant.core.counters.count(.socketsTakenOver)
+      owner.handOver(entry.client)
+      claimant.hear(entry)
+    }
+  }
+
+  private func handOver(_ client: UInt64) {
+    owned[client] = nil
+    core.yjs.release(YjsClients.Key(room: room, client: client), by: self)
+    if owned.isEmpty { socket?.close(.takenOver, "another socket speaks for this client") }
+  }
+
+  // MARK: What the client is told
+
+  func synchronize(_ feed: RoomFeed) { tellAll() }
+
+  func resynchronize() { tellAll() }
+
+  /// Tells all that is there, and that the rest is gone.
+  private func tellAll() {
+    guard let feed = core.feed(room), let snapshot = feed.snapshot else { return }
+    var seen: [UInt64: [UInt8]] = [:]
+    for user in snapshot.users {
+      for session in user.sessions {
+        seen[YjsClients.client(of: session)] = YjsState.json(of: session, user: user)
+      }
+    }
+    for client in owned.keys { seen[client] = nil }
+    var entries = seen.map { client, state in
+      YjsEntry(client: client, clock: core.yjs.nextClock(), state: state)
+    }
+    for client in told.keys where seen[client] == nil && owned[client] == nil {
+      entries.append(YjsEntry(client: client, clock: core.yjs.nextClock(), state: nil))
+    }
+    told = seen
+    send(entries)
+  }
+
+  func update(_ feed: RoomFeed, _ update: RoomUpdate) {
+    guard let snapshot = feed.snapshot else { return }
+    var users = update.users
+    for (user, _, _) in update.cursors where !users.contains(user) { users.append(user) }
+    var entries: [YjsEntry] = []
+    for id in users {
+      let before = update.before.user(id)?.sessions ?? []
+      let user = snapshot.user(id)
+      let after = user?.sessions ?? []
+      for session in before where !after.contains(where: { $0.id == session.id }) {
+        let client = YjsClients.client(of: session)
+        guard owned[client] == nil, told.removeValue(forKey: client) != nil else { continue }
+        entries.append(YjsEntry(client: client, clock: core.yjs.nextClock(), state: nil))
+      }
+      guard let user else { continue }
+      for session in after {
+        let client = YjsClients.client(of: session)
+        guard owned[client] == nil else { continue }
+        let state = YjsState.json(of: session, user: user)
+        guard told[client] != state else { continue }
+        told[client] = state
+        entries.append(YjsEntry(client: client, clock: core.yjs.nextClock(), state: state))
+      }
+    }
+    send(entries)
+  }
+
+  private func send(_ entries: [YjsEntry]) {
+    guard !entries.isEmpty else { return }
+    lastTold = .now()
+    // An update of many states goes in parts that clients take without a pause.
+    for start in stride(from: 0, to: entries.count, by: 256) {
+      let part = Array(entries[start..<min(start + 256, entries.count)])
+      guard socket?.sendUpdate(binary: ByteBuffer(bytes: YjsEntry.message(part))) == true else {
+        return
+      }
+    }
+  }
+
+  /// Clients forget others after 30 s without a word, and close a silent socket after 45 s: all is
+  /// told anew before that.
+  func care(_ now: NIODeadline) {
+    if let socket, now - socket.lastHeard < .seconds(30) {
+      for entry in owned.values { if let session = entry.session { core.noteLife(of: session) } }
+    }
+    guard now - lastTold > .seconds(12) else { return }
+    lastTold = now
+    if told.isEmpty {
+      _ = socket?.sendUpdate(binary: ByteBuffer(bytes: YjsEntry.message([])))
+    } else {
+      tellAll()
+    }
+  }
+
+  // MARK: Sessions
+
+  func sessionWasTaken() {}
+
+  func sessionMoved(to node: NodeID) { dropEnded() }
+
+  func sessionEnded() { dropEnded() }
+
+  /// The client's next renewal opens its session again.
+  private func dropEnded() {
+    for (client, entry) in owned where entry.session?.hasEnded == true {
+      owned[client]?.session = nil
+      owned[client]?.told = nil
+    }
+  }
+}

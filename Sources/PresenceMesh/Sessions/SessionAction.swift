@@ -1,0 +1,81 @@
+import MeshEngine
+import MeshTransport
+import MeshTrust
+
+/// What a session of this node says or does, for callers that speak for many sessions and may not
+/// wait: see ``PresenceMesh/submit(_:of:completion:)``.
+package enum SessionAction: Sendable {
+  case heartbeat
+  case setLease(SessionLease)
+  case setProfile(Profile)
+  case enter(RoomName)
+  case exit(RoomName)
+  case setStatus(Status?, message: String?, in: RoomName)
+  case setTyping(Bool, in: RoomName)
+  case setData([UInt8], in: RoomName)
+  case moveCursor(Cursor, in: RoomName)
+  case leave
+
+  fileprivate func operation(_ session: SessionID) -> LocalOperation {
+    switch self {
+    case .heartbeat: .heartbeat(session)
+    case .setLease(let lease): .setLease(session, lease.engineLease)
+    case .setProfile(let profile): .setProfile(session, profile)
+    case .enter(let room): .enter(session, room)
+    case .exit(let room): .exit(session, room)
+    case .setStatus(let status, let message, let room):
+      .setStatus(session, room, status, message: message, at: WallClock.now)
+    case .setTyping(let isTyping, let room): .setTyping(session, room, isTyping)
+    case .setData(let data, let room): .setData(session, room, data)
+    case .moveCursor(let cursor, let room): .moveCursor(session, room, cursor)
+    case .leave: .leave(session)
+    }
+  }
+}
+
+extension PresenceMesh {
+  /// Does something for a session of this node. Actions are done in the order of the calls.
+  ///
+  /// - Parameter completion: Called on the node's event loop; a failure has changed no state.
+  package func submit(
+    _ action: SessionAction, of session: SessionID,
+    completion: @escaping @Sendable (Result<Void, PresenceError>) -> Void
+  ) {
+    driver.submit(action.operation(session)) { [hub] result in
+      if case .leave = action, case .success = result { hub.finish(session) }
+      completion(result.mapError { PresenceError($0) })
+    }
+  }
+
+  /// Opens a session as ``openSession(_:id:device:lease:)`` does, in the order of the calls.
+  ///
+  /// - Parameter completion: Called on the node's event loop with the session.
+  package func submitOpening(
+    _ profile: Profile, id: SessionID, device: String, lease: SessionLease,
+    completion: @escaping @Sendable (Result<LocalSession, PresenceError>) -> Void
+  ) {
+    let subscription = hub.subscribe(session: id, capacity: LocalSessionEvents.capacity)
+    let operation = LocalOperation.open(
+      id, profile, device: device, lease.engineLease, at: WallClock.now)
+    driver.submit(operation) { [self] result in
+      completion(
+        result.mapError { PresenceError($0) }.map {
+          hub.own(id, user: profile.userID)
+          return LocalSession(
+            id: id, mesh: self,
+            wasRestored: subscription.mailbox.takeAll().contains(.restored))
+        })
+    }
+  }
+
+  /// The id of the session that a client calls by a text of its own: the same on every node of the
+  /// mesh, and not to be found from the text without the key of the mesh. 32 hexadecimal digits
+  /// stand for themselves.
+  package func sessionID(named text: String) -> SessionID {
+    if let id = SessionID(text) { return id }
+    let key = credentials.mesh.hashKey
+    let high = SipHash.hash(Array("session 1 \(text)".utf8), key: key)
+    let low = SipHash.hash(Array("session 2 \(text)".utf8), key: key)
+    return SessionID(high, low)
+  }
+}
