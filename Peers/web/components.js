@@ -102,20 +102,45 @@ export function setAttribute(element, name, value) {
 export function keyed(parent, items, key, create, update) {
   const known = (parent._known ??= new Map());
   const gone = new Set(known.keys());
-  let next = parent.firstChild;
-  for (const item of items) {
+  const entries = items.map((item) => {
     const id = key(item);
     gone.delete(id);
     let entry = known.get(id);
     if (!entry) known.set(id, (entry = { element: create(item), item: null }));
     if (entry.item !== item) update(entry.element, item);
     entry.item = item;
-    if (entry.element === next) next = next.nextSibling;
-    else parent.insertBefore(entry.element, next);
-  }
+    return entry.element;
+  });
   for (const id of gone) {
     known.get(id).element.remove();
     known.delete(id);
+  }
+  arrange(parent, entries);
+}
+
+/** Moves as few elements as can be: those outside of the longest run that is in order already. */
+function arrange(parent, elements) {
+  const places = new Map(Array.from(parent.children, (element, index) => [element, index]));
+  const before = new Array(elements.length).fill(-1);
+  const ends = []; // ends[n]: where the run of n + 1 elements ends that ends earliest.
+  elements.forEach((element, index) => {
+    const place = places.get(element);
+    if (place === undefined) return;
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (places.get(elements[ends[middle]]) < place) low = middle + 1;
+      else high = middle;
+    }
+    before[index] = low > 0 ? ends[low - 1] : -1;
+    ends[low] = index;
+  });
+  const stay = new Set();
+  for (let index = ends.at(-1) ?? -1; index >= 0; index = before[index]) stay.add(index);
+  let next = null;
+  for (let index = elements.length - 1; index >= 0; index -= 1) {
+    if (!stay.has(index)) parent.insertBefore(elements[index], next);
+    next = elements[index];
   }
 }
 
@@ -168,7 +193,7 @@ const common = sheet(`
       --online: #4cc38a; --away: #e2ae3c; --busy: #ea7563; --idle: #7f8b87;
     }
   }
-  :host([hidden]) { display: none; }
+  :host([hidden]), [hidden] { display: none !important; }
   * { box-sizing: border-box; }
   .face {
     position: relative; display: inline-grid; place-items: center; flex: none;
@@ -339,10 +364,17 @@ class PresenceElement extends HTMLElement {
 
 const collator = new Intl.Collator(undefined, { sensitivity: "base", numeric: true });
 
+/** By the list that was sorted: a room gives the same one until it changes. */
+const sortings = new WeakMap();
+
 /** As people look for each other: oneself, then by name; then the gone, the last one first. */
 function forPeople(room) {
-  const own = room.client.user?.id;
   const users = room.users;
+  if (!sortings.has(users)) sortings.set(users, sortForPeople(users, room.client.user?.id));
+  return sortings.get(users);
+}
+
+function sortForPeople(users, own) {
   const online = users.filter((user) => user.online);
   online.sort(
     (a, b) =>
@@ -391,7 +423,6 @@ const pileStyles = sheet(`
     padding: 6px; list-style: none; background: var(--card); border: 1px solid var(--line);
     border-radius: 12px; box-shadow: 0 10px 30px rgb(0 0 0 / 0.16);
   }
-  .list[hidden] { display: none; }
   .list li { display: flex; align-items: center; gap: 10px; padding: 5px 8px; border-radius: 8px; --size: 26px; }
   .list .name { flex: 1; min-inline-size: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .list .what { color: var(--soft); font-size: 12px; }

@@ -53,7 +53,6 @@ function showAddress() {
 
 const FIRST = ["Quiet", "Amber", "Swift", "Mossy", "Silver", "Gentle", "Brisk", "Sunny", "Velvet", "Misty"];
 const SECOND = ["Heron", "Otter", "Lynx", "Wren", "Marten", "Finch", "Hare", "Badger", "Swallow", "Fox"];
-const COLOURS = ["#3f8f7f", "#c96f4a", "#5b7fc7", "#b0619e", "#8a9a3c", "#d09a34", "#6f6bc4", "#3d97b5"];
 const oneOf = (list) => list[Math.floor(Math.random() * list.length)];
 
 /** The user that this page speaks for: as given in the address, by the token, or as last time. */
@@ -64,11 +63,11 @@ function whoAmI(token) {
   const own = remembered("localStorage", "id") ??
     remembered("localStorage", "id", `web-${Math.random().toString(36).slice(2, 10)}`);
   const id = (token && claims(token).sub) || slug || own;
-  const key = given ? `color.${id}` : "color";
-  const color = remembered("localStorage", key) ?? remembered("localStorage", key, oneOf(COLOURS));
+  // Without a chosen colour the mesh gives one by the id, the same wherever the user is.
+  const color = remembered("localStorage", given ? `color.${id}` : "color") ?? undefined;
   const name = given ?? remembered("localStorage", "name") ??
     remembered("localStorage", "name", `${oneOf(FIRST)} ${oneOf(SECOND)}`);
-  return { id, name, color: safeColour(color) };
+  return { id, name, color: color && safeColour(color) };
 }
 
 const token = newToken();
@@ -135,7 +134,7 @@ function drawMe() {
     if (document.activeElement !== field && field.value !== value) field.value = value;
   };
   set(at("name"), client.user.name);
-  set(at("color"), client.user.color);
+  set(at("color"), safeColour(client.user.color ?? room.self.color));
   set(at("message"), room.message);
   const status = room.status === "typing" ? "active" : room.status;
   set(at("status"), status ?? "online");
@@ -155,6 +154,8 @@ function noticeChanges() {
   wasOnline = online;
 }
 
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
 function notice(what, users) {
   if (users.length === 0) return;
   const list = at("notices");
@@ -163,7 +164,7 @@ function notice(what, users) {
   const last = names.pop();
   const text = `${names.length > 0 ? `${names.join(", ")} and ` : ""}${last} ${what}`;
   list.querySelector(".quiet")?.remove();
-  const time = make("time", "", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  const time = make("time", "", clock.format(new Date()));
   list.prepend(make("li", what, time, make("span", "", text)));
   while (list.children.length > 3) list.lastChild.remove();
 }
@@ -236,6 +237,8 @@ async function askRooms() {
   try {
     rooms = (await ask("rooms")).rooms.filter(({ room: name }) => name !== "");
     lock(null);
+    // The node answers again: no need to wait for the next try.
+    if (client.state === "waiting") client.connect();
   } catch (error) {
     if (error.status === 401) lock(token ? "The node does not accept this token (any more)." : "");
   }
@@ -266,7 +269,10 @@ function drawRooms() {
     setAttribute(button, "aria-label", `${name || "Lobby"}, ${plural(users, "person", "people")}`);
   });
   for (const [name, { element }] of at("rooms")._known) {
-    setAttribute(element.firstChild, "aria-current", name === room?.name ? "true" : null);
+    const current = name === room?.name;
+    const isNew = current && !element.firstChild.hasAttribute("aria-current");
+    setAttribute(element.firstChild, "aria-current", current ? "true" : null);
+    if (isNew) at("rooms").scrollLeft = element.offsetLeft - at("rooms").offsetLeft - 24;
   }
 }
 
@@ -386,8 +392,9 @@ function drawMesh() {
 }
 
 function drawFigures() {
-  setText(at("hash"), mesh.stateHash);
-  drawHash(mesh.stateHash);
+  const hash = mesh.stateHash.padStart(16, "0");
+  setText(at("hash"), hash);
+  drawHash(hash);
   const now = traffic.at(-1);
   if (now) {
     setText(at("sent"), speed(now.sent));
@@ -429,7 +436,7 @@ function drawTable() {
     const how = healthOf(node);
     setText(name.firstChild, short(node.id));
     setAttribute(name, "title", node.id);
-    const sessions = plural(node.sessions, "session", "sessions");
+    const sessions = plural(node.sessions, "session", "sessions").replace(" ", "\u00a0");
     setText(name.lastChild, `${node.address ?? "no path"} · ${sessions}`);
     setText(health.firstChild, how === "online" && !node.settled ? "catching up" : how);
     health.firstChild.className = `pill ${how}`;

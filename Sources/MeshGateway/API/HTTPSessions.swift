@@ -6,6 +6,9 @@ struct HTTPSessions {
   let core: GatewayCore
   let access: Access
 
+  /// How long after it was done a change shows at this node, at the most.
+  private static let showing = TimeAmount.milliseconds(20)
+
   /// What a heartbeat asks for.
   struct Heartbeat {
     var room: RoomName
@@ -86,7 +89,11 @@ struct HTTPSessions {
     _ actions: ArraySlice<SessionAction>, _ session: ClientSession,
     completion: @escaping (GatewayError?) -> Void
   ) {
-    guard let first = actions.first else { return completion(nil) }
+    guard let first = actions.first else {
+      // Whoever reads after the answer finds what was said: it shows a moment later.
+      core.eventLoop.assumeIsolated().scheduleTask(in: Self.showing) { completion(nil) }
+      return
+    }
     core.act(first, session) { error in
       if case .enter(let room) = first, error != nil { session.rooms.remove(room) }
       guard error == nil else { return completion(error) }
@@ -96,8 +103,16 @@ struct HTTPSessions {
 
   /// Ends the session of a token. Nothing happens for one that is not known (any more).
   func disconnect(_ token: String) {
-    guard let id = core.tokens.session(token), let session = core.sessions[id] else { return }
-    core.act(.leave, session)
+    guard let id = core.tokens.session(token) else { return }
+    if let session = core.sessions[id] { return core.act(.leave, session) }
+    // A session of another node: see remove(_:from:completion:).
+    guard let seen = core.mesh.session(id) else { return }
+    let core = core
+    core.open(
+      id, seen.value.profile, device: seen.value.device, lease: .interval(.seconds(30)), owner: nil
+    ) { result in
+      if case .success(let (session, _)) = result { core.act(.leave, session) }
+    }
   }
 
   /// The session of a token.

@@ -74,9 +74,10 @@ struct PresenceAPI {
     return room
   }
 
-  private func body() throws(GatewayError) -> RequestFields {
+  /// - Parameter isBeacon: True: browsers send it without asking first, as text.
+  private func body(isBeacon: Bool = false) throws(GatewayError) -> RequestFields {
     let type = request.headers.first(name: "content-type")?.lowercased() ?? "application/json"
-    guard type.hasPrefix("application/json") || type.hasPrefix("text/plain") else {
+    guard type.hasPrefix("application/json") || isBeacon && type.hasPrefix("text/plain") else {
       throw GatewayError(.unsupportedMediaType, "the body must be application/json")
     }
     return try RequestFields(bytes: request.body)
@@ -111,6 +112,10 @@ struct PresenceAPI {
 
   private func heartbeat() throws(GatewayError) {
     let fields = try body()
+    try fields.allow([
+      "room", "user", "sessionId", "interval", "expiresIn", "device", "status", "message", "data",
+      "typing", "cursor",
+    ])
     guard let user = try fields.fields("user") else { throw .missing("user", "an object") }
     let room = try fields.room()
     let profile = try user.profile(id: user.optionalText("id", atMost: 64) ?? access.user)
@@ -156,15 +161,16 @@ struct PresenceAPI {
   }
 
   private func disconnect() throws(GatewayError) {
-    sessions.disconnect(try body().text("sessionToken", atMost: 64))
+    sessions.disconnect(try body(isBeacon: true).text("sessionToken", atMost: 128))
     completion(.json { $0.member("disconnected", true) })
   }
 
   private func update(_ user: String, in room: RoomName) throws(GatewayError) {
     let fields = try body()
+    try fields.allow(["sessionToken", "status", "message", "data", "typing", "cursor"])
     try access.check(.publish, in: room)
     try access.checkSpeaking(for: user)
-    let session = try sessions.session(try fields.text("sessionToken", atMost: 64))
+    let session = try sessions.session(try fields.text("sessionToken", atMost: 128))
     guard session.profile.userID == user else {
       throw GatewayError(.unknownSession, "this is no session of the user")
     }

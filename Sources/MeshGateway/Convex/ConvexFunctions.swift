@@ -31,7 +31,7 @@ struct ConvexFunctions {
         writer.key("logLines")
         writer.array { _ in }
       }
-      if error.code == .malformedJSON || error.code == .notFound {
+      if error.code == .malformedJSON {
         response.status = HTTPResponseStatus(statusCode: error.code.httpStatus)
       }
       completion(response)
@@ -67,7 +67,7 @@ struct ConvexFunctions {
       switch (name, isMutation) {
       case ("heartbeat", true): try heartbeat()
       case ("disconnect", true):
-        sessions.disconnect(try arguments.text("sessionToken", atMost: 64))
+        sessions.disconnect(try arguments.text("sessionToken", atMost: 128))
         succeed(.null)
       case ("updateRoomUser", true): try update()
       case ("removeRoomUser", true):
@@ -129,7 +129,7 @@ struct ConvexFunctions {
     }
 
     private func list() throws(GatewayError) {
-      guard let room = core.tokens.room(try arguments.text("roomToken", atMost: 64)) else {
+      guard let room = core.tokens.room(try arguments.text("roomToken", atMost: 256)) else {
         return succeed(.array([]))
       }
       succeed(users(in: room))

@@ -1,41 +1,31 @@
+import Foundation
 import PresenceMesh
 
-/// The words by which clients without a connection speak for a session, or read a room. They are
-/// random and hold in this process only.
+/// The words by which clients without a connection speak for a session, or read a room. Every node of
+/// the mesh understands them, and nobody else can make them.
 struct ClientTokens {
-  private var sessionOf: [String: SessionID] = [:]
-  private var tokenOf: [SessionID: String] = [:]
-  private var roomOf: [String: RoomName] = [:]
-  private var tokenOfRoom: [RoomName: String] = [:]
+  let mesh: PresenceMesh
 
-  private static let roomBound = 65_536
-
-  mutating func token(for session: SessionID) -> String {
-    if let token = tokenOf[session] { return token }
-    let token = SessionID.random().description
-    tokenOf[session] = token
-    sessionOf[token] = session
-    return token
+  func token(for session: SessionID) -> String {
+    "\(session).\(mesh.seal(of: "session \(session)"))"
   }
 
-  func session(_ token: String) -> SessionID? { sessionOf[token] }
-
-  mutating func forget(_ session: SessionID) {
-    if let token = tokenOf.removeValue(forKey: session) { sessionOf[token] = nil }
+  func session(_ token: String) -> SessionID? {
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 2, let id = SessionID(String(parts[0])), self.token(for: id) == token
+    else { return nil }
+    return id
   }
 
-  mutating func token(for room: RoomName) -> String {
-    if let token = tokenOfRoom[room] { return token }
-    if tokenOfRoom.count >= Self.roomBound {
-      // Clients get new ones with their next heartbeats.
-      tokenOfRoom = [:]
-      roomOf = [:]
-    }
-    let token = SessionID.random().description
-    tokenOfRoom[room] = token
-    roomOf[token] = room
-    return token
+  func token(for room: RoomName) -> String {
+    "\(Data(room.text.utf8).base64URL).\(mesh.seal(of: "room \(room.text)"))"
   }
 
-  func room(_ token: String) -> RoomName? { roomOf[token] }
+  func room(_ token: String) -> RoomName? {
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 2, let text = base64URLText(String(parts[0])),
+      let room = RoomName(text), self.token(for: room) == token
+    else { return nil }
+    return room
+  }
 }

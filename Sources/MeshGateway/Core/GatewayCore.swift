@@ -16,7 +16,7 @@ final class GatewayCore {
   /// Open connections, to be closed at the end and looked after.
   var connections: [ObjectIdentifier: any GatewayConnection] = [:]
   let yjs = YjsClients()
-  var tokens = ClientTokens()
+  let tokens: ClientTokens
   private var care: Scheduled<Void>?
 
   init(
@@ -24,6 +24,7 @@ final class GatewayCore {
     logger: Logger
   ) {
     self.mesh = mesh
+    tokens = ClientTokens(mesh: mesh)
     self.configuration = configuration
     self.eventLoop = eventLoop
     self.logger = logger
@@ -157,7 +158,6 @@ final class GatewayCore {
     session.events?.cancel()
     guard sessions[session.id] === session else { return }
     sessions[session.id] = nil
-    tokens.forget(session.id)
   }
 
   /// Does something for a session; `completion` learns how it went.
@@ -188,6 +188,26 @@ final class GatewayCore {
     guard !session.hasEnded, now - session.lastHeartbeat > .seconds(1) else { return }
     session.lastHeartbeat = now
     act(.heartbeat, session)
+  }
+
+  /// Calls back when the view shows a session in a room, or after a moment at the latest: what is
+  /// done shows a little later.
+  func whenSeen(
+    _ session: ClientSession, in room: RoomName, triesLeft: Int = 40,
+    completion: @escaping () -> Void
+  ) {
+    let isSeen =
+      if let feed = feeds[room], feed.snapshot != nil {
+        feed.knows(session.id, of: session.profile.userID)
+      } else {
+        mesh.session(session.id).map { $0.place(in: room) != nil || room.isLobby } ?? false
+      }
+    guard !isSeen, triesLeft > 0 else { return completion() }
+    let box = NIOLoopBound((self, session, completion), eventLoop: eventLoop)
+    eventLoop.scheduleTask(in: .milliseconds(3)) {
+      let (core, session, completion) = box.value
+      core.whenSeen(session, in: room, triesLeft: triesLeft - 1, completion: completion)
+    }
   }
 
   // MARK: Connections

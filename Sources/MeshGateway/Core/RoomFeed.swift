@@ -69,6 +69,12 @@ final class RoomFeed {
     subscribers[ObjectIdentifier(subscriber)] = nil
   }
 
+  /// True when the subscribers were told of a session, or are told now.
+  func knows(_ session: SessionID, of user: String) -> Bool {
+    flush()
+    return snapshot?.user(user)?.sessions.contains { $0.id == session } ?? false
+  }
+
   // MARK: Events
 
   private func take(_ event: PresenceEvent) {

@@ -24,6 +24,16 @@ struct RequestFields {
 
   private init(checking value: JSONValue) { self.value = value }
 
+  /// Refuses fields that are not among these: a name that is mistyped would be passed over.
+  func allow(_ names: Set<String>) throws(GatewayError) {
+    for member in value.members ?? [] where !names.contains(member.key) {
+      throw GatewayError(
+        .invalidRequest,
+        "\(member.key.debugDescription) is unknown: there are \(names.sorted().joined(separator: ", "))"
+      )
+    }
+  }
+
   private func present(_ key: String) -> JSONValue? {
     value[key].flatMap { $0.isNull ? nil : $0 }
   }
@@ -115,6 +125,7 @@ struct RequestFields {
 
   /// Who a user is. Missing fields are those of `known`.
   func profile(_ known: Profile? = nil, id: String? = nil) throws(GatewayError) -> Profile {
+    try allow(["id", "name", "color", "avatar", "data"])
     let id =
       if let id = id ?? known?.userID { id } else { try text("id", atMost: Limits.userIDBytes) }
     var profile = known ?? Profile(userID: id)

@@ -69,8 +69,21 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     }
   }
 
+  /// The fields of each message beside `type` and `ref`.
+  private static let fields: [String: Set<String>] = [
+    "join": ["room", "user", "sessionId", "device", "interval", "expiresIn", "resume"],
+    "leave": ["room"], "heartbeat": ["interval", "expiresIn"],
+    "presence.status": ["room", "status", "message"], "presence.typing": ["room", "typing"],
+    "presence.cursor": ["room", "x", "y", "visible", "anchor"],
+    "presence.data": ["room", "data"],
+    "presence.profile": ["name", "color", "avatar", "data"],
+    "presence.list": ["room"], "watch": ["userId"], "unwatch": ["userId"],
+  ]
+
   private func perform(_ fields: RequestFields, ref: JSONValue?) throws(GatewayError) {
-    switch try fields.text("type", atMost: 64) {
+    let type = try fields.text("type", atMost: 64)
+    if let known = Self.fields[type] { try fields.allow(known.union(["type", "ref"])) }
+    switch type {
     case "join": try join(fields, ref: ref)
     case "leave": try leave(fields.room(), ref: ref)
     case "heartbeat":
@@ -98,7 +111,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       act(.setData(data, in: try spoken(fields)), try mine(), ref: ref)
     case "presence.profile":
       let session = try mine()
-      session.profile = try fields.profile(session.profile)
+      session.profile = try RequestFields(fields.value.without(["type", "ref"]))
+        .profile(session.profile)
       act(.setProfile(session.profile), session, ref: ref)
     case "presence.list":
       let room = try fields.room()
@@ -112,7 +126,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     case "unwatch":
       watches.removeValue(forKey: try fields.text("userId", atMost: Limits.userIDBytes))?.stop()
       answer(ref)
-    case let type:
+    default:
       throw GatewayError(.invalidRequest, "there is no message of type \(type.debugDescription)")
     }
   }
@@ -224,7 +238,10 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       if isBack, !rooms.contains(room) {
         socket.send(text: NativeWords.restored(room, session: session.id))
       }
-      follow(room, resume: resume)
+      core.whenSeen(session, in: room) { [weak self] in
+        guard let self, self.socket != nil else { return }
+        follow(room, resume: resume)
+      }
     }
     guard !wasThere else { return go() }
     core.act(.enter(room), session) { [weak self] error in

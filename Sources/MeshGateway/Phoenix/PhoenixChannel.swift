@@ -3,7 +3,7 @@ import PresenceMesh
 /// One topic of a Phoenix client: its session in the room, and what it is told of the others.
 final class PhoenixChannel: RoomSubscriber, SessionOwner {
   let topic: String
-  let joinRef: String?
+  let joinRef: JSONValue
   private let room: RoomName
   private let isSupabase: Bool
   private unowned let socket: PhoenixSocket
@@ -11,13 +11,15 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   private var presence = PhoenixPresence()
   private var hasState = false
   private var isClosed = false
-  /// The key that the client is tracked under, in Supabase's profile.
+  /// Messages that wait while the session opens, so that they find it.
+  private var waiting: [PhoenixFrame]?
+  /// The user that the client is tracked as.
   private var key = ""
 
   private var core: GatewayCore { socket.core }
 
   init(
-    socket: PhoenixSocket, topic: String, room: RoomName, joinRef: String?, isSupabase: Bool
+    socket: PhoenixSocket, topic: String, room: RoomName, joinRef: JSONValue, isSupabase: Bool
   ) {
     self.socket = socket
     self.topic = topic
@@ -53,6 +55,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       socket.reply(to: frame, ok: [], joinRef: joinRef)
       return core.subscribe(self, to: room)
     }
+    key = user
     let data = frame.payload.without(["user_id", "user", "token", "access_token", "name", "color"])
     let name = frame.payload["name"]?.string ?? frame.payload["user"]?["name"]?.string
     let color = frame.payload["color"]?.string ?? frame.payload["user"]?["color"]?.string
@@ -65,22 +68,14 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   }
 
   func receive(_ frame: PhoenixFrame) {
+    if let count = waiting?.count {
+      guard count < 64 else { return socket.reply(to: frame, error: "wait for the join") }
+      waiting?.append(frame)
+      return
+    }
     switch (isSupabase, frame.event) {
     case (true, "access_token"): break
-    case (true, "presence"):
-      switch frame.payload["event"]?.string {
-      case "track":
-        let data = frame.payload["payload"] ?? .object([])
-        track(key, name: data["name"]?.string, color: data["color"]?.string, data: data) {
-          [weak self] in
-          self?.answer(frame, $0)
-        }
-      case "untrack":
-        if let session, !session.hasEnded { core.act(.leave, session) }
-        session = nil
-        socket.reply(to: frame, ok: [], joinRef: joinRef)
-      default: socket.reply(to: frame, error: "an unknown event of presence")
-      }
+    case (_, "presence"): takePresence(frame)
     case (false, "update"), (false, "presence:update"):
       update(frame)
     case (false, "status"):
@@ -98,6 +93,26 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
         .moveCursor(try fields.cursor(), in: self.room)
       }
     default: socket.reply(to: frame, error: "an unknown event")
+    }
+  }
+
+  /// `track` tells data of the client, and brings it into the room if it is not there; `untrack`
+  /// takes it out.
+  private func takePresence(_ frame: PhoenixFrame) {
+    switch frame.payload["event"]?.string {
+    case "track":
+      guard !key.isEmpty else { return socket.reply(to: frame, error: "join with a user_id first") }
+      let data = frame.payload["payload"] ?? .object([])
+      let profile = session?.profile
+      track(
+        key, name: data["name"]?.string ?? profile?.name,
+        color: data["color"]?.string ?? profile?.colour.description, data: data
+      ) { [weak self] in self?.answer(frame, $0) }
+    case "untrack":
+      if let session, !session.hasEnded { core.act(.leave, session) }
+      session = nil
+      socket.reply(to: frame, ok: [], joinRef: joinRef)
+    default: socket.reply(to: frame, error: "an unknown event of presence")
     }
   }
 
@@ -147,11 +162,21 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       return completion(error)
     }
     let profile = Profile(userID: user, name: name, colour: color.flatMap { Colour($0) })
+    waiting = waiting ?? []
+    let completion = { [weak self] (error: GatewayError?) in
+      completion(error)
+      guard let self, let frames = waiting else { return }
+      waiting = nil
+      for frame in frames { receive(frame) }
+    }
     let room = room
     let core = core
     func speak(_ session: ClientSession) {
       core.act(.enter(room), session) { error in
         guard error == nil else { return completion(error) }
+        if let status = data["status"]?.string.flatMap({ Status($0) }) {
+          core.act(.setStatus(status, message: nil, in: room), session)
+        }
         core.act(.setData(bytes, in: room), session, completion: completion)
       }
     }
@@ -190,7 +215,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     else { return }
     // A diff belongs to the topic, not to a join of it.
     hasState = socket.sendUpdate(
-      joinRef: nil, topic: topic, event: "presence_diff", payload: diff)
+      joinRef: .null, topic: topic, event: "presence_diff", payload: diff)
   }
 
   func resynchronize() { if let feed = core.feed(room) { synchronize(feed) } }

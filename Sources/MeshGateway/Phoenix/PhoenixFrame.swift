@@ -6,8 +6,9 @@ struct PhoenixFrame {
     case one, two
   }
 
-  var joinRef: String?
-  var ref: String?
+  /// The words that replies repeat, as they came: text, in old clients a number, or `null`.
+  var joinRef: JSONValue
+  var ref: JSONValue
   var topic: String
   var event: String
   var payload: JSONValue
@@ -32,27 +33,24 @@ struct PhoenixFrame {
     }
   }
 
-  /// Text, or nothing; `nil` for anything else. Numbers come from old clients.
-  private static func ref(_ value: JSONValue) -> String?? {
+  private static func ref(_ value: JSONValue) -> JSONValue? {
     switch value {
-    case .null: .some(nil)
-    case .string(let text): .some(text)
-    case .number(let number): Int(exactly: number).map { "\($0)" }
-    default: .none
+    case .null, .string, .number: value
+    default: nil
     }
   }
 
   /// The bytes of a message; the payload is JSON already.
   static func bytes(
-    _ version: Version, joinRef: String?, ref: String?, topic: String, event: String,
+    _ version: Version, joinRef: JSONValue, ref: JSONValue, topic: String, event: String,
     payload: [UInt8]
   ) -> ByteBuffer {
     var writer = JSONWriter(reserving: payload.count + 128)
     switch version {
     case .two:
       writer.array { writer in
-        writer.string(joinRef)
-        writer.string(ref)
+        writer.value(joinRef)
+        writer.value(ref)
         writer.string(topic)
         writer.string(event)
         writer.json(payload)
@@ -63,7 +61,8 @@ struct PhoenixFrame {
         writer.member("event", event)
         writer.key("payload")
         writer.json(payload)
-        writer.member("ref", ref)
+        writer.key("ref")
+        writer.value(ref)
       }
     }
     return ByteBuffer(bytes: writer.bytes)

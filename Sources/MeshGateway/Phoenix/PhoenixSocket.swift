@@ -10,6 +10,7 @@ final class PhoenixSocket: SocketLogic {
   let version: PhoenixFrame.Version
   private weak var socket: WebSocketConnection?
   private var channels: [String: PhoenixChannel] = [:]
+  private var lastCare = NIODeadline.now()
 
   static let channelBound = 100
 
@@ -27,7 +28,9 @@ final class PhoenixSocket: SocketLogic {
   }
 
   func care(_ now: NIODeadline) {
-    guard let socket, now - socket.lastHeard < .seconds(45) else { return }
+    // The answer to a ping is a sign of life too.
+    guard let socket, socket.lastHeard > lastCare else { return }
+    lastCare = now
     for channel in channels.values { channel.noteLife() }
   }
 
@@ -51,7 +54,7 @@ final class PhoenixSocket: SocketLogic {
       return reply(to: frame, error: "unmatched topic")
     }
     // Words of an earlier join of the same topic.
-    if let joinRef = frame.joinRef, joinRef != channel.joinRef { return }
+    if !frame.joinRef.isNull, frame.joinRef != channel.joinRef { return }
     if frame.event == "phx_leave" {
       channels[frame.topic] = nil
       channel.close()
@@ -65,7 +68,7 @@ final class PhoenixSocket: SocketLogic {
   }
 
   private func join(_ frame: PhoenixFrame) {
-    let joinRef = frame.joinRef ?? frame.ref
+    let joinRef = frame.joinRef.isNull ? frame.ref : frame.joinRef
     if let old = channels.removeValue(forKey: frame.topic) {
       old.close()
       send(
@@ -97,7 +100,7 @@ final class PhoenixSocket: SocketLogic {
   // MARK: Writing
 
   func send(
-    joinRef: String?, ref: String?, topic: String, event: String, payload: [UInt8]
+    joinRef: JSONValue, ref: JSONValue, topic: String, event: String, payload: [UInt8]
   ) {
     socket?.send(
       text: PhoenixFrame.bytes(
@@ -105,22 +108,22 @@ final class PhoenixSocket: SocketLogic {
   }
 
   /// False: there is no room; the channel is told when there is.
-  func sendUpdate(joinRef: String?, topic: String, event: String, payload: [UInt8]) -> Bool {
+  func sendUpdate(joinRef: JSONValue, topic: String, event: String, payload: [UInt8]) -> Bool {
     socket?.sendUpdate(text: [
       PhoenixFrame.bytes(
-        version, joinRef: joinRef, ref: nil, topic: topic, event: event, payload: payload)
+        version, joinRef: joinRef, ref: .null, topic: topic, event: event, payload: payload)
     ]) ?? false
   }
 
   func reply(
-    to frame: PhoenixFrame, status: String = "ok", response: JSONValue, joinRef: String? = nil
+    to frame: PhoenixFrame, status: String = "ok", response: JSONValue, joinRef: JSONValue? = nil
   ) {
     send(
       joinRef: joinRef ?? frame.joinRef, ref: frame.ref, topic: frame.topic, event: "phx_reply",
       payload: JSONValue.pairs(["status": .string(status), "response": response]).bytes)
   }
 
-  func reply(to frame: PhoenixFrame, ok response: [JSONValue.Member], joinRef: String? = nil) {
+  func reply(to frame: PhoenixFrame, ok response: [JSONValue.Member], joinRef: JSONValue? = nil) {
     reply(to: frame, response: .object(response), joinRef: joinRef)
   }
 

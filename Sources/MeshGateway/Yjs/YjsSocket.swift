@@ -55,9 +55,21 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   private var owned: [UInt64: Owned] = [:]
   /// What this client was told last of each other client id, as JSON.
   private var told: [UInt64: [UInt8]] = [:]
+  /// The first clock that this client was told anything with. Its own clocks count from 0, so that
+  /// whatever has a higher one is an echo: clients repeat what they are told.
+  private var firstClock: UInt64?
+  /// The client has said who it is, or has had the time to. Before that it is told nothing, because
+  /// what an earlier connection left behind under its id would take the place of its own state.
+  private var hasSpoken = false
   /// Entries that claim the id of a socket which may be dead.
   private var claims: [UInt64: YjsEntry] = [:]
+  /// Entries for ids that editors at other nodes have, to be heard when those go.
+  private var refused: [UInt64: YjsEntry] = [:]
   private var lastTold = NIODeadline.now()
+  private var lastCare = NIODeadline.now()
+
+  /// Clients renew their states every 15 s: they may miss one.
+  private static let lease = SessionLease.timeToLive(.seconds(32))
 
   private static let clientBound = 64
 
@@ -72,6 +84,14 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     // The first step of a sync with an empty document: clients answer, and count as connected.
     socket.send(binary: ByteBuffer(bytes: [0, 0, 1, 0]))
     core.subscribe(self, to: room)
+    let box = NIOLoopBound(self, eventLoop: core.eventLoop)
+    core.eventLoop.scheduleTask(in: .milliseconds(200)) { box.value.noteSpoken() }
+  }
+
+  private func noteSpoken() {
+    guard !hasSpoken, socket != nil else { return }
+    hasSpoken = true
+    tellAll()
   }
 
   func end() {
@@ -102,6 +122,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
         guard let range = reader.range(), let entries = YjsEntry.entries(binary, range: range)
         else { return broken() }
         for entry in entries { hear(entry) }
+        noteSpoken()
       case 2:
         guard reader.number() != nil, reader.text() != nil else { return broken() }
       case 3: tellAll()
@@ -119,22 +140,21 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
 
   private func hear(_ entry: YjsEntry) {
     let key = YjsClients.Key(room: room, client: entry.client)
+    if let firstClock, entry.clock >= firstClock, owned[entry.client] == nil { return }
     if let owner = core.yjs.owner(key), owner !== self {
-      // Clients repeat what they know of others; only a claim of a state that differs from what
-      // was told here can be a client that came back.
-      guard entry.state != nil, told[entry.client] != entry.state else { return }
+      guard entry.state != nil else { return }
       return claim(entry, from: owner)
     }
     if owned[entry.client] == nil {
       guard let state = entry.state else { return }
-      // What was told of a session elsewhere, and comes back.
-      if told[entry.client] == state { return }
       guard access.allows(.publish, in: room), owned.count < Self.clientBound,
         !belongsToAnother(entry.client, state)
       else {
         core.counters.count(.yjsClaimsRefused)
+        refused[entry.client] = entry
         return
       }
+      refused[entry.client] = nil
       core.yjs.setOwner(key, self)
       owned[entry.client] = Owned(inClock: 0)
     } else if let known = owned[entry.client], entry.clock < known.inClock {
@@ -151,14 +171,16 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     say(state, for: entry.client)
   }
 
-  /// True when an editor of another user has the id, on whatever node.
+  /// True when an editor at another node has the id, and that node is heard of. An editor that has
+  /// come here from there gets it when its old session goes, or at once if a token says who it is.
   private func belongsToAnother(_ client: UInt64, _ state: [UInt8]) -> Bool {
-    guard let snapshot = core.feed(room)?.snapshot, let json = try? JSONReader.value(of: state)
-    else { return false }
-    let mine = YjsState(json, client: client, user: access.user).profile.userID
-    return snapshot.users.contains { user in
-      user.id != mine && user.sessions.contains { YjsClients.client(of: $0) == client }
+    guard let snapshot = core.feed(room)?.snapshot else { return false }
+    for user in snapshot.users where user.id != access.user {
+      for session in user.sessions where YjsClients.client(of: session) == client {
+        return session.host != core.mesh.nodeID && !session.isSuspect
+      }
     }
+    return false
   }
 
   private func say(_ state: YjsState, for client: UInt64) {
@@ -190,7 +212,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     owned[client] = entry
     let id = core.mesh.sessionID(named: "yjs/\(room.text)/\(state.profile.userID)/\(client)")
     core.open(
-      id, state.profile, device: "yjs:\(client)", lease: .interval(.seconds(15)), owner: self
+      id, state.profile, device: "yjs:\(client)", lease: Self.lease, owner: self
     ) { [weak self] result in
       self?.opened(client, result.map(\.session))
     }
@@ -258,18 +280,18 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
 
   /// Tells all that is there, and that the rest is gone.
   private func tellAll() {
-    guard let feed = core.feed(room), let snapshot = feed.snapshot else { return }
+    guard hasSpoken, let snapshot = core.feed(room)?.snapshot else { return }
     var seen: [UInt64: [UInt8]] = [:]
     for user in snapshot.users {
       for session in user.sessions {
         seen[YjsClients.client(of: session)] = YjsState.json(of: session, user: user)
       }
     }
-    for client in owned.keys { seen[client] = nil }
+    seen = seen.filter { !isMine($0.key) }
     var entries = seen.map { client, state in
       YjsEntry(client: client, clock: core.yjs.nextClock(), state: state)
     }
-    for client in told.keys where seen[client] == nil && owned[client] == nil {
+    for client in told.keys where seen[client] == nil && !isMine(client) {
       entries.append(YjsEntry(client: client, clock: core.yjs.nextClock(), state: nil))
     }
     told = seen
@@ -277,7 +299,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   }
 
   func update(_ feed: RoomFeed, _ update: RoomUpdate) {
-    guard let snapshot = feed.snapshot else { return }
+    guard hasSpoken, let snapshot = feed.snapshot else { return }
     var users = update.users
     for (user, _, _) in update.cursors where !users.contains(user) { users.append(user) }
     var entries: [YjsEntry] = []
@@ -287,13 +309,13 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
       let after = user?.sessions ?? []
       for session in before where !after.contains(where: { $0.id == session.id }) {
         let client = YjsClients.client(of: session)
-        guard owned[client] == nil, told.removeValue(forKey: client) != nil else { continue }
+        guard !isMine(client), told.removeValue(forKey: client) != nil else { continue }
         entries.append(YjsEntry(client: client, clock: core.yjs.nextClock(), state: nil))
       }
       guard let user else { continue }
       for session in after {
         let client = YjsClients.client(of: session)
-        guard owned[client] == nil else { continue }
+        guard !isMine(client) else { continue }
         let state = YjsState.json(of: session, user: user)
         guard told[client] != state else { continue }
         told[client] = state
@@ -301,10 +323,21 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
       }
     }
     send(entries)
+    guard !refused.isEmpty else { return }
+    for entry in refused.values where !belongsToAnother(entry.client, entry.state ?? []) {
+      refused[entry.client] = nil
+      hear(entry)
+    }
+  }
+
+  /// True for an id that this client speaks for, or says it does: nobody tells it of itself.
+  private func isMine(_ client: UInt64) -> Bool {
+    owned[client] != nil || claims[client] != nil || refused[client] != nil
   }
 
   private func send(_ entries: [YjsEntry]) {
-    guard !entries.isEmpty else { return }
+    guard let first = entries.map(\.clock).min() else { return }
+    firstClock = min(firstClock ?? first, first)
     lastTold = .now()
     // An update of many states goes in parts that clients take without a pause.
     for start in stride(from: 0, to: entries.count, by: 256) {
@@ -318,7 +351,9 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   /// Clients forget others after 30 s without a word, and close a silent socket after 45 s: all is
   /// told anew before that.
   func care(_ now: NIODeadline) {
-    if let socket, now - socket.lastHeard < .seconds(30) {
+    // The answer to a ping is a sign of life too.
+    if let socket, socket.lastHeard > lastCare {
+      lastCare = now
       for entry in owned.values { if let session = entry.session { core.noteLife(of: session) } }
     }
     guard now - lastTold > .seconds(12) else { return }

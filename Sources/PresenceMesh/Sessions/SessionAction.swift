@@ -68,6 +68,15 @@ extension PresenceMesh {
     }
   }
 
+  /// A word that only nodes of this mesh can make for a text, and all of them make alike: 32
+  /// hexadecimal digits.
+  package func seal(of text: String) -> String {
+    let key = credentials.mesh.hashKey
+    let high = SipHash.hash(Array("seal 1 \(text)".utf8), key: key)
+    let low = SipHash.hash(Array("seal 2 \(text)".utf8), key: key)
+    return SessionID(high, low).description
+  }
+
   /// The id of the session that a client calls by a text of its own: the same on every node of the
   /// mesh, and not to be found from the text without the key of the mesh. 32 hexadecimal digits
   /// stand for themselves.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import httpx
@@ -69,19 +70,24 @@ async def throughout(text, condition, seconds, seen=lambda: None):
 def arguments(description, least=1, more=lambda parser: None):
     """The base URLs, with either scheme, and the room: a new one for each run unless it is given."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("bases", nargs="+", metavar="URL", help="http://127.0.0.1:7980 …, one per node")
+    parser.add_argument(
+        "bases", nargs="+", metavar="URL", help="http://127.0.0.1:7980 …, one per node"
+    )
     parser.add_argument("--room", default=f"room-{random.randrange(16**8):08x}")
     more(parser)
     options = parser.parse_args()
     if len(options.bases) < least:
         parser.error(f"needs the URLs of {least} nodes")
-    options.bases = [base.rstrip("/").replace("ws", "http", 1) if base.startswith("ws")
-                     else base.rstrip("/") for base in options.bases]
+    options.bases = [
+        base.rstrip("/").replace("ws", "http", 1) if base.startswith("ws") else base.rstrip("/")
+        for base in options.bases
+    ]
     return options
 
 
 def run(main, seconds=58):
     """Runs the checks, and ends with 1 at the first that fails."""
+
     # The last resort, for clients that block their thread: threads cannot be cancelled.
     def alarm(*_):
         print(f"FAILED all checks\n  expected: an end within {seconds} s", flush=True)
@@ -92,13 +98,12 @@ def run(main, seconds=58):
     signal.alarm(seconds)
     status = 1
     try:
-        asyncio.run(main)
+        asyncio.run(ended(main))
         status = 0
     except Failed as failure:
         print(f"FAILED {failure}", flush=True)
     except Exception as error:  # a refused connection, a frame that is not JSON, …
         print(f"FAILED all checks\n  expected: no exception\n  seen:     {error!r}", flush=True)
-        import traceback
         traceback.print_exc()
     finally:
         stop_processes()
@@ -107,6 +112,16 @@ def run(main, seconds=58):
 
 
 processes = []
+
+
+async def ended(main):
+    """Waits for `main`, then ends the processes that it started."""
+    try:
+        await main
+    finally:
+        stop_processes()
+        for process in processes:
+            await process.wait()
 
 
 def stop_processes():
@@ -144,7 +159,7 @@ class Inbox:
         self.is_closed = True
 
     def unread(self):
-        return self.messages[self.read:]
+        return self.messages[self.read :]
 
     async def wait(self, text, fits, seconds=SOON):
         """The next message that fits; all before it count as read."""
@@ -164,14 +179,20 @@ class Inbox:
                     return index
             if time.monotonic() > end or (self.is_closed and self.task.done()):
                 closed = f", closed with {self.socket.close_code}" if self.is_closed else ""
-                raise Failed(f"{text}\n  expected: a message within {seconds} s"
-                             f"\n  seen:     {shown(self.unread())}{closed}")
+                raise Failed(
+                    f"{text}\n  expected: a message within {seconds} s"
+                    f"\n  seen:     {shown(self.unread())}{closed}"
+                )
             await asyncio.sleep(0.01)
 
     async def silent(self, text, fits, seconds=1.0):
         """Fails if a message that fits comes within `seconds`, or is there unread."""
-        await throughout(text, lambda: not any(map(fits, self.unread())), seconds,
-                         lambda: [m for m in self.unread() if fits(m)])
+        await throughout(
+            text,
+            lambda: not any(map(fits, self.unread())),
+            seconds,
+            lambda: [m for m in self.unread() if fits(m)],
+        )
 
     async def closes(self, text, code, seconds=SOON):
         await until(text, lambda: self.is_closed, seconds, self.unread)
@@ -201,8 +222,10 @@ class API:
         answer = await self.client.request(method, path, **more)
         name = text or f"{method} {path}"
         if answer.status_code != status:
-            raise Failed(f"{name}\n  expected: HTTP {status}\n  seen:     HTTP {answer.status_code} "
-                         + shown(answer.text))
+            raise Failed(
+                f"{name}\n  expected: HTTP {status}\n  seen:     HTTP {answer.status_code} "
+                + shown(answer.text)
+            )
         if text:
             ok(text)
         return answer.json() if "json" in answer.headers.get("content-type", "") else answer
@@ -212,8 +235,14 @@ class API:
         answer = await self.call(method, path, body, status, **more)
         seen = answer if isinstance(answer, dict) else {"text": answer.text}
         error = seen.get("error", {})
-        check(text, set(seen) == {"error"} and error.get("code") == code
-              and isinstance(error.get("message"), str), {"error": {"code": code, "message": "…"}}, seen)
+        check(
+            text,
+            set(seen) == {"error"}
+            and error.get("code") == code
+            and isinstance(error.get("message"), str),
+            {"error": {"code": code, "message": "…"}},
+            seen,
+        )
 
 
 # --- Other programs
@@ -227,12 +256,24 @@ class YjsClient:
         self = cls()
         self.view = {"id": None, "synced": False, "states": {}}
         self.process = await asyncio.create_subprocess_exec(
-            "node", str(HERE / "yjs.cjs"), "--hold", "--room", room, "--state", json.dumps(state),
-            socket_url(base, ""), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            "node",
+            str(HERE / "yjs.cjs"),
+            "--hold",
+            "--room",
+            room,
+            "--state",
+            json.dumps(state),
+            socket_url(base, ""),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         processes.append(self.process)
         self.task = asyncio.create_task(self._follow())
-        await until("a y-websocket provider reports synced", lambda: self.view["synced"],
-                    seen=lambda: self.view)
+        await until(
+            "a y-websocket provider reports synced",
+            lambda: self.view["synced"],
+            seen=lambda: self.view,
+        )
         return self
 
     async def _follow(self):
@@ -245,8 +286,11 @@ class YjsClient:
 
     def user(self, **fields):
         """The state of the others whose `user` has these fields, None if it is not one alone."""
-        found = [state for state in self.states
-                 if isinstance(state.get("user"), dict) and fields.items() <= state["user"].items()]
+        found = [
+            state
+            for state in self.states
+            if isinstance(state.get("user"), dict) and fields.items() <= state["user"].items()
+        ]
         return found[0] if len(found) == 1 else None
 
     def tell(self, **command):

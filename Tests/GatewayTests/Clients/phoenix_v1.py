@@ -61,43 +61,90 @@ async def main(options):
     ann = Member(options.bases[0], topic, {"id": "ann", "name": "Ann", "color": "#6fb2c8"})
     equal("join is answered", await ann.join(), {})
     await until("a presence_state follows", lambda: ann.states, seen=lambda: repr(ann.frames))
-    await until("one's own presence is in it, or follows", lambda: list(ann.presence) == ["ann"],
-                seen=lambda: ann.presence)
+    await until(
+        "one's own presence is in it, or follows",
+        lambda: list(ann.presence) == ["ann"],
+        seen=lambda: ann.presence,
+    )
     meta = ann.presence["ann"][0]
-    check("a meta tells ref, name, status and color", meta.get("name") == "Ann" and meta.get("phx_ref")
-          and meta.get("status") == "online" and meta.get("color") == "#6fb2c8", "phx_ref, name, …", meta)
+    check(
+        "a meta tells ref, name, status and color",
+        meta.get("name") == "Ann"
+        and meta.get("phx_ref")
+        and meta.get("status") == "online"
+        and meta.get("color") == "#6fb2c8",
+        "phx_ref, name, …",
+        meta,
+    )
 
     bob = Member(options.bases[1], topic, {"id": "bob", "name": "Bob"})
     await bob.join()
-    await until("the second gets both", lambda: set(bob.presence) == {"ann", "bob"}, seen=lambda: bob.presence)
-    await until("the first gets a diff", lambda: set(ann.presence) == {"ann", "bob"}, seen=lambda: ann.presence)
+    await until(
+        "the second gets both",
+        lambda: set(bob.presence) == {"ann", "bob"},
+        seen=lambda: bob.presence,
+    )
+    await until(
+        "the first gets a diff",
+        lambda: set(ann.presence) == {"ann", "bob"},
+        seen=lambda: ann.presence,
+    )
 
-    reply = await bob.call("presence", {"event": "track", "payload": {"status": "busy", "typing_in": "title"}})
+    reply = await bob.call(
+        "presence", {"event": "track", "payload": {"status": "busy", "typing_in": "title"}}
+    )
     equal("track is answered", reply["status"], "ok")
-    await until("the update is seen", lambda: [(m.get("status"), m.get("typing_in")) for m in ann.presence.get(
-        "bob", [])] == [("busy", "title")], seen=lambda: ann.presence)
-    check("as one diff with joins and leaves", any(d["joins"].get("bob") and d["leaves"].get("bob")
-          for d in ann.diffs), "both in one diff", ann.diffs)
+    await until(
+        "the update is seen",
+        lambda: [(m.get("status"), m.get("typing_in")) for m in ann.presence.get("bob", [])]
+        == [("busy", "title")],
+        seen=lambda: ann.presence,
+    )
+    check(
+        "as one diff with joins and leaves",
+        any(d["joins"].get("bob") and d["leaves"].get("bob") for d in ann.diffs),
+        "both in one diff",
+        ann.diffs,
+    )
 
     # A second device of the same user: one key, two metas.
     phone = Member(options.bases[1], topic, {"id": "ann", "name": "Ann"})
     await phone.join()
-    await until("two devices are two metas of a key", lambda: len(bob.presence.get("ann", [])) == 2,
-                seen=lambda: bob.presence)
+    await until(
+        "two devices are two metas of a key",
+        lambda: len(bob.presence.get("ann", [])) == 2,
+        seen=lambda: bob.presence,
+    )
     refs = [meta["phx_ref"] for metas in bob.presence.values() for meta in metas]
     check("every meta has a ref of its own", len(set(refs)) == len(refs), "unique refs", refs)
     equal("leave is answered", (await phone.call(ChannelEvents.LEAVE, {}))["status"], "ok")
-    await until("the channel is closed then", lambda: phone.closed == 1, seen=lambda: repr(phone.frames))
-    await until("one meta is left", lambda: len(bob.presence.get("ann", [])) == 1, seen=lambda: bob.presence)
+    await until(
+        "the channel is closed then", lambda: phone.closed == 1, seen=lambda: repr(phone.frames)
+    )
+    await until(
+        "one meta is left", lambda: len(bob.presence.get("ann", [])) == 1, seen=lambda: bob.presence
+    )
 
     # Joining a topic again closes the old join, and accepts the new one.
     await bob.join()
-    await until("a second join closes the first", lambda: bob.closed == 1, seen=lambda: repr(bob.frames))
-    await until("and is answered by a new state", lambda: len(bob.states) == 2, seen=lambda: repr(bob.frames))
-    await until("with one meta for each user",
-                lambda: {k: len(m) for k, m in bob.presence.items()} == {"ann": 1, "bob": 1},
-                seen=lambda: bob.presence)
-    await until("others see one too", lambda: len(ann.presence.get("bob", [])) == 1, seen=lambda: ann.presence)
+    await until(
+        "a second join closes the first", lambda: bob.closed == 1, seen=lambda: repr(bob.frames)
+    )
+    await until(
+        "and is answered by a new state",
+        lambda: len(bob.states) == 2,
+        seen=lambda: repr(bob.frames),
+    )
+    await until(
+        "with one meta for each user",
+        lambda: {k: len(m) for k, m in bob.presence.items()} == {"ann": 1, "bob": 1},
+        seen=lambda: bob.presence,
+    )
+    await until(
+        "others see one too",
+        lambda: len(ann.presence.get("bob", [])) == 1,
+        seen=lambda: ann.presence,
+    )
 
     push = ann.client.push("phoenix", ChannelEvents.HEARTBEAT, {}, reply=True)
     await until("a heartbeat is answered", push.event.is_set, seen=lambda: repr(ann.frames))
@@ -111,8 +158,12 @@ async def main(options):
         equal("an unknown topic is refused", error.args[0], {"reason": "unmatched topic"})
 
     await bob.call(ChannelEvents.LEAVE, {})
-    await until("who leaves is gone", lambda: set(ann.presence) == {"ann"}, seen=lambda: ann.presence)
-    await throughout("and stays so", lambda: set(ann.presence) == {"ann"}, 0.5, lambda: ann.presence)
+    await until(
+        "who leaves is gone", lambda: set(ann.presence) == {"ann"}, seen=lambda: ann.presence
+    )
+    await throughout(
+        "and stays so", lambda: set(ann.presence) == {"ann"}, 0.5, lambda: ann.presence
+    )
     for member in (phone, bob, ann):
         await asyncio.to_thread(member.client.close)
     ok("clients close")

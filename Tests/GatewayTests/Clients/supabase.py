@@ -25,13 +25,24 @@ class Member:
 
     def __init__(self, base, room, key):
         self.client = AsyncRealtimeClient(f"{base}/socket", max_retries=1, auto_reconnect=False)
-        self.channel = self.client.channel(room, {"config": {
-            "broadcast": {"ack": False, "self": False}, "presence": {"key": key, "enabled": True},
-            "private": False}})
+        self.channel = self.client.channel(
+            room,
+            {
+                "config": {
+                    "broadcast": {"ack": False, "self": False},
+                    "presence": {"key": key, "enabled": True},
+                    "private": False,
+                }
+            },
+        )
         self.syncs, self.joins, self.leaves, self.subscribed = 0, [], [], None
         self.channel.on_presence_sync(self.synced)
-        self.channel.on_presence_join(lambda key, now, new: self.joins.append((key, [dict(p) for p in new])))
-        self.channel.on_presence_leave(lambda key, now, old: self.leaves.append((key, [dict(p) for p in old])))
+        self.channel.on_presence_join(
+            lambda key, now, new: self.joins.append((key, [dict(p) for p in new]))
+        )
+        self.channel.on_presence_leave(
+            lambda key, now, old: self.leaves.append((key, [dict(p) for p in old]))
+        )
 
     def synced(self):
         self.syncs += 1
@@ -39,6 +50,7 @@ class Member:
     async def subscribe(self):
         def done(state, error):
             self.subscribed = (state, error)
+
         await self.client.connect()
         await self.channel.subscribe(done)
         equal("subscribed", self.subscribed, (RealtimeSubscribeStates.SUBSCRIBED, None))
@@ -64,20 +76,45 @@ async def main(options):
     await ann.channel.track({"name": "Ann", "online_at": 17, "cursor": {"x": 0.5}})
     await until("one's own track is seen", lambda: ann.keys() == {"ann"}, seen=ann.state)
     await bob.subscribe()
-    await until("who comes later gets it on another node",
-                lambda: bob.metas("ann", "name", "online_at", "cursor") == [("Ann", 17, {"x": 0.5})], seen=bob.state)
+    await until(
+        "who comes later gets it on another node",
+        lambda: bob.metas("ann", "name", "online_at", "cursor") == [("Ann", 17, {"x": 0.5})],
+        seen=bob.state,
+    )
     check("a join was called", [key for key, _ in bob.joins] == ["ann"], ["ann"], bob.joins)
-    check("every presence has a ref", all(meta["presence_ref"] for meta in bob.state()["ann"]), "a ref", bob.state())
+    check(
+        "every presence has a ref",
+        all(meta["presence_ref"] for meta in bob.state()["ann"]),
+        "a ref",
+        bob.state(),
+    )
 
     await bob.channel.track({"name": "Bob", "status": "online"})
-    await until("both are seen by both", lambda: ann.keys() == bob.keys() == {"ann", "bob"},
-                seen=lambda: [ann.state(), bob.state()])
+    await until(
+        "both are seen by both",
+        lambda: ann.keys() == bob.keys() == {"ann", "bob"},
+        seen=lambda: [ann.state(), bob.state()],
+    )
     before = ann.state()["bob"][0]["presence_ref"]
     await bob.channel.track({"name": "Bob", "status": "busy"})
-    await until("tracking again is an update", lambda: ann.metas("bob", "status") == [("busy",)], seen=ann.state)
-    check("under a new ref", ann.state()["bob"][0]["presence_ref"] != before, "another ref", ann.state())
-    check("a leave of the old one was called", ("bob", "online") in [
-        (key, meta.get("status")) for key, metas in ann.leaves for meta in metas], "bob, online", ann.leaves)
+    await until(
+        "tracking again is an update",
+        lambda: ann.metas("bob", "status") == [("busy",)],
+        seen=ann.state,
+    )
+    check(
+        "under a new ref",
+        ann.state()["bob"][0]["presence_ref"] != before,
+        "another ref",
+        ann.state(),
+    )
+    check(
+        "a leave of the old one was called",
+        ("bob", "online")
+        in [(key, meta.get("status")) for key, metas in ann.leaves for meta in metas],
+        "bob, online",
+        ann.leaves,
+    )
 
     await bob.channel.untrack()
     await until("untrack is seen", lambda: ann.keys() == {"ann"}, seen=ann.state)
@@ -89,10 +126,15 @@ async def main(options):
     tab = Member(options.bases[1], options.room, "ann")
     await tab.subscribe()
     await tab.channel.track({"name": "Ann", "tab": 2})
-    await until("two tabs of a key are two presences", lambda: sorted(
-        bob.metas("ann", "tab"), key=repr) == [(2,), (None,)], seen=bob.state)
+    await until(
+        "two tabs of a key are two presences",
+        lambda: sorted(bob.metas("ann", "tab"), key=repr) == [(2,), (None,)],
+        seen=bob.state,
+    )
     await tab.channel.unsubscribe()
-    await until("unsubscribing ends one", lambda: bob.metas("ann", "tab") == [(None,)], seen=bob.state)
+    await until(
+        "unsubscribing ends one", lambda: bob.metas("ann", "tab") == [(None,)], seen=bob.state
+    )
 
     await bob.channel.unsubscribe()
     await until("unsubscribing is a leave", lambda: ann.keys() == {"ann"}, seen=ann.state)

@@ -41,6 +41,8 @@ const elapsed = () => (Date.now() - started) / 1000;
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+// Children that hang would outlive a signal.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
 const ok = (text) => console.log(`ok ${text}`);
 function fail(text, expected, seen) {
@@ -167,11 +169,16 @@ async function checkFrames() {
     () => frames.some((frame) => frame.startsWith('01')), all);
 
   // Lengths that reach beyond the frame, an endless varUint, text that is not JSON, no state at all.
-  const broken = ['01', '01c8', '01ffffffffffffffffffff01', '010501010101', '0105010101017b', '00', '09'];
+  const broken = [
+    '01', '01c8', '01ffffffffffffffffffff01', '010501010101', '0105010101017b', '00', '09',
+  ];
   for (const frame of broken) {
     const other = new WebSocket(`${bases[0]}/yjs/${encodeURIComponent(options.room)}`);
     other.on('error', () => {});
-    other.on('open', () => { other.send(Buffer.from(frame, 'hex')); setTimeout(() => other.close(), 300); });
+    other.on('open', () => {
+      other.send(Buffer.from(frame, 'hex'));
+      setTimeout(() => other.close(), 300);
+    });
   }
   socket.close();
   await pause(0.5);
@@ -182,7 +189,8 @@ function watchSilence() {
   const client = new Client(bases[0], { state: person('Lone'), room: `${options.room}-lone` });
   let last = Date.now(), longest = 0;
   client.provider.on('status', ({ status }) => {
-    if (status === 'connected') client.provider.ws.addEventListener('message', () => { last = Date.now(); });
+    if (status !== 'connected') return;
+    client.provider.ws.addEventListener('message', () => { last = Date.now(); });
   });
   setInterval(() => { longest = Math.max(longest, (Date.now() - last) / 1000); }, 100).unref();
   return () => longest;
@@ -330,9 +338,11 @@ async function main() {
   }
 
   ann.state = null;
-  await until('a state that is removed is gone', 3, () => watch.named('Ann').length === 0, () => watch.seen());
+  await until('a state that is removed is gone', 3, () => watch.named('Ann').length === 0,
+    () => watch.seen());
   ann.state = set;
-  await until('a state that is set anew is seen', 3, () => holds(watch.sees('Ann'), set), () => watch.seen());
+  await until('a state that is set anew is seen', 3, () => holds(watch.sees('Ann'), set),
+    () => watch.seen());
   bob.provider.destroy();
   await goes('who leaves is gone at once', watch, 'Bob', 3);
 
@@ -340,7 +350,8 @@ async function main() {
   await goes('a connection that broke after a rejoin is gone (issue 126)', watch, 'Dropped', left());
   await goes('a process that was killed is gone', watch, 'Killed', left());
   await goes('a process that hangs is gone', watch, 'Stopped', left());
-  await until('the time has come to judge silence', Math.max(0.1, 31 - elapsed()), () => elapsed() > 30);
+  await until('the time has come to judge silence', Math.max(0.1, 31 - elapsed()),
+    () => elapsed() > 30);
   if (silence() > 25) fail('a lone client hears something in time', 'at least every 25 s', silence());
   ok(`a lone client hears something in time (longest silence ${silence().toFixed(1)} s)`);
   process.exit(0);
