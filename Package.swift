@@ -141,6 +141,15 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "GatewayTests",
+      dependencies: [
+        "MeshGateway", "PresenceMesh",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ],
+      exclude: ["Clients"],
+      swiftSettings: strict),
     .testTarget(name: "BenchTests", dependencies: ["MeshBench"], swiftSettings: strict),
     .testTarget(
       name: "MeshSimulatorTests",

@@ -85,7 +85,8 @@ export interface Watched {
   userId: string;
   online: boolean;
   devices: number;
-  status: Status;
+  /** Null for a user who was never seen. */
+  status: Status | null;
   lastDisconnected: number;
 }
 

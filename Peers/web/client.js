@@ -507,7 +507,7 @@ export class PresenceClient extends Emitter {
     this.#retryTimer = setTimeout(() => this.connect(), limit * (0.5 + Math.random() / 2));
   }
 
-  /** A tab whose id is used elsewhere takes another one; an id that was given is left to the other. */
+  /** A tab whose id is used elsewhere takes another one; a given id is left to the other. */
   async #moved(node) {
     this._emit("moved", { node });
     this.#drop("moved");
@@ -553,8 +553,8 @@ export class PresenceClient extends Emitter {
     const request = this.#requests.get(message.ref);
     if (request) {
       this.#requests.delete(message.ref);
-      if (message.type === "error") request.reject(new PresenceError(message.code, message.message));
-      else request.resolve(message);
+      if (message.type !== "error") request.resolve(message);
+      else request.reject(new PresenceError(message.code, message.message));
     }
     switch (message.type) {
       case "welcome":
@@ -666,8 +666,8 @@ export class PresenceClient extends Emitter {
   }
 
   /**
-   * The page goes: it may be a reload, so that the session is not ended but left a short lease. With
-   * `unloadGrace: 0` it ends at once.
+   * The page goes: it may be a reload, so that the session is not ended but left a short lease.
+   * With `unloadGrace: 0` it ends at once.
    */
   #unload() {
     const grace = this.#options.unloadGrace ?? 5_000;
@@ -786,7 +786,7 @@ export class Room extends Emitter {
     return this.users.filter((user) => user.userId !== own);
   }
 
-  /** This client's user as the room sees it; before it is there, as it will be. Null for lookers. */
+  /** This client's user as the room sees it, or will see it. Null for one that only looks. */
   get self() {
     const user = this.#client.user;
     if (!user || !this.present) return null;
@@ -974,7 +974,8 @@ export class Room extends Emitter {
         break;
       case "status":
         this.#alter(message.userId, {
-          status: message.status, message: message.message ?? "", statusChangedAt: message.timestamp,
+          status: message.status, message: message.message ?? "",
+          statusChangedAt: message.timestamp,
         });
         break;
       case "typing":

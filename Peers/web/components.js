@@ -26,7 +26,7 @@ export function safeColour(text) {
   return typeof text === "string" && SAFE_COLOUR.test(text) ? text : "#8a9490";
 }
 
-/** An avatar's URL that may be loaded, or null: http(s), an image as data, or a path of this site. */
+/** An avatar's URL that may be loaded, or null: http(s), image data, or a path of this site. */
 export function safeAvatar(text) {
   if (typeof text !== "string" || text === "") return null;
   if (/^data:image\/(png|jpeg|gif|webp|avif|svg\+xml)[;,]/i.test(text)) return text;
@@ -225,7 +225,9 @@ const common = sheet(`
   }
   button { font: inherit; color: inherit; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-  @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+  @media (prefers-reduced-motion: reduce) {
+    * { animation: none !important; transition: none !important; }
+  }
 `);
 
 // MARK: Sharing
@@ -322,8 +324,8 @@ class PresenceElement extends HTMLElement {
   /** Elements are set up in a task of their own, when all attributes of the page are there. */
   #attach() {
     if (!this.#source && this.hasAttribute("room")) {
-      const present = this.hasAttribute("user-id") || undefined;
-      this.#source = this.ownClient().room(this.getAttribute("room"), { present: present ?? false });
+      const present = this.hasAttribute("user-id");
+      this.#source = this.ownClient().room(this.getAttribute("room"), { present });
       this.#held = true;
       hold(this.#source);
     }
@@ -423,8 +425,13 @@ const pileStyles = sheet(`
     padding: 6px; list-style: none; background: var(--card); border: 1px solid var(--line);
     border-radius: 12px; box-shadow: 0 10px 30px rgb(0 0 0 / 0.16);
   }
-  .list li { display: flex; align-items: center; gap: 10px; padding: 5px 8px; border-radius: 8px; --size: 26px; }
-  .list .name { flex: 1; min-inline-size: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  .list li {
+    display: flex; align-items: center; gap: 10px; padding: 5px 8px; border-radius: 8px;
+    --size: 26px;
+  }
+  .list .name {
+    flex: 1; min-inline-size: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  }
   .list .what { color: var(--soft); font-size: 12px; }
 `);
 
@@ -522,9 +529,14 @@ const rosterStyles = sheet(`
   .name .you { font-weight: 400; color: var(--soft); }
   .line { font-size: 12.5px; color: var(--soft); min-block-size: 1.4em; }
   .line.typing { color: var(--accent); }
-  .state { display: inline-flex; align-items: center; gap: 6px; min-inline-size: 62px; justify-content: end; }
+  .state {
+    display: inline-flex; align-items: center; justify-content: end; gap: 6px;
+    min-inline-size: 62px;
+  }
   .devices { min-block-size: 1.4em; font-variant-numeric: tabular-nums; }
-  li[data-condition=offline] .name, li[data-condition=suspect] .name { color: var(--soft); font-weight: 450; }
+  li[data-condition=offline] .name, li[data-condition=suspect] .name {
+    color: var(--soft); font-weight: 450;
+  }
   .empty { padding: 20px 8px; color: var(--soft); }
 `);
 
@@ -577,13 +589,15 @@ export class PresenceRoster extends PresenceElement {
     setAttribute(row, "data-condition", how);
     updateFace(face, user);
     setText(names.firstChild.firstChild, user.username);
-    setText(names.firstChild.lastChild, user.userId === this.source.client.user?.id ? " (you)" : "");
+    const isOwn = user.userId === this.source.client.user?.id;
+    setText(names.firstChild.lastChild, isOwn ? " (you)" : "");
     const devices = [...new Set(user.sessions.map((session) => session.device).filter(Boolean))];
     const typing = user.online && user.typing;
     setText(names.lastChild, typing ? "typing…" : user.message || devices.join("; "));
     names.lastChild.className = typing ? "line typing" : "line";
-    setText(facts.firstChild.firstChild, how === "suspect" ? `${user.status}?` : conditionText(user));
-    setAttribute(facts.firstChild.lastChild, "data-condition", how);
+    const [what, dot] = facts.firstChild.children;
+    setText(what, how === "suspect" ? `${user.status}?` : conditionText(user));
+    setAttribute(dot, "data-condition", how);
     setText(facts.lastChild, user.online ? plural(user.devices, "device", "devices") : "");
     setAttribute(row, "title", user.sessions
       .map((session) => `${session.device || "device"} on node ${session.node.slice(0, 8)}`)
@@ -602,7 +616,10 @@ const cursorStyles = sheet(`
   }
   .cursor.out { opacity: 0; }
   .cursor.doubtful { opacity: 0.4; }
-  svg { display: block; inline-size: 18px; block-size: 20px; overflow: visible; filter: drop-shadow(0 1px 2px rgb(0 0 0 / 0.3)); }
+  svg {
+    display: block; inline-size: 18px; block-size: 20px; overflow: visible;
+    filter: drop-shadow(0 1px 2px rgb(0 0 0 / 0.3));
+  }
   .label {
     position: absolute; inset-block-start: 18px; left: 12px; padding: 1px 8px;
     border-radius: 9px; background: var(--colour); color: var(--ink); font-size: 12px;
@@ -643,8 +660,8 @@ export class PresenceCursors extends PresenceElement {
     const tracks = () => this.hasAttribute("track") && this.source?.present;
     this.addEventListener("pointermove", (event) => {
       if (!tracks()) return;
-      const box = this.getBoundingClientRect();
-      this.source.moveCursor((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+      const { left, top, width, height } = this.getBoundingClientRect();
+      this.source.moveCursor((event.clientX - left) / width, (event.clientY - top) / height);
     });
     // A finger that is lifted leaves its mark; a mouse that leaves is elsewhere.
     this.addEventListener("pointerleave", (event) => {
@@ -725,7 +742,8 @@ export class PresenceCursors extends PresenceElement {
 
   #place({ element, x, y }) {
     const { width, height } = this.#size;
-    element.style.transform = `translate(${(x * width).toFixed(1)}px, ${(y * height).toFixed(1)}px)`;
+    const [left, top] = [(x * width).toFixed(1), (y * height).toFixed(1)];
+    element.style.transform = `translate(${left}px, ${top}px)`;
     element.classList.toggle("flip", (1 - x) * width < LABEL_WIDTH);
   }
 
@@ -755,11 +773,17 @@ const typingStyles = sheet(`
   .line { display: flex; align-items: center; gap: 8px; min-inline-size: 0; }
   .line > span:last-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .dots { display: inline-flex; gap: 3px; }
-  .dots i { inline-size: 5px; block-size: 5px; border-radius: 50%; background: var(--accent); animation: rise 1.2s infinite; }
+  .dots i {
+    inline-size: 5px; block-size: 5px; border-radius: 50%; background: var(--accent);
+    animation: rise 1.2s infinite;
+  }
   .dots i:nth-child(2) { animation-delay: 0.15s; }
   .dots i:nth-child(3) { animation-delay: 0.3s; }
   .empty .dots { visibility: hidden; }
-  @keyframes rise { 0%, 60%, 100% { opacity: 0.35; } 30% { opacity: 1; transform: translateY(-2px); } }
+  @keyframes rise {
+    0%, 60%, 100% { opacity: 0.35; }
+    30% { opacity: 1; transform: translateY(-2px); }
+  }
 `);
 
 /** "Ada and Grace are typing", in a line that keeps its height. */

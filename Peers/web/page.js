@@ -51,8 +51,8 @@ function showAddress() {
   history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : ""));
 }
 
-const FIRST = ["Quiet", "Amber", "Swift", "Mossy", "Silver", "Gentle", "Brisk", "Sunny", "Velvet", "Misty"];
-const SECOND = ["Heron", "Otter", "Lynx", "Wren", "Marten", "Finch", "Hare", "Badger", "Swallow", "Fox"];
+const FIRST = ["Quiet", "Amber", "Swift", "Mossy", "Silver", "Gentle", "Brisk", "Sunny", "Velvet"];
+const SECOND = ["Heron", "Otter", "Lynx", "Wren", "Marten", "Finch", "Hare", "Badger", "Fox"];
 const oneOf = (list) => list[Math.floor(Math.random() * list.length)];
 
 /** The user that this page speaks for: as given in the address, by the token, or as last time. */
@@ -120,8 +120,8 @@ function drawRoom() {
   const known = room.synced || users > 0;
   setText(at("room-counts"), known ? `${people}, ${plural(sessions, "device", "devices")}` : "");
   const unsure = room.users.filter((user) => user.online && user.suspect).length;
-  const sure = `${users - unsure} online`;
-  setText(at("roster-counts"), known ? sure + (unsure > 0 ? `, ${unsure} not heard lately` : "") : "");
+  const doubt = unsure > 0 ? `, ${unsure} not heard lately` : "";
+  setText(at("roster-counts"), known ? `${users - unsure} online${doubt}` : "");
   at("stale").hidden = !(room.stale || mesh?.stale);
   drawMe();
   drawConnection();
@@ -142,14 +142,15 @@ function drawMe() {
 
 // MARK: Who came and went
 
-/** Compares lists instead of counting messages: what came and went between two frames is no news. */
+/** Compares lists instead of counting messages: who came and went within a frame is no news. */
 function noticeChanges() {
   if (!room.synced) return;
-  const online = new Map(room.users.filter((user) => user.online).map((user) => [user.userId, user]));
+  const others = room.others.filter((user) => user.online);
+  const online = new Map(others.map((user) => [user.userId, user]));
   if (wasOnline) {
-    const other = (user) => user.userId !== me.id;
-    notice("came", [...online.values()].filter((user) => !wasOnline.has(user.userId) && other(user)));
-    notice("went", [...wasOnline.values()].filter((user) => !online.has(user.userId) && other(user)));
+    const missing = (from, users) => [...users.values()].filter(({ userId }) => !from.has(userId));
+    notice("came", missing(wasOnline, online));
+    notice("went", missing(online, wasOnline));
   }
   wasOnline = online;
 }
@@ -172,7 +173,9 @@ function notice(what, users) {
 // MARK: What the user does
 
 function bindFields() {
-  const changed = (id, change) => at(id).addEventListener("change", () => change(at(id).value.trim()));
+  const changed = (id, change) => {
+    at(id).addEventListener("change", () => change(at(id).value.trim()));
+  };
   changed("name", (name) => {
     if (!name) return drawMe();
     if (!query.has("name")) remembered("localStorage", "name", name);
@@ -182,9 +185,11 @@ function bindFields() {
     remembered("localStorage", query.has("name") ? `color.${me.id}` : "color", color);
     client.setProfile({ color }).catch(() => {});
   });
-  const speak = () => room.setStatus(at("status").value, at("message").value.trim()).catch(() => {});
-  at("status").addEventListener("change", speak);
-  at("message").addEventListener("change", speak);
+  const speak = () => {
+    room.setStatus(at("status").value, at("message").value.trim()).catch(() => {});
+  };
+  changed("status", speak);
+  changed("message", speak);
   for (const id of ["message", "name"]) {
     at(id).addEventListener("keydown", ({ key }) => key === "Enter" && at(id).blur());
   }
@@ -195,7 +200,7 @@ function bindFields() {
     at("text").value = "";
     room.setTyping(false);
   });
-  at("cursors").addEventListener("pointermove", () => at("hint").classList.add("seen"), { passive: true });
+  at("cursors").addEventListener("pointermove", () => at("hint").classList.add("seen"));
   at("room-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const name = at("room-name").value.trim();
@@ -327,9 +332,10 @@ async function cutLinks(wanted) {
 }
 
 /** Counters of what was not taken, by their names: a node may count more than this page knows. */
-const isDrop = (name) =>
-  /(Dropped|Refused|Malformed|Foreign|Forged|Replayed|Unproven|Wrong|Implausible|Unknown|Blocked|Errors)$/
-    .test(name);
+const DROPS = new RegExp(
+  "(Dropped|Refused|Malformed|Foreign|Forged|Replayed|Unproven|Wrong|Implausible|Unknown|Blocked" +
+    "|Errors)$",
+);
 
 const UNITS = ["B/s", "kB/s", "MB/s"];
 function speed(bytes) {
@@ -354,7 +360,8 @@ function roundTrip(node) {
 
 function heard(node) {
   if (typeof node.ageMs !== "number") return "–";
-  return node.ageMs < 10_000 ? `${(node.ageMs / 1000).toFixed(1)} s` : ago(Date.now() - node.ageMs).replace(" ago", "");
+  if (node.ageMs < 10_000) return `${(node.ageMs / 1000).toFixed(1)} s`;
+  return ago(Date.now() - node.ageMs).replace(" ago", "");
 }
 
 /** Online first, each group by id: a node keeps its place unless its health changes. */
@@ -400,9 +407,11 @@ function drawFigures() {
     setText(at("sent"), speed(now.sent));
     setText(at("received"), speed(now.received));
   }
-  const drops = Object.entries(mesh.counters).filter(([name, value]) => isDrop(name) && value > 0);
+  const counted = Object.entries(mesh.counters);
+  const drops = counted.filter(([name, value]) => DROPS.test(name) && value > 0);
   setText(at("drops"), String(drops.reduce((sum, [, value]) => sum + value, 0)));
-  setAttribute(at("drops"), "title", drops.map(([name, value]) => `${name}: ${value}`).join("\n") || null);
+  const listed = drops.map(([name, value]) => `${name}: ${value}`).join("\n");
+  setAttribute(at("drops"), "title", listed || null);
   setText(at("addresses"), mesh.addresses.join(" · ") || "–");
   const highest = Math.max(1, ...traffic.map(({ sent, received }) => Math.max(sent, received)));
   const line = (name) => traffic.map((point, index) => {
@@ -421,7 +430,8 @@ function drawHash(hash) {
   drawing._hash = hash;
   drawing.replaceChildren(...Array.from({ length: 8 }, (_, index) => {
     const byte = Number.parseInt(hash.slice(index * 2, index * 2 + 2), 16) || 0;
-    const fill = `hsl(${Math.round((byte * 360) / 256)} ${35 + (byte % 3) * 12}% ${45 + (byte % 5) * 5}%)`;
+    const hue = Math.round((byte * 360) / 256);
+    const fill = `hsl(${hue} ${35 + (byte % 3) * 12}% ${45 + (byte % 5) * 5}%)`;
     return makeSVG("rect", { x: index * 8, y: 0, width: 8, height: 8, fill });
   }));
 }
@@ -452,7 +462,9 @@ const MAP_NODES = 16;
 /** This node in the middle of the others; with one or two of them, a line and a triangle. */
 function layout(count) {
   if (count === 1) return { centre: { x: 80, y: 100 }, around: [{ x: 240, y: 100 }] };
-  if (count === 2) return { centre: { x: 160, y: 158 }, around: [{ x: 56, y: 52 }, { x: 264, y: 52 }] };
+  if (count === 2) {
+    return { centre: { x: 160, y: 158 }, around: [{ x: 56, y: 52 }, { x: 264, y: 52 }] };
+  }
   const centre = { x: 160, y: 104 };
   const around = Array.from({ length: count }, (_, index) => {
     const angle = (index / count) * 2 * Math.PI - Math.PI / 2;
@@ -509,9 +521,8 @@ function drawLink(group, node, centre, place, unheard) {
   const [line, cross, label] = group.children;
   const health = healthOf(node);
   group.setAttribute("class", health);
-  for (const [name, value] of [["x1", centre.x], ["y1", centre.y], ["x2", place.x], ["y2", place.y]]) {
-    line.setAttribute(name, value);
-  }
+  const ends = { x1: centre.x, y1: centre.y, x2: place.x, y2: place.y };
+  for (const [name, value] of Object.entries(ends)) line.setAttribute(name, value);
   const [x, y] = [(centre.x + place.x) / 2, (centre.y + place.y) / 2];
   const lost = health === "offline" || (health === "suspect" && cut);
   cross.setAttribute("d", lost ? `M${x - 5} ${y - 5}l10 10m0 -10l-10 10` : "");
@@ -550,7 +561,8 @@ function drawBody(group, node, place, users) {
     const letter = makeSVG("text", { x, y: y + 2.6, class: "letter" });
     letter.style.fill = inkOn(colour);
     setText(letter, initials(user.username).slice(0, 1));
-    return makeSVG("g", {}, title, makeSVG("circle", { cx: x, cy: y, r: 6.5, fill: colour }), letter);
+    const disc = makeSVG("circle", { cx: x, cy: y, r: 6.5, fill: colour });
+    return makeSVG("g", {}, title, disc, letter);
   });
   faces.replaceChildren(...dots);
 }

@@ -3,7 +3,7 @@ import PresenceMesh
 /// Why a client's request is refused. No state changed then, unless a case says otherwise.
 struct GatewayError: Error, Equatable {
   /// The kinds of refusals, by the name that clients see; see section 2 of Docs/Gateway.md.
-  enum Code: String {
+  enum Code: String, CaseIterable {
     case malformedJSON = "malformed_json"
     case invalidRequest = "invalid_request"
     case unknownStatus = "unknown_status"

@@ -33,6 +33,10 @@ enum SourceRules {
         "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
+    "Sources/MeshGateway": Imports(
+      names: systemLibraries.union(["JWTKit", "Logging", "PresenceMesh", "WebAssets"]),
+      prefixes: ["NIO"]),
+    "Peers/web": Imports(names: []),
     "Sources/MeshSimulator": Imports(names: ["MeshCRDT", "MeshEngine", "MeshTrust", "MeshWire"]),
     "Sources/MeshBench": Imports(
       names: systemLibraries.union([
@@ -43,7 +47,8 @@ enum SourceRules {
       prefixes: ["NIO"]),
     "Peers/presence": Imports(
       names: systemLibraries.union([
-        "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
+        "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshGateway",
+        "MeshSimulator",
         "Metrics", "PresenceMesh", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
@@ -111,7 +116,8 @@ extension SourceRules {
 
   private static func lengthFindings(path: String, text: String) -> [Finding] {
     let count = lineCount(text)
-    guard count > failingLineCount else { return [] }
+    // A page's script is one file, so that it can be copied and loaded without a build.
+    guard count > failingLineCount, !path.hasSuffix(".js") else { return [] }
     let message = "\(count) lines, more than \(failingLineCount): divide it by subject"
     return [Finding(path: path, line: count, message: message)]
   }

@@ -122,6 +122,7 @@ struct PresenceAPI {
     var heartbeat = HTTPSessions.Heartbeat(
       room: room, profile: profile, sessionName: try fields.text("sessionId", atMost: 128),
       lease: try fields.lease() ?? .client)
+    heartbeat.bindsRoom = true
     heartbeat.device = try fields.optionalText("device", atMost: Limits.deviceBytes) ?? ""
     heartbeat.actions = try said(fields, in: room)
     sessions.heartbeat(heartbeat) { result in
@@ -348,9 +349,12 @@ struct PresenceAPI {
       completion(
         .json { writer in
           writer.member("node", core.mesh.nodeID.description)
-          writer.member("stateHash", String(hash, radix: 16))
+          let digits = String(hash, radix: 16)
+          writer.member("stateHash", String(repeating: "0", count: 16 - digits.count) + digits)
           writer.member("stale", core.mesh.isStale)
           writer.member("demo", core.configuration.isDemo)
+          writer.member("cut", core.isCut)
+          writer.member("sessions", core.sessions.count)
           writer.key("addresses")
           writer.array { writer in
             for address in core.mesh.boundAddresses { writer.string(address) }
@@ -367,6 +371,7 @@ struct PresenceAPI {
 
   private func cutLinks() throws(GatewayError) {
     let isCut = try body().flag("cut")
+    core.isCut = isCut
     let completion = completion
     core.run({ [mesh = core.mesh] in
       // These blocks have no addresses that could be wrong.

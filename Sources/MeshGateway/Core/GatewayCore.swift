@@ -11,6 +11,8 @@ final class GatewayCore {
   let logger: Logger
   var counters = GatewayCounters()
   var isClosing = false
+  /// True while a page has cut this node's links.
+  var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
   private var feeds: [RoomName: RoomFeed] = [:]
   /// Open connections, to be closed at the end and looked after.

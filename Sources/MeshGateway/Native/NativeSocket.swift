@@ -177,7 +177,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     guard let user = try fields.fields("user") else {
       socket?.send(
         text: NativeWords.joined(
-          room, session: nil, wasRestored: false, expiresIn: nil, ref: ref))
+          room, session: nil, token: nil, wasRestored: false, expiresIn: nil, ref: ref))
       return follow(room, resume: resume)
     }
     try access.check(.publish, in: room)
@@ -233,8 +233,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     func go() {
       socket.send(
         text: NativeWords.joined(
-          room, session: session.id, wasRestored: isBack, expiresIn: session.lease.milliseconds,
-          ref: ref))
+          room, session: session.id, token: core.tokens.token(for: session.id), wasRestored: isBack,
+          expiresIn: session.lease.milliseconds, ref: ref))
       if isBack, !rooms.contains(room) {
         socket.send(text: NativeWords.restored(room, session: session.id))
       }

@@ -41,11 +41,13 @@ enum NativeWords {
   }
 
   static func joined(
-    _ room: RoomName, session: SessionID?, wasRestored: Bool, expiresIn: Int?, ref: JSONValue?
+    _ room: RoomName, session: SessionID?, token: String?, wasRestored: Bool, expiresIn: Int?,
+    ref: JSONValue?
   ) -> ByteBuffer {
     message("joined") { writer in
       writer.member("room", room.text)
       writer.member("sessionId", session?.description)
+      writer.member("sessionToken", token)
       writer.member("restored", wasRestored)
       writer.member("expiresIn", expiresIn.map { UInt64($0) })
       if let ref {

@@ -1,0 +1,66 @@
+import Foundation
+import Testing
+
+/// Unmodified clients against real nodes: `Clients/setup.sh` installs them, `make test` calls it.
+@Suite("Existing clients", .serialized)
+struct ForeignClientTests {
+  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
+    .appending(path: "Clients")
+  private static let root = folder.appending(path: "../../..").standardizedFileURL
+  private static let python = root.appending(path: ".build/gateway-clients/bin/python").path
+
+  static var areInstalled: Bool { FileManager.default.isExecutableFile(atPath: python) }
+  static var hasBrowser: Bool {
+    areInstalled && FileManager.default.isExecutableFile(atPath: "/usr/bin/chromium")
+  }
+
+  @Test(
+    "They see each other on three nodes",
+    .enabled(if: areInstalled, "Tests/GatewayTests/Clients/setup.sh installs the clients"),
+    arguments: [
+      "native.py", "convex.py", "phoenix_v1.py", "phoenix_v2.py", "supabase.py", "yjs.cjs",
+      "yjs_pycrdt.py", "mixed.py",
+    ])
+  func clientsAgree(program: String) async throws {
+    let mesh = try await TestMesh.start(3)
+    try await Self.run(program, mesh.urls)
+    await mesh.stop()
+  }
+
+  @Test(
+    "Browsers see each other on two nodes",
+    .enabled(if: hasBrowser, "chromium is not installed"))
+  func browsersAgree() async throws {
+    let mesh = try await TestMesh.start(2)
+    try await Self.run("browser.py", mesh.urls)
+    await mesh.stop()
+  }
+
+  /// Runs a program to its end; what it printed is the comment of a failure.
+  private static func run(_ program: String, _ arguments: [String]) async throws {
+    let process = Process()
+    let isNode = program.hasSuffix(".cjs")
+    process.executableURL = URL(filePath: isNode ? "/usr/bin/env" : python)
+    process.arguments =
+      (isNode ? ["node"] : []) + [folder.appending(path: program).path] + arguments
+    process.environment = ProcessInfo.processInfo.environment.merging([
+      "NODE_PATH": "/usr/share/nodejs", "PYTHONDONTWRITEBYTECODE": "1",
+    ]) { $1 }
+    let output = FileManager.default.temporaryDirectory.appending(
+      path: "presence-\(UUID().uuidString)")
+    try Data().write(to: output)
+    defer { try? FileManager.default.removeItem(at: output) }
+    let handle = try FileHandle(forWritingTo: output)
+    process.standardOutput = handle
+    process.standardError = handle
+    try process.run()
+    let end = ContinuousClock.now.advanced(by: .seconds(180))
+    while process.isRunning {
+      if ContinuousClock.now > end { process.terminate() }
+      try await Task.sleep(for: .milliseconds(50))
+    }
+    let text = String(decoding: (try? Data(contentsOf: output)) ?? Data(), as: UTF8.self)
+    let last = text.split(separator: "\n").suffix(6).joined(separator: "\n")
+    #expect(process.terminationStatus == 0, "\(program): \(last)")
+  }
+}
