@@ -11,7 +11,7 @@ DOCS := .build/docs
 FORMATTED := Package.swift Sources Peers Tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench simulate format lint docs clean
+.PHONY: help setup clients build demo test bench gateway-bench simulate format lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,17 +19,24 @@ help: ## list the targets
 setup: ## install libsodium where it is missing
 	@.ci/setup
 
+clients: setup ## install the clients and the browser that the gateway is tested with (Debian, PyPI)
+	@if command -v apt-get >/dev/null; then Tests/GatewayTests/Clients/setup.sh; else \
+	  echo "clients: no apt-get here: the tests with existing clients are left out"; fi
+
 build: setup ## build the command-line peer, optimised, as .build/release/presence
 	$(SWIFT) build -c release --product presence $(SWIFTFLAGS)
 
-demo: build ## three nodes on this machine: converge, cut one off, heal
+demo: build ## three nodes on this machine, each with its page: converge, cut one off, heal
 	Peers/demo
 
-test: setup ## run all tests
+test: setup clients ## run all tests
 	$(SWIFT) test $(SWIFTFLAGS)
 
 bench: build ## measure, and print the figures (ARGS: more arguments)
 	$(PRESENCE) bench $(ARGS)
+
+gateway-bench: build clients ## measure the gateway, beside the y-websocket server
+	Peers/gateway-bench --presence $(PRESENCE) $(ARGS)
 
 simulate: build ## replay 1,000 simulated meshes from their seeds (ARGS: more arguments)
 	$(PRESENCE) simulate --seeds 1000 $(ARGS)

@@ -11,9 +11,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 venv=${1:-$root/.build/gateway-clients}
 
-debian=(node-y-websocket node-yjs node-y-protocols node-ws)
+debian=(node-y-websocket node-yjs node-y-protocols node-ws chromium)
 # Names as pip knows them; `httpx` also comes with `realtime`, but is used by itself.
-python=(pycrdt websockets phxsocket realtime httpx schemathesis)
+python=(pycrdt websockets phxsocket realtime httpx schemathesis playwright)
 
 # --- Debian packages
 
