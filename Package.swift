@@ -83,6 +83,7 @@ let package = Package(
       resources: [
         .embedInCode("index.html"), .embedInCode("page.css"), .embedInCode("page.js"),
         .embedInCode("client.js"), .embedInCode("client.d.ts"), .embedInCode("components.js"),
+        .embedInCode("openapi.json"),
       ],
       swiftSettings: strict),
     .target(

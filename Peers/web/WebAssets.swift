@@ -6,6 +6,7 @@ package enum WebAssets {
     ("page.css", PackageResources.page_css),
     ("page.js", PackageResources.page_js),
     ("components.js", PackageResources.components_js),
+    ("openapi.json", PackageResources.openapi_json),
     ("client.js", PackageResources.client_js),
     ("client.d.ts", PackageResources.client_d_ts),
   ]

@@ -18,6 +18,8 @@ public struct GatewayConfiguration: Sendable {
   public var connectionBound = 4096
   /// The most sessions of clients at once.
   public var sessionBound = 65_536
+  /// The most sessions of one user at this node.
+  public var userBound = 64
   /// Messages of one client a second, and how many may come at once.
   public var messagesPerSecond = 240
   /// Bytes of one client a second.

@@ -20,6 +20,10 @@ struct AccessTests {
     #expect(!access.allows(.read, in: try Self.room("team")))
     #expect(!access.allows(.read, in: .lobby))
     #expect(throws: GatewayError.self) { try access.checkSpeaking(for: "bob") }
+    // The same letters in other bytes are another room.
+    let accented = Access(user: "ada", rooms: ["caf\u{E9}": [.read]], expiresAt: nil)
+    #expect(accented.allows(.read, in: try Self.room("caf\u{E9}")))
+    #expect(!accented.allows(.read, in: try Self.room("cafe\u{301}")))
     try access.checkSpeaking(for: "ada")
   }
 
@@ -78,7 +82,8 @@ struct AccessTests {
       ("http://localhost:1", "localhost:1", true), ("http://[::1]:1", "[::1]:1", true),
       ("http://evil.example", "127.0.0.1:1", false),
       // A name that its owner lets stand for this machine.
-      ("http://evil.example:1", "evil.example:1", false), ("null", "127.0.0.1:1", false),
+      ("http://evil.example:1", "evil.example:1", false), (nil, "evil.example:1", false),
+      (nil, "app.example", true), ("null", "127.0.0.1:1", false),
       ("https://app.example", "127.0.0.1:1", true), ("http://app.example", "127.0.0.1:1", false),
     ] as [(String?, String, Bool)])
   func origins(origin: String?, host: String, isAllowed: Bool) {

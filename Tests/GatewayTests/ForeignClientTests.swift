@@ -28,6 +28,15 @@ struct ForeignClientTests {
   }
 
   @Test(
+    "The server keeps to its OpenAPI document",
+    .enabled(if: areInstalled, "Tests/GatewayTests/Clients/setup.sh installs schemathesis"))
+  func documentHolds() async throws {
+    let mesh = try await TestMesh.start(1)
+    try await Self.run("schema.py", mesh.urls)
+    await mesh.stop()
+  }
+
+  @Test(
     "Browsers see each other on two nodes",
     .enabled(if: hasBrowser, "chromium is not installed"))
   func browsersAgree() async throws {

@@ -111,7 +111,19 @@ struct HTTPSessions {
     core.open(
       id, seen.value.profile, device: seen.value.device, lease: .interval(.seconds(30)), owner: nil
     ) { result in
-      if case .success(let (session, _)) = result { core.act(.leave, session) }
+      if case .success(let (session, _)) = result { endTaken(session) { _ in } }
+    }
+  }
+
+  /// Ends a session that was taken over just now: after the old host has heard of it. Else the taking
+  /// over would be merged with the end, and the old host would go on.
+  private func endTaken(
+    _ session: ClientSession, completion: @escaping (GatewayError?) -> Void
+  ) {
+    let box = NIOLoopBound((core, session, completion), eventLoop: core.eventLoop)
+    core.eventLoop.scheduleTask(in: .milliseconds(250)) {
+      let (core, session, completion) = box.value
+      core.act(.leave, session, completion: completion)
     }
   }
 
@@ -136,22 +148,32 @@ struct HTTPSessions {
     let sessions = all?.sessions ?? []
     guard !sessions.isEmpty else { return completion(0) }
     var left = sessions.count
-    func done() {
+    var removed = 0
+    func done(_ isRemoved: Bool) {
       left -= 1
-      if left == 0 { completion(sessions.count) }
+      if isRemoved { removed += 1 }
+      if left == 0 { completion(removed) }
     }
     for session in sessions {
+      if let mine = core.sessions[session.id], !mine.hasEnded {
+        let owner = mine.owner
+        if let room, !room.isLobby {
+          core.act(.exit(room), mine) { done($0 == nil) }
+        } else {
+          core.act(.leave, mine) { done($0 == nil) }
+          owner?.sessionEnded()
+        }
+        continue
+      }
       core.open(
         session.id, session.profile, device: session.device, lease: .interval(.seconds(30)),
         owner: nil
       ) { result in
-        guard case .success(let (mine, _)) = result else { return done() }
-        let owner = mine.owner
+        guard case .success(let (mine, _)) = result else { return done(false) }
         if let room, !room.isLobby {
-          core.act(.exit(room), mine) { _ in done() }
+          core.act(.exit(room), mine) { done($0 == nil) }
         } else {
-          core.act(.leave, mine) { _ in done() }
-          owner?.sessionEnded()
+          endTaken(mine) { done($0 == nil) }
         }
       }
     }

@@ -11,6 +11,8 @@ struct PresenceAPI {
 
   private static let pageBound = 1000
   private static let pageSize = 100
+  /// The most rooms of one question about several: their names stand in the address.
+  private static let roomBound = 100
 
   // MARK: Paths
 
@@ -36,29 +38,30 @@ struct PresenceAPI {
     case (.GET, "rooms", 3) where path[2] == "count": try count(try room(path[1]))
     case (.GET, "rooms", 3) where path[2] == "events": try follow(try room(path[1]))
     case (.PATCH, "rooms", 4) where path[2] == "users":
-      try update(path[3], in: try room(path[1]))
+      try update(try user(path[3]), in: try room(path[1]))
     case (.DELETE, "rooms", 4) where path[2] == "users":
-      try remove(path[3], from: try room(path[1]))
-    case (.GET, "users", 2): try user(path[1])
-    case (.GET, "users", 3) where path[2] == "rooms": try rooms(of: path[1])
-    case (.GET, "users", 3) where path[2] == "events": try watch(path[1])
-    case (.DELETE, "users", 3) where path[2] == "sessions": try signOut(path[1])
+      try remove(try user(path[3]), from: try room(path[1]))
+    case (.GET, "users", 2): try show(try user(path[1]))
+    case (.GET, "users", 3) where path[2] == "rooms": try rooms(of: try user(path[1]))
+    case (.GET, "users", 3) where path[2] == "events": try watch(try user(path[1]))
+    case (.DELETE, "users", 3) where path[2] == "sessions": try signOut(try user(path[1]))
     case (.GET, "statistics", 1): try statistics()
     case (.GET, "nodes", 1): try nodes()
     case (.POST, "demo", 2) where path[1] == "link" && core.configuration.isDemo: try cutLinks()
     default:
-      guard Self.isKnown(path) else {
+      guard Self.isKnown(path, isDemo: core.configuration.isDemo) else {
         throw GatewayError(.notFound, "there is nothing at this path")
       }
       throw GatewayError(.methodNotAllowed, "this path takes \(allowedMethods(path))")
     }
   }
 
-  private static func isKnown(_ path: [String]) -> Bool {
+  private static func isKnown(_ path: [String], isDemo: Bool) -> Bool {
     switch (path.first, path.count) {
     case ("heartbeat", 1), ("disconnect", 1), ("rooms", 1), ("rooms", 2), ("users", 2),
       ("statistics", 1), ("nodes", 1):
       true
+    case ("demo", 2): path[1] == "link" && isDemo
     case ("rooms", 3): ["count", "events"].contains(path[2])
     case ("rooms", 4): path[2] == "users"
     case ("users", 3): ["rooms", "events", "sessions"].contains(path[2])
@@ -74,10 +77,22 @@ struct PresenceAPI {
     return room
   }
 
+  /// A user id in a path.
+  private func user(_ text: String) throws(GatewayError) -> String {
+    guard 1...Limits.userIDBytes ~= text.utf8.count,
+      !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+    else {
+      throw .wrong(
+        "the user", "an id of 1 to \(Limits.userIDBytes) bytes without control characters")
+    }
+    return text
+  }
+
   /// - Parameter isBeacon: True: browsers send it without asking first, as text.
   private func body(isBeacon: Bool = false) throws(GatewayError) -> RequestFields {
     let type = request.headers.first(name: "content-type")?.lowercased() ?? "application/json"
-    guard type.hasPrefix("application/json") || isBeacon && type.hasPrefix("text/plain") else {
+    let kind = type.prefix { $0 != ";" && $0 != " " }
+    guard kind == "application/json" || isBeacon && kind == "text/plain" else {
       throw GatewayError(.unsupportedMediaType, "the body must be application/json")
     }
     return try RequestFields(bytes: request.body)
@@ -156,13 +171,16 @@ struct PresenceAPI {
       actions.append(.setTyping(isTyping, in: room))
     }
     if let cursor = try fields.fields("cursor") {
+      try cursor.allow(["x", "y", "visible", "anchor"])
       actions.append(.moveCursor(try cursor.cursor(), in: room))
     }
     return actions
   }
 
   private func disconnect() throws(GatewayError) {
-    sessions.disconnect(try body(isBeacon: true).text("sessionToken", atMost: 128))
+    let fields = try body(isBeacon: true)
+    try fields.allow(["sessionToken"])
+    sessions.disconnect(try fields.token("sessionToken", atMost: 128))
     completion(.json { $0.member("disconnected", true) })
   }
 
@@ -171,8 +189,8 @@ struct PresenceAPI {
     try fields.allow(["sessionToken", "status", "message", "data", "typing", "cursor"])
     try access.check(.publish, in: room)
     try access.checkSpeaking(for: user)
-    let session = try sessions.session(try fields.text("sessionToken", atMost: 128))
-    guard session.profile.userID == user else {
+    let session = try sessions.session(try fields.token("sessionToken", atMost: 128))
+    guard session.profile.userID.utf8.elementsEqual(user.utf8) else {
       throw GatewayError(.unknownSession, "this is no session of the user")
     }
     guard room.isLobby || session.rooms.contains(room) else {
@@ -187,7 +205,7 @@ struct PresenceAPI {
 
   private func remove(_ user: String, from room: RoomName) throws(GatewayError) {
     try access.checkReading(room)
-    if access.user != user { try access.check(.moderate, in: room) }
+    if !access.isUser(user) { try access.check(.moderate, in: room) }
     sessions.remove(user, from: room) { count in
       completion(.json { $0.member("removed", count) })
     }
@@ -212,7 +230,7 @@ struct PresenceAPI {
   }
 
   private func signOut(_ user: String) throws(GatewayError) {
-    guard access.isTrusted || access.user == user || access.allowsEverywhere(.moderate) else {
+    guard access.isTrusted || access.isUser(user) || access.allowsEverywhere(.moderate) else {
       throw GatewayError(.forbidden, "this needs the right to moderate every room")
     }
     sessions.remove(user, from: nil) { count in
@@ -268,6 +286,7 @@ struct PresenceAPI {
     var response = HTTPResponse(
       status: .ok, headers: ["content-type": "text/event-stream; charset=utf-8"])
     response.stream = stream
+    response.streamEnd = access.expiresAt
     completion(response)
   }
 
@@ -278,8 +297,8 @@ struct PresenceAPI {
       try access.checkReading(name)
       names.append(name)
     }
-    guard !names.isEmpty, names.count <= Self.pageBound else {
-      throw .missing("room", "given from 1 to \(Self.pageBound) times")
+    guard 1...Self.roomBound ~= names.count else {
+      throw .wrong("room", "given from 1 to \(Self.roomBound) times")
     }
     let statistics = core.mesh.statistics(rooms: names)
     completion(
@@ -299,7 +318,7 @@ struct PresenceAPI {
     }
   }
 
-  private func user(_ id: String) throws(GatewayError) {
+  private func show(_ id: String) throws(GatewayError) {
     try checkLobby()
     guard let user = core.mesh.user(id) else {
       throw GatewayError(.unknownUser, "this user was not seen lately")
@@ -330,9 +349,6 @@ struct PresenceAPI {
 
   private func watch(_ user: String) throws(GatewayError) {
     try checkLobby()
-    guard user.utf8.count <= Limits.userIDBytes else {
-      throw .wrong("the user", "at most \(Limits.userIDBytes) bytes long")
-    }
     stream(WatchStream(core: core, user: user))
   }
 
@@ -370,7 +386,9 @@ struct PresenceAPI {
   }
 
   private func cutLinks() throws(GatewayError) {
-    let isCut = try body().flag("cut")
+    let fields = try body()
+    try fields.allow(["cut"])
+    let isCut = try fields.flag("cut")
     core.isCut = isCut
     let completion = completion
     core.run({ [mesh = core.mesh] in

@@ -10,8 +10,8 @@ struct Routes {
 
   func answer(_ request: HTTPRequest, completion: @escaping Completion) {
     let isReading = request.method == .GET || request.method == .HEAD
-    if isReading, let file = WebFiles.file(at: request.path) {
-      return completion(file.response(to: request.headers))
+    if let file = WebFiles.file(at: request.path) {
+      return completion(isReading ? file.response(to: request.headers) : refuse("GET"))
     }
     switch request.path {
     case ["healthz"]: return completion(health(isReading, isReady: true))
@@ -82,7 +82,8 @@ struct Routes {
     let token = HTTPRequest.token(request.headers, query: request.query)
     Authentication(core: core).access(token: token) { access in
       if let access { return body(access) }
-      if isBeacon, token == nil {
+      // A token that has ended keeps nobody from leaving.
+      if isBeacon {
         return body(Access(user: "", rooms: [:], expiresAt: nil))
       }
       core.counters.count(.tokensRefused)

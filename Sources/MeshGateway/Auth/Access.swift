@@ -32,10 +32,12 @@ struct Access: Sendable {
   var isTrusted: Bool { user == nil }
 
   func allows(_ right: AccessRight, in room: RoomName) -> Bool {
-    if let rights = rooms[room.text], rights.contains(right) { return true }
-    return rooms.contains { pattern, rights in
-      pattern.hasSuffix("*") && rights.contains(right)
-        && room.text.utf8.starts(with: pattern.utf8.dropLast())
+    // Names are equal when their bytes are: those of rooms are not normalized.
+    rooms.contains { pattern, rights in
+      guard rights.contains(right) else { return false }
+      return pattern.utf8.last == UInt8(ascii: "*")
+        ? room.text.utf8.starts(with: pattern.utf8.dropLast())
+        : room.text.utf8.elementsEqual(pattern.utf8)
     }
   }
 
@@ -56,8 +58,11 @@ struct Access: Sendable {
     }
   }
 
+  /// True for the user that the token is for.
+  func isUser(_ user: String) -> Bool { self.user?.utf8.elementsEqual(user.utf8) ?? false }
+
   func checkSpeaking(for user: String) throws(GatewayError) {
-    guard let mine = self.user, !mine.utf8.elementsEqual(user.utf8) else { return }
+    guard self.user != nil, !isUser(user) else { return }
     throw GatewayError(.forbidden, "the token speaks for another user")
   }
 }

@@ -105,7 +105,10 @@ public struct TokenKeys: Sendable {
     return Access(
       user: claims.sub.value,
       rooms: claims.rooms.mapValues { Set($0.compactMap { AccessRight(rawValue: $0) }) },
-      expiresAt: UInt64(max(0, claims.exp.value.timeIntervalSince1970 * 1000)))
+      // A time beyond all calendars is as good as the last one that the mesh can write.
+      expiresAt: UInt64(
+        min(
+          max(0, claims.exp.value.timeIntervalSince1970 * 1000), Double(Limits.counterBound))))
   }
 
   /// Mints a token.

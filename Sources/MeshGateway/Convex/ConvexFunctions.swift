@@ -67,13 +67,14 @@ struct ConvexFunctions {
       switch (name, isMutation) {
       case ("heartbeat", true): try heartbeat()
       case ("disconnect", true):
-        sessions.disconnect(try arguments.text("sessionToken", atMost: 128))
+        sessions.disconnect(try arguments.token("sessionToken", atMost: 128))
         succeed(.null)
       case ("updateRoomUser", true): try update()
       case ("removeRoomUser", true):
         let room = try arguments.room("roomId")
         let user = try arguments.text("userId", atMost: Limits.userIDBytes)
-        if access.user != user { try access.check(.moderate, in: room) }
+        try access.checkReading(room)
+        if !access.isUser(user) { try access.check(.moderate, in: room) }
         sessions.remove(user, from: room) { _ in succeed(.null) }
       case ("removeRoom", true):
         let room = try arguments.room("roomId")
@@ -129,7 +130,7 @@ struct ConvexFunctions {
     }
 
     private func list() throws(GatewayError) {
-      guard let room = core.tokens.room(try arguments.text("roomToken", atMost: 256)) else {
+      guard let room = core.tokens.room(try arguments.token("roomToken", atMost: 256)) else {
         return succeed(.array([]))
       }
       succeed(users(in: room))

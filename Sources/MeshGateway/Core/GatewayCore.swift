@@ -14,6 +14,8 @@ final class GatewayCore {
   /// True while a page has cut this node's links.
   var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
+  /// The number of sessions of each user.
+  private var userSessions: [String: Int] = [:]
   private var feeds: [RoomName: RoomFeed] = [:]
   /// Open connections, to be closed at the end and looked after.
   var connections: [ObjectIdentifier: any GatewayConnection] = [:]
@@ -98,6 +100,13 @@ final class GatewayCore {
       return completion(
         .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
     }
+    if sessions[id] == nil, userSessions[profile.userID, default: 0] >= configuration.userBound {
+      counters.count(.limitsHit)
+      return completion(
+        .failure(
+          GatewayError(
+            .tooManySessions, "a user has at most \(configuration.userBound) sessions at a node")))
+    }
     guard sessions[id] != nil || sessions.count < configuration.sessionBound else {
       counters.count(.limitsHit)
       return completion(
@@ -136,6 +145,7 @@ final class GatewayCore {
     session.rooms = Set(local.snapshot?.places.map(\.room) ?? []).subtracting([.lobby])
     session.lastHeartbeat = .now()
     sessions[local.id] = session
+    userSessions[profile.userID, default: 0] += 1
     let tell = hop { (event: LocalSession.Event) in self.take(event, of: session) }
     let events = local.events
     session.events = Task { for await event in events { tell(event) } }
@@ -160,6 +170,8 @@ final class GatewayCore {
     session.events?.cancel()
     guard sessions[session.id] === session else { return }
     sessions[session.id] = nil
+    let left = userSessions[session.profile.userID, default: 1] - 1
+    userSessions[session.profile.userID] = left > 0 ? left : nil
   }
 
   /// Does something for a session; `completion` learns how it went.

@@ -30,10 +30,12 @@ final class RoomFeed {
   private var reader: Task<Void, Never>?
   /// The last messages in the words of the native clients, for those that come back.
   private var recent: [(sequence: UInt64, message: ByteBuffer)] = []
+  private var recentBytes = 0
 
   /// The shortest time between two updates.
   static let tick = TimeAmount.milliseconds(33)
   static let recentBound = 512
+  static let recentBytesBound = 1 << 20
 
   init(room: RoomName, mesh: PresenceMesh, eventLoop: any EventLoop) {
     self.room = room
@@ -58,11 +60,10 @@ final class RoomFeed {
   // MARK: Subscribers
 
   func add(_ subscriber: any RoomSubscriber) {
+    // What waits is for those who were told the state before it.
+    flush()
     subscribers[ObjectIdentifier(subscriber)] = subscriber
-    if snapshot != nil {
-      flush()
-      subscriber.synchronize(self)
-    }
+    if snapshot != nil { subscriber.synchronize(self) }
   }
 
   func remove(_ subscriber: any RoomSubscriber) {
@@ -85,6 +86,7 @@ final class RoomFeed {
       snapshot = next
       sequence += 1
       recent = []
+      recentBytes = 0
       for subscriber in subscribers.values { subscriber.synchronize(self) }
     case .lagged: break
     default:
@@ -110,6 +112,8 @@ final class RoomFeed {
     for event in waiting { next.apply(event) }
     snapshot = next
     waiting = []
+    // Put into words even if nobody listens: somebody may come back and ask for what it missed.
+    _ = update.native
     for subscriber in subscribers.values { subscriber.update(self, update) }
   }
 
@@ -126,7 +130,11 @@ final class RoomFeed {
 
   func remember(_ message: ByteBuffer) {
     recent.append((sequence, message))
-    if recent.count > 2 * Self.recentBound { recent.removeFirst(Self.recentBound) }
+    recentBytes += message.readableBytes
+    guard recent.count > 2 * Self.recentBound || recentBytes > Self.recentBytesBound else { return }
+    let gone = recent.prefix(max(1, recent.count / 2))
+    recentBytes -= gone.reduce(0) { $0 + $1.message.readableBytes }
+    recent.removeFirst(gone.count)
   }
 
   /// The messages after the one of this word; `nil` when they are not all there any more.
@@ -185,6 +193,12 @@ final class RoomUpdate {
       case .online(let user), .updated(let user), .offline(let user):
         statuses[user.id] = nil
         typings[user.id] = nil
+        // These bring the cursors along, or make an end of them; moves are told after all changes.
+        if moved.contains(where: { $0.user == user.id }) {
+          moved.removeAll { $0.user == user.id }
+          cursors = Dictionary(
+            uniqueKeysWithValues: moved.enumerated().map { ($1.session, $0) })
+        }
         changes.append(event)
       default: changes.append(event)
       }

@@ -38,6 +38,14 @@ struct RequestFields {
     value[key].flatMap { $0.isNull ? nil : $0 }
   }
 
+  /// A word of this gateway's own, such as a token: whatever else it is, it is not known.
+  func token(_ key: String, atMost bound: Int) throws(GatewayError) -> String {
+    guard let value = present(key) else { throw .missing(key, "text") }
+    guard let text = value.string else { throw .wrong(key, "text") }
+    guard text.utf8.count <= bound else { throw .wrong(key, "at most \(bound) bytes long") }
+    return text
+  }
+
   func text(_ key: String, atMost bound: Int = 4096) throws(GatewayError) -> String {
     guard let text = try optionalText(key, atMost: bound) else { throw .missing(key, "text") }
     return text
@@ -48,6 +56,10 @@ struct RequestFields {
     guard let text = value.string else { throw .wrong(key, "text") }
     guard text.utf8.count <= bound else {
       throw .wrong(key, "at most \(bound) bytes long")
+    }
+    // The mesh refuses them later, when other parts of the request are done already.
+    guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+      throw .wrong(key, "without control characters")
     }
     return text
   }
@@ -89,6 +101,9 @@ struct RequestFields {
   /// A room; the lobby for the empty text.
   func room(_ key: String = "room") throws(GatewayError) -> RoomName {
     let text = try text(key)
+    guard text != "~" else {
+      throw .wrong(key, "another name: ~ stands for the lobby in paths")
+    }
     guard let room = RoomName(text) else {
       throw .wrong(key, "at most \(Limits.roomNameBytes) bytes without control characters")
     }

@@ -14,6 +14,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   private var watches: [String: WatchReader] = [:]
   /// Messages wait while the session opens, so that nothing overtakes it.
   private var waiting: [RequestFields]?
+  private var hasEnded = false
 
   private static let watchBound = 64
 
@@ -30,6 +31,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   }
 
   func end() {
+    hasEnded = true
+    waiting = nil
     for room in rooms { core.unsubscribe(self, from: room) }
     rooms = []
     for watch in watches.values { watch.stop() }
@@ -59,6 +62,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   func refuse(_ error: GatewayError) { socket?.send(text: NativeWords.error(error, ref: nil)) }
 
   private func take(_ fields: RequestFields) {
+    guard !hasEnded else { return }
     let ref = fields.value["ref"]
     if let session { core.noteLife(of: session) }
     do {
@@ -198,6 +202,10 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     waiting = []
     core.open(id, profile, device: device, lease: lease, owner: self) { [weak self] result in
       guard let self else { return }
+      if hasEnded, case .success(let (session, _)) = result, session.owner === self {
+        session.owner = nil
+        return
+      }
       switch result {
       case .failure(let error):
         core.counters.count(.messagesRefused)
@@ -223,7 +231,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     _ room: RoomName, _ session: ClientSession, wasRestored: Bool, resume: String?,
     ref: JSONValue?
   ) {
-    guard let socket else {
+    guard let socket, !hasEnded else {
       // The client went while the session opened: its lease runs.
       session.owner = nil
       return
@@ -238,14 +246,16 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       if isBack, !rooms.contains(room) {
         socket.send(text: NativeWords.restored(room, session: session.id))
       }
+      rooms.insert(room)
       core.whenSeen(session, in: room) { [weak self] in
-        guard let self, self.socket != nil else { return }
+        // It may have left again meanwhile.
+        guard let self, !hasEnded, rooms.contains(room) else { return }
         follow(room, resume: resume)
       }
     }
     guard !wasThere else { return go() }
     core.act(.enter(room), session) { [weak self] error in
-      guard let self else { return }
+      guard let self, !hasEnded else { return }
       if let error {
         session.rooms.remove(room)
         self.socket?.send(text: NativeWords.error(error, ref: ref))
@@ -257,11 +267,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
   private func follow(_ room: RoomName, resume: String?) {
     if let resume { resumes[room] = resume }
-    if rooms.insert(room).inserted {
-      core.subscribe(self, to: room)
-    } else if let feed = core.feed(room) {
-      synchronize(feed)
-    }
+    rooms.insert(room)
+    core.subscribe(self, to: room)
   }
 
   private func leave(_ room: RoomName, ref: JSONValue?) throws(GatewayError) {
@@ -270,6 +277,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     }
     core.unsubscribe(self, from: room)
     guard let session, !session.hasEnded else { return answer(ref) }
+    // A room that was only looked at is none of the session's.
+    guard room.isLobby || session.rooms.contains(room) else { return answer(ref) }
     if session.rooms.subtracting([room]).isEmpty {
       act(.leave, session, ref: ref)
       self.session = nil
@@ -303,6 +312,9 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
   func resynchronize() {
     for room in rooms.sorted() { if let feed = core.feed(room) { tell(feed) } }
+    for user in watches.keys.sorted() {
+      _ = socket?.sendUpdate(text: [NativeWords.watch(user, core.mesh.user(user))])
+    }
   }
 
   // MARK: Watching users
@@ -366,6 +378,8 @@ final class WatchReader {
       }
     }
   }
+
+  deinit { reader?.cancel() }
 
   func stop() { reader?.cancel() }
 }

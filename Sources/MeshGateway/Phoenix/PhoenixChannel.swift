@@ -6,7 +6,10 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   let joinRef: JSONValue
   private let room: RoomName
   private let isSupabase: Bool
-  private unowned let socket: PhoenixSocket
+  private let core: GatewayCore
+  private let access: Access
+  /// Gone when the client is; then nothing is told.
+  private weak var socket: PhoenixSocket?
   private var session: ClientSession?
   private var presence = PhoenixPresence()
   private var hasState = false
@@ -16,12 +19,12 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   /// The user that the client is tracked as.
   private var key = ""
 
-  private var core: GatewayCore { socket.core }
-
   init(
     socket: PhoenixSocket, topic: String, room: RoomName, joinRef: JSONValue, isSupabase: Bool
   ) {
     self.socket = socket
+    core = socket.core
+    access = socket.access
     self.topic = topic
     self.room = room
     self.joinRef = joinRef
@@ -31,6 +34,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   func close() {
     guard !isClosed else { return }
     isClosed = true
+    waiting = nil
     core.unsubscribe(self, from: room)
     guard let session, session.owner === self else { return }
     session.owner = nil
@@ -45,14 +49,14 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     if isSupabase {
       let config = frame.payload["config"]?["presence"]
       let key = config?["key"]?.string ?? ""
-      self.key = key.isEmpty ? socket.access.user ?? "guest-\(SessionID.random().short)" : key
-      socket.reply(
+      self.key = key.isEmpty ? access.user ?? "guest-\(SessionID.random().short)" : key
+      reply(
         to: frame, ok: [.init(key: "postgres_changes", value: .array([]))], joinRef: joinRef)
       return core.subscribe(self, to: room)
     }
     let id = frame.payload["user_id"]?.string ?? frame.payload["user"]?["id"]?.string
-    guard let user = id ?? socket.access.user else {
-      socket.reply(to: frame, ok: [], joinRef: joinRef)
+    guard let user = id ?? access.user else {
+      reply(to: frame, ok: [], joinRef: joinRef)
       return core.subscribe(self, to: room)
     }
     key = user
@@ -61,15 +65,16 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     let color = frame.payload["color"]?.string ?? frame.payload["user"]?["color"]?.string
     track(user, name: name, color: color, data: data) { [weak self] error in
       guard let self, !isClosed else { return }
-      if let error { return socket.reply(to: frame, error: error.message) }
-      socket.reply(to: frame, ok: [], joinRef: joinRef)
+      if let error { return reply(to: frame, error: error.message) }
+      reply(to: frame, ok: [], joinRef: joinRef)
       core.subscribe(self, to: room)
     }
   }
 
   func receive(_ frame: PhoenixFrame) {
+    guard !isClosed else { return }
     if let count = waiting?.count {
-      guard count < 64 else { return socket.reply(to: frame, error: "wait for the join") }
+      guard count < 64 else { return reply(to: frame, error: "wait for the join") }
       waiting?.append(frame)
       return
     }
@@ -92,7 +97,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       say(frame) { fields throws(GatewayError) in
         .moveCursor(try fields.cursor(), in: self.room)
       }
-    default: socket.reply(to: frame, error: "an unknown event")
+    default: reply(to: frame, error: "an unknown event")
     }
   }
 
@@ -101,7 +106,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   private func takePresence(_ frame: PhoenixFrame) {
     switch frame.payload["event"]?.string {
     case "track":
-      guard !key.isEmpty else { return socket.reply(to: frame, error: "join with a user_id first") }
+      guard !key.isEmpty else { return reply(to: frame, error: "join with a user_id first") }
       let data = frame.payload["payload"] ?? .object([])
       let profile = session?.profile
       track(
@@ -111,28 +116,28 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     case "untrack":
       if let session, !session.hasEnded { core.act(.leave, session) }
       session = nil
-      socket.reply(to: frame, ok: [], joinRef: joinRef)
-    default: socket.reply(to: frame, error: "an unknown event of presence")
+      reply(to: frame, ok: [], joinRef: joinRef)
+    default: reply(to: frame, error: "an unknown event of presence")
     }
   }
 
   private func answer(_ frame: PhoenixFrame, _ error: GatewayError?) {
     guard !isClosed else { return }
-    if let error { return socket.reply(to: frame, error: error.message) }
-    socket.reply(to: frame, ok: [], joinRef: joinRef)
+    if let error { return reply(to: frame, error: error.message) }
+    reply(to: frame, ok: [], joinRef: joinRef)
   }
 
   private func say(
     _ frame: PhoenixFrame, _ action: (RequestFields) throws(GatewayError) -> SessionAction
   ) {
     guard let session, !session.hasEnded else {
-      return socket.reply(to: frame, error: "join with a user_id first")
+      return reply(to: frame, error: "join with a user_id first")
     }
     do throws(GatewayError) {
       let action = try action(RequestFields(frame.payload))
       core.act(action, session) { [weak self] in self?.answer(frame, $0) }
     } catch {
-      socket.reply(to: frame, error: error.message)
+      reply(to: frame, error: error.message)
     }
   }
 
@@ -156,8 +161,8 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       guard bytes.count <= Limits.presenceDataBytes else {
         throw .wrong("the payload", "at most \(Limits.presenceDataBytes) bytes")
       }
-      try socket.access.check(.publish, in: room)
-      try socket.access.checkSpeaking(for: user)
+      try access.check(.publish, in: room)
+      try access.checkSpeaking(for: user)
     } catch {
       return completion(error)
     }
@@ -165,7 +170,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     waiting = waiting ?? []
     let completion = { [weak self] (error: GatewayError?) in
       completion(error)
-      guard let self, let frames = waiting else { return }
+      guard let self, !isClosed, let frames = waiting else { return }
       waiting = nil
       for frame in frames { receive(frame) }
     }
@@ -205,8 +210,7 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   func synchronize(_ feed: RoomFeed) {
     guard let snapshot = feed.snapshot else { return }
     let state = presence.state(snapshot)
-    hasState = socket.sendUpdate(
-      joinRef: joinRef, topic: topic, event: "presence_state", payload: state)
+    hasState = sendUpdate(joinRef, "presence_state", state)
   }
 
   func update(_ feed: RoomFeed, _ update: RoomUpdate) {
@@ -214,8 +218,19 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       let diff = presence.diff(of: update.users, before: update.before, after: snapshot)
     else { return }
     // A diff belongs to the topic, not to a join of it.
-    hasState = socket.sendUpdate(
-      joinRef: .null, topic: topic, event: "presence_diff", payload: diff)
+    hasState = sendUpdate(.null, "presence_diff", diff)
+  }
+
+  private func reply(to frame: PhoenixFrame, error reason: String) {
+    socket?.reply(to: frame, error: reason)
+  }
+
+  private func reply(to frame: PhoenixFrame, ok response: [JSONValue.Member], joinRef: JSONValue) {
+    socket?.reply(to: frame, ok: response, joinRef: joinRef)
+  }
+
+  private func sendUpdate(_ joinRef: JSONValue, _ event: String, _ payload: [UInt8]) -> Bool {
+    socket?.sendUpdate(joinRef: joinRef, topic: topic, event: event, payload: payload) ?? false
   }
 
   func resynchronize() { if let feed = core.feed(room) { synchronize(feed) } }
@@ -226,12 +241,12 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
 
   func sessionMoved(to node: NodeID) {
     session = nil
-    socket.fail(self)
+    socket?.fail(self)
   }
 
   func sessionEnded() {
     session = nil
-    socket.fail(self)
+    socket?.fail(self)
   }
 }
 

@@ -1,6 +1,8 @@
 import Foundation
 import NIOCore
 import NIOHTTP1
+import NIOWebSocket
+import PresenceMesh
 
 /// One HTTP connection: collects each request, has it answered, and keeps time.
 final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, GatewayConnection {
@@ -18,7 +20,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   private var isAnswering = false
   private var stream: (any EventStream)?
   private var hasSkipped = false
+  /// When the token of the stream ends.
+  private var streamEnd: UInt64?
   private var rate: RateLimit
+  private var byteRate: RateLimit
 
   init(core: GatewayCore) {
     self.core = core
@@ -26,6 +31,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
     rate = RateLimit(
       perSecond: core.configuration.messagesPerSecond,
       burst: 2 * core.configuration.messagesPerSecond)
+    byteRate = RateLimit(
+      perSecond: core.configuration.bytesPerSecond, burst: 2 * core.configuration.bytesPerSecond)
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -59,6 +66,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
       if length > core.configuration.messageBytes {
         isTooLarge = true
+        // Whoever waits for leave to send it does not send it.
+        if head.headers.contains(name: "expect") {
+          self.head = nil
+          answer(head)
+        }
       } else if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
         context.writeAndFlush(
           wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))),
@@ -88,7 +100,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
     func respond(_ response: HTTPResponse) {
       self.respond(response, to: head, originIsAllowed: isAllowed)
     }
-    guard rate.take() else {
+    guard rate.take(), byteRate.take(body.count) else {
       core.counters.count(.limitsHit)
       return respond(.error(GatewayError(.tooManyRequests, "slow down")))
     }
@@ -132,7 +144,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       headers.add(name: "vary", value: "origin")
     }
     let keepsAlive = head.isKeepAlive && !core.isClosing && !isTooLarge
-    if response.stream == nil {
+    let isHead = head.method == .HEAD
+    if response.stream == nil || isHead {
       headers.replaceOrAdd(name: "content-length", value: "\(response.body.count)")
     }
     if !keepsAlive { headers.replaceOrAdd(name: "connection", value: "close") }
@@ -140,21 +153,22 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       wrapOutboundOut(
         .head(HTTPResponseHead(version: .http1_1, status: response.status, headers: headers))),
       promise: nil)
-    if head.method != .HEAD, !response.body.isEmpty {
+    if !isHead, !response.body.isEmpty {
       context.write(
         wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
     }
-    if let stream = response.stream, head.method != .HEAD {
+    if let stream = response.stream, !isHead {
       context.flush()
-      begin(stream)
+      begin(stream, until: response.streamEnd)
       return
     }
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     if !keepsAlive { context.close(promise: nil) }
   }
 
-  private func begin(_ stream: any EventStream) {
+  private func begin(_ stream: any EventStream, until end: UInt64?) {
     self.stream = stream
+    streamEnd = end
     stream.begin(
       EventStreamWriter { [weak self] buffer in
         guard let self, let context = self.context else { return false }
@@ -172,6 +186,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
+    // A client that does not read its answers is not read.
+    context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
     if context.channel.isWritable, hasSkipped {
       hasSkipped = false
       core.counters.count(.resynchronized)
@@ -181,6 +197,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // A request that does not become a WebSocket is answered, with the reason.
+    if error is NIOWebSocketUpgradeError { return }
     context.close(promise: nil)
   }
 
@@ -189,6 +207,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   func care(_ now: NIODeadline) {
     guard let context else { return }
     if stream != nil {
+      if let streamEnd, WallTime.now.milliseconds > streamEnd { return context.close(promise: nil) }
       // Proxies close connections on which nothing comes.
       guard context.channel.isWritable else { return }
       context.writeAndFlush(
@@ -214,20 +233,28 @@ struct Origins {
     """
 
   private let allowed: Set<String>
+  private let isTrusting: Bool
 
-  init(_ configuration: GatewayConfiguration) { allowed = configuration.origins }
+  init(_ configuration: GatewayConfiguration) {
+    allowed = Set(configuration.origins.map { $0.lowercased() })
+    isTrusting = configuration.keys == nil
+  }
 
   /// True for requests of programs, of the gateway's own page and of allowed pages.
   ///
-  /// A page of another name that resolves to this machine has that name as `Host`: so the host must
-  /// be an address or `localhost` where the own origin is to count.
+  /// A page of another name, which its owner lets stand for this machine, has that name as `Host`,
+  /// and sends no `Origin` when it reads. So where everybody is trusted the host must be an address,
+  /// `localhost`, or that of an allowed origin.
   func allow(_ headers: HTTPHeaders) -> Bool {
-    guard let origin = headers.first(name: "origin") else { return true }
+    let host = headers.first(name: "host")?.lowercased() ?? ""
+    let isKnown =
+      Self.isNumericOrLocal(host)
+      || allowed.contains { $0 == "http://\(host)" || $0 == "https://\(host)" }
+    guard let origin = headers.first(name: "origin")?.lowercased() else {
+      return isKnown || !isTrusting || host.isEmpty
+    }
     if allowed.contains(origin) { return true }
-    guard let host = headers.first(name: "host"),
-      origin == "http://\(host)" || origin == "https://\(host)"
-    else { return false }
-    return Self.isNumericOrLocal(host)
+    return isKnown && (origin == "http://\(host)" || origin == "https://\(host)")
   }
 
   static func isNumericOrLocal(_ host: String) -> Bool {

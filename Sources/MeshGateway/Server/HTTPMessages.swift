@@ -33,13 +33,14 @@ struct HTTPRequest {
   /// The parts between slashes; `nil` when one is not percent-encoded UTF-8.
   static func decoded(path: String) -> [String]? {
     var parts: [String] = []
-    for part in path.split(separator: "/", omittingEmptySubsequences: true) {
+    // Empty parts are kept: a path without a name in it is another path.
+    for part in path.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
       guard let text = String(part).removingPercentEncoding, !text.utf8.contains(0) else {
         return nil
       }
       parts.append(text)
     }
-    return parts
+    return parts == [""] ? [] : parts
   }
 
   static func decoded(query: String) -> [(name: String, value: String)]? {
@@ -79,6 +80,8 @@ struct HTTPResponse {
   var body: [UInt8] = []
   /// What goes on after the head: the body is then what begins it.
   var stream: (any EventStream)?
+  /// When the stream must end, because its token does: milliseconds since 1970.
+  var streamEnd: UInt64?
 
   static func json(_ status: HTTPResponseStatus = .ok, _ body: (inout JSONWriter) -> Void) -> Self {
     var writer = JSONWriter(reserving: 1024)

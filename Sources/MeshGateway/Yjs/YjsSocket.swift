@@ -111,13 +111,19 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   func receive(binary: [UInt8]) {
     var reader = YjsReader(binary)
     for entry in owned.values { if let session = entry.session { core.noteLife(of: session) } }
-    // A frame may hold several messages.
+    // A frame may hold several messages; each question in it is answered once.
+    var asksForSync = false
+    var asksForAll = false
+    defer {
+      if asksForSync { socket?.send(binary: ByteBuffer(bytes: [0, 1, 2, 0, 0])) }
+      if asksForAll { tellAll() }
+    }
     while !reader.isAtEnd {
       guard let kind = reader.number() else { return broken() }
       switch kind {
       case 0:
         guard let step = reader.number(), reader.range() != nil else { return broken() }
-        if step == 0 { socket?.send(binary: ByteBuffer(bytes: [0, 1, 2, 0, 0])) }
+        if step == 0 { asksForSync = true }
       case 1:
         guard let range = reader.range(), let entries = YjsEntry.entries(binary, range: range)
         else { return broken() }
@@ -125,7 +131,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
         noteSpoken()
       case 2:
         guard reader.number() != nil, reader.text() != nil else { return broken() }
-      case 3: tellAll()
+      case 3: asksForAll = true
       default: return broken()
       }
     }
@@ -146,12 +152,13 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
       return claim(entry, from: owner)
     }
     if owned[entry.client] == nil {
-      guard let state = entry.state else { return }
-      guard access.allows(.publish, in: room), owned.count < Self.clientBound,
-        !belongsToAnother(entry.client, state)
-      else {
+      guard entry.state != nil else { return }
+      guard access.allows(.publish, in: room), owned.count < Self.clientBound else {
+        return core.counters.count(.yjsClaimsRefused)
+      }
+      guard !belongsToAnother(entry.client) else {
         core.counters.count(.yjsClaimsRefused)
-        refused[entry.client] = entry
+        if refused.count < Self.clientBound { refused[entry.client] = entry }
         return
       }
       refused[entry.client] = nil
@@ -173,7 +180,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
 
   /// True when an editor at another node has the id, and that node is heard of. An editor that has
   /// come here from there gets it when its old session goes, or at once if a token says who it is.
-  private func belongsToAnother(_ client: UInt64, _ state: [UInt8]) -> Bool {
+  private func belongsToAnother(_ client: UInt64) -> Bool {
     guard let snapshot = core.feed(room)?.snapshot else { return false }
     for user in snapshot.users where user.id != access.user {
       for session in user.sessions where YjsClients.client(of: session) == client {
@@ -245,6 +252,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   /// Another socket speaks for the id: if it answers, the claim is false; if not, it is dead, and
   /// its client has come back here.
   private func claim(_ entry: YjsEntry, from owner: YjsSocket) {
+    guard claims.count < Self.clientBound else { return }
     let isFirst = claims[entry.client] == nil
     claims[entry.client] = entry
     guard isFirst else { return }
@@ -324,7 +332,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     }
     send(entries)
     guard !refused.isEmpty else { return }
-    for entry in refused.values where !belongsToAnother(entry.client, entry.state ?? []) {
+    for entry in refused.values where !belongsToAnother(entry.client) {
       refused[entry.client] = nil
       hear(entry)
     }
