@@ -3,8 +3,8 @@ import PresenceMesh
 /// The counters of the node and of the gateway in the text format of Prometheus.
 enum MetricsText {
   static func make(_ core: GatewayCore, completion: @escaping (String) -> Void) {
-    core.run({ [mesh = core.mesh] in (await mesh.counters(), await mesh.nodes()) }) {
-      counters, nodes in
+    let read = { @Sendable [mesh = core.mesh] in (await mesh.counters(), await mesh.nodes()) }
+    core.run(read) { counters, nodes in
       var text = ""
       func metric(_ name: String, _ kind: String, _ value: some BinaryInteger) {
         text += "# TYPE \(name) \(kind)\n\(name) \(value)\n"

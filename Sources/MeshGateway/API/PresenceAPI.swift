@@ -359,9 +359,10 @@ struct PresenceAPI {
       throw GatewayError(.forbidden, "this needs the right to read every room")
     }
     let (core, completion) = (core, completion)
-    core.run({ [mesh = core.mesh] in
+    let read = { @Sendable [mesh = core.mesh] in
       (await mesh.nodes(), await mesh.stateHash(), await mesh.counters())
-    }) { nodes, hash, counters in
+    }
+    core.run(read) { nodes, hash, counters in
       completion(
         .json { writer in
           writer.member("node", core.mesh.nodeID.description)
@@ -391,10 +392,11 @@ struct PresenceAPI {
     let isCut = try fields.flag("cut")
     core.isCut = isCut
     let completion = completion
-    core.run({ [mesh = core.mesh] in
+    let cut = { @Sendable [mesh = core.mesh] in
       // These blocks have no addresses that could be wrong.
-      try? await mesh.block(isCut ? .everyone : .nobody)
-    }) { _ in completion(.json { $0.member("cut", isCut) }) }
+      _ = try? await mesh.block(isCut ? .everyone : .nobody)
+    }
+    core.run(cut) { _ in completion(.json { $0.member("cut", isCut) }) }
   }
 }
 
