@@ -32,7 +32,7 @@ struct GatewayOptions: ParsableArguments {
   var demo = false
 
   mutating func validate() throws {
-    guard http == nil else { return }
+    if let http { return try NodeOptions.checkAddress(http, option: "--http") }
     if httpAllow || httpKeys != nil || !httpOrigin.isEmpty || demo {
       throw ValidationError(
         "--http-… and --demo are about a gateway: give it an address by --http.")

@@ -38,7 +38,7 @@ struct NodeOptions: ParsableArguments {
   }
 
   /// Refuses what cannot be an address, before anything is begun.
-  private static func checkAddress(_ text: String, option: String) throws {
+  static func checkAddress(_ text: String, option: String) throws {
     let colon = text.lastIndex(of: ":")
     let port = colon.map { text[text.index(after: $0)...] } ?? ""
     guard let colon, colon != text.startIndex, port.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),

@@ -105,6 +105,7 @@ final class WebSocketConnection: ChannelInboundHandler, GatewayConnection {
       append(frame)
     case .connectionClose:
       let data = frame.unmaskedData
+      guard Self.isClosing(data) else { return close(.brokenFrame, "a malformed close") }
       isClosed = true
       let reply = WebSocketFrame(fin: true, opcode: .connectionClose, data: data)
       context.writeAndFlush(wrapOutboundOut(reply)).assumeIsolated().whenComplete { _ in
@@ -116,6 +117,13 @@ final class WebSocketConnection: ChannelInboundHandler, GatewayConnection {
     case .pong: break
     default: close(.brokenFrame, "an unknown kind of frame")
     }
+  }
+
+  /// True for what a close frame may hold: nothing, or a code of those that are sent.
+  private static func isClosing(_ data: ByteBuffer) -> Bool {
+    guard data.readableBytes > 0 else { return true }
+    guard let code = data.getInteger(at: data.readerIndex, as: UInt16.self) else { return false }
+    return 1000...1003 ~= code || 1007...1014 ~= code || 3000...4999 ~= code
   }
 
   private func append(_ frame: WebSocketFrame) {
