@@ -106,7 +106,8 @@ struct HTTPSessions {
     guard let id = core.tokens.session(token) else { return }
     if let session = core.sessions[id] { return core.act(.leave, session) }
     // A session of another node: see remove(_:from:completion:).
-    guard let seen = core.mesh.session(id) else { return }
+    // One that this node shows and does not serve has just ended: the beacon comes twice.
+    guard let seen = core.mesh.session(id), seen.host != core.mesh.nodeID else { return }
     let core = core
     core.open(
       id, seen.value.profile, device: seen.value.device, lease: .interval(.seconds(30)), owner: nil
@@ -120,9 +121,12 @@ struct HTTPSessions {
   private func endTaken(
     _ session: ClientSession, completion: @escaping (GatewayError?) -> Void
   ) {
+    let taken = session.lastHeartbeat
     let box = NIOLoopBound((core, session, completion), eventLoop: core.eventLoop)
     core.eventLoop.scheduleTask(in: .milliseconds(250)) {
       let (core, session, completion) = box.value
+      // Its client has come back here meanwhile.
+      guard session.lastHeartbeat == taken else { return completion(nil) }
       core.act(.leave, session, completion: completion)
     }
   }
@@ -163,6 +167,16 @@ struct HTTPSessions {
           core.act(.leave, mine) { done($0 == nil) }
           owner?.sessionEnded()
         }
+        continue
+      }
+      if session.host == core.mesh.nodeID {
+        // A session of the node's own process.
+        let action = room.flatMap { $0.isLobby ? nil : SessionAction.exit($0) } ?? .leave
+        core.mesh.submit(
+          action, of: session.id,
+          completion: core.hop { (result: Result<Void, PresenceError>) in
+            if case .success = result { done(true) } else { done(false) }
+          })
         continue
       }
       core.open(
