@@ -137,6 +137,8 @@ export type ClientState =
   | "waiting"
   /** The session goes on elsewhere; `connect()` takes it back. */
   | "moved"
+  /** Somebody ended the session; `connect()` begins another one. */
+  | "removed"
   | "closed";
 
 /** The part of the browser's WebSocket that is used; that of the package `ws` has it too. */
@@ -194,6 +196,8 @@ export interface ClientEvents {
   /** The lease ended; the client joins again by itself. */
   expired: undefined;
   moved: { node?: string };
+  /** By somebody's order: from a room, or (null) from the mesh. */
+  removed: { room: string | null };
   lost: { code: number; reason: string };
 }
 
@@ -212,6 +216,8 @@ export interface RoomEvents {
   joined: { sessionId: string | null; restored: boolean };
   connection: ClientState;
   error: PresenceError;
+  /** By somebody's order, from this room or (null) from the mesh. */
+  removed: { room: string | null };
   left: undefined;
 }
 

@@ -517,6 +517,18 @@ export class PresenceClient extends Emitter {
     if (this.state === "moved") this.connect();
   }
 
+  /** By somebody's order: from a room, or (null) from the mesh. Nothing is joined again by itself. */
+  async #removed(name) {
+    this._emit("removed", { room: name });
+    const rooms = name === null ? [...this.#rooms.values()] : [this.#rooms.get(name)];
+    for (const room of rooms) room?._removed(name);
+    if (name !== null) return;
+    this.#drop("removed");
+    // The old id is not taken again for a while.
+    await this.#seat?.renew();
+    for (const room of rooms) room._renewed();
+  }
+
   get #interval() {
     const wanted = this.#options.interval ?? 30_000;
     return this.#stretched ? Math.max(wanted, HIDDEN_INTERVAL) : wanted;
@@ -565,6 +577,8 @@ export class PresenceClient extends Emitter {
         this._emit("expired");
         for (const room of this.#rooms.values()) if (room.present) this.#join(room);
         return;
+      case "presence.removed":
+        return this.#removed(message.room);
       case "presence.watch":
         return this.#watched(message);
       case "error":
@@ -617,6 +631,7 @@ export class PresenceClient extends Emitter {
     } catch (error) {
       if (error.code === "disconnected") return;
       if (error.code === "session_conflict" && this.#seat) return this.#moved();
+      if (error.code === "session_removed") return this.#removed(room.name || null);
       room._refused(error);
       if (["too_many_requests", "unavailable"].includes(error.code)) {
         await pause(1_000 + Math.random() * 1_000);
@@ -914,6 +929,14 @@ export class Room extends Emitter {
     this.error = error;
     this.#settle.reject(error);
     this._emit("error", error);
+    this.#changed();
+  }
+
+  /** Somebody ordered the session out of the room. */
+  _removed(name) {
+    // It may go on to look into the room.
+    if (name !== null) this.present = false;
+    this._emit("removed", { room: name });
     this.#changed();
   }
 

@@ -56,6 +56,8 @@ public enum Limits {
   public static let roomsPerSession = 32
   /// Tombstones of one origin that wait for a signed hash to cover them.
   public static let tombstonesPerOrigin = 65_536
+  /// Orders of one origin to remove sessions, from the mesh or from a room.
+  public static let removalsPerOrigin = 4096
   /// Cursors of one origin that moved and have not come to rest.
   public static let movingCursorsPerOrigin = 4096
   /// Departed users that a roster remembers.

@@ -50,6 +50,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case digestBucketSkipped
   /// Challenges repeat as long as bytes keep coming.
   case amplificationUnbounded
+  /// A host does not end a session that somebody ordered to end.
+  case removalNotObeyed
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

@@ -68,7 +68,9 @@ extension Engine {
         counters.count(.recordsJoined)
         if !cell.isTombstone {
           live += 1
-          if record.lane != .session, roomNames[room] == nil { roomNames[room] = record.room }
+          if record.lane == .presence || record.lane == .cursor, roomNames[room] == nil {
+            roomNames[room] = record.room
+          }
         }
         if let old, !old.isTombstone { stores[slot].release(old) }
         noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)

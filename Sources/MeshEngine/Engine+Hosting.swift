@@ -61,6 +61,8 @@ extension Engine {
     case .moveCursor(let session, let room, let cursor):
       try Validation.text(cursor.anchor ?? "", "anchor", atMost: Limits.anchorBytes)
       try move(session, room, cursor)
+    case .remove(let session, let room, let isFinal):
+      try remove(session, from: room, isFinal: isFinal)
     case .leaveMesh: leaveMesh()
     }
   }
@@ -70,7 +72,7 @@ extension Engine {
     return host
   }
 
-  private mutating func counter() throws(OperationError) -> UInt64 {
+  mutating func counter() throws(OperationError) -> UInt64 {
     guard let counter = state.nextCounter() else { throw .countersExhausted }
     reserveCounters()
     return counter
@@ -101,6 +103,9 @@ extension Engine {
     }
     guard hosted.count < Limits.sessionsPerOrigin else {
       throw .tooManySessions(limit: Limits.sessionsPerOrigin)
+    }
+    if winner(session) == nil, isShutOut(session, of: state.lobby) {
+      throw .sessionRemoved(session)
     }
     let elsewhere = lastKnown(session)
     if let elsewhere, elsewhere.value.profile.userID != value.profile.userID {
@@ -144,7 +149,7 @@ extension Engine {
       Record(session: session, lane: .session, room: .lobby, counter: counter, value: nil))
   }
 
-  private mutating func bury(
+  mutating func bury(
     _ session: SessionID, _ room: RoomName, hadCursor: Bool, counter: UInt64
   ) {
     pending.dropMoves(of: session, in: room)
@@ -160,6 +165,9 @@ extension Engine {
   private mutating func enter(_ session: SessionID, _ room: RoomName) throws(OperationError) {
     var host = try hosting(session)
     guard host.places[room] == nil else { return }
+    if !room.isLobby, isShutOut(session, of: state.room(room)) {
+      throw .removedFromRoom(session, room)
+    }
     let rooms = host.places.keys.count { !$0.isLobby }
     guard room.isLobby || rooms < Limits.roomsPerSession else {
       throw .tooManyRooms(limit: Limits.roomsPerSession)

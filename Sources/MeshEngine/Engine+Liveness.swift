@@ -161,7 +161,8 @@ extension Engine {
     let timeToLive = timeToLive(slot)
     let forgetAfter = max(configuration.forgetAfter, life.period.scaled(10, over: 1))
     if age >= forgetAfter { return forget(slot) }
-    guard life.head != nil else {
+    // A new life that was heard by its records alone is judged by the heads of the one before.
+    guard life.wasHeard else {
       return timers.set(.liveness(origin), at: life.heardAt + forgetAfter)
     }
     let askAfter = life.period.scaled(11, over: 10)

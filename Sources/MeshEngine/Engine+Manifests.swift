@@ -12,10 +12,8 @@ extension Engine {
     let log = state.logs[slot]
     var held: [ManifestState.Held] = []
     held.reserveCapacity(Int(log.liveCount))
-    for (session, entry) in log.entries {
-      for (key, cell) in entry.cells(of: session) where !cell.isTombstone {
-        held.append(ManifestState.Held(version: cell.version, hash: cell.hash, key: key))
-      }
+    log.forEachLive { key, cell in
+      held.append(ManifestState.Held(version: cell.version, hash: cell.hash, key: key))
     }
     held.sort { $0.version == $1.version ? $0.key < $1.key : $0.version < $1.version }
     manifests[origin] = ManifestState(generation: log.generation, held: held)
@@ -63,10 +61,8 @@ extension Engine {
       return cache.items
     }
     var items: [Manifest.Item] = []
-    for (session, entry) in log.entries {
-      for (_, cell) in entry.cells(of: session) where !cell.isTombstone {
-        items.append(Manifest.Item(version: cell.version, hash: cell.hash))
-      }
+    log.forEachLive { _, cell in
+      items.append(Manifest.Item(version: cell.version, hash: cell.hash))
     }
     items.sort { $0.version < $1.version }
     manifestCache = ManifestCache(

@@ -10,10 +10,10 @@ extension Engine {
   }
 
   /// The slot whose record of a session counts: of those that are visible the one with the highest
-  /// stamp. `nil`: the session is not seen.
+  /// stamp. `nil`: the session is not seen, or was removed since.
   func winner(_ session: SessionID, evenHidden: Bool = false) -> Int? {
     if let slot = state.onlyHome(of: session) {
-      return evenHidden || isVisible(slot) ? slot : nil
+      return (evenHidden || isVisible(slot)) && !isRemoved(session, slot: slot) ? slot : nil
     }
     var best: (slot: Int, stamp: Stamp)?
     for slot in state.homes(of: session) where evenHidden || isVisible(slot) {
@@ -23,7 +23,8 @@ extension Engine {
       let stamp = Stamp(counter: cell.counter, origin: origin)
       if best.map({ $0.stamp < stamp }) ?? true { best = (slot, stamp) }
     }
-    return best?.slot
+    guard let best, !isRemoved(session, slot: best.slot) else { return nil }
+    return best.slot
   }
 
   /// Tells what changed since the last input.
@@ -40,6 +41,7 @@ extension Engine {
   }
 
   private mutating func tell(_ session: SessionID) {
+    if hosted[session] != nil { obeyRemovals(of: session) }
     let slot = winner(session)
     if let slot, slot != ownSlot, hosted[session] != nil { giveUp(session, to: slot) }
     guard let slot else {
@@ -76,7 +78,8 @@ extension Engine {
     guard configuration.emitsEvents, shown[session] == Int32(slot), winner(session) == slot,
       let cell = state.logs[slot].live(
         RecordKey(session: session, lane: .presence, room: key.room)),
-      let entered = cell.enteredCounter, counter >= entered
+      let entered = cell.enteredCounter, counter >= entered,
+      !state.isRemoved(session, from: key.room, since: entered)
     else { return }
     // A change that is still to be told brings the cursor with it.
     guard !isDirty.contains(session) else { return }
@@ -113,7 +116,8 @@ extension Engine {
     else { return nil }
     let places = entry.places.compactMap { place -> SessionSnapshot.Place? in
       guard let name = roomNames[place.room],
-        case .presence(let presence) = place.presence?.decoded(.presence)
+        case .presence(let presence) = place.presence?.decoded(.presence),
+        !state.isRemoved(session, from: place.room, since: presence.enteredCounter)
       else { return nil }
       return SessionSnapshot.Place(
         room: name, presence: presence,

@@ -224,6 +224,11 @@ extension Engine {
         writeCursor(session, room, host)
       }
     }
+    for (session, rooms) in orders.sorted(by: { $0.key < $1.key }) {
+      for (room, order) in rooms.sorted(by: { $0.key < $1.key }) {
+        write(order, session, room)
+      }
+    }
     proveAllPaths()
     flushBatches()
     sendHead()

@@ -61,6 +61,8 @@ package struct Engine: Sendable {
 
   // Hosting.
   var hosted: [SessionID: HostedSession] = [:]
+  /// The removals that this node ordered and keeps up.
+  var orders: [SessionID: [RoomName: RemovalOrder]] = [:]
   var pending = PendingWrites()
   var heartbeat: UInt64 = 0
   var lastHead: Envelope?

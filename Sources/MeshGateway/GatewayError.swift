@@ -16,6 +16,7 @@ struct GatewayError: Error, Equatable {
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case sessionConflict = "session_conflict"
+    case sessionRemoved = "session_removed"
     case tooLarge = "too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case tooManyRequests = "too_many_requests"
@@ -32,6 +33,7 @@ struct GatewayError: Error, Equatable {
       case .unknownRoom, .unknownUser, .unknownSession, .notFound: 404
       case .methodNotAllowed: 405
       case .sessionConflict, .tooManySessions, .tooManyRooms: 409
+      case .sessionRemoved: 410
       case .tooLarge: 413
       case .unsupportedMediaType: 415
       case .tooManyRequests: 429
@@ -56,6 +58,8 @@ struct GatewayError: Error, Equatable {
       case .notInRoom, .tooLong, .malformed, .invalidRoomName, .invalidSetting: .invalidRequest
       case .tooManySessions: .tooManySessions
       case .tooManyRooms: .tooManyRooms
+      case .sessionRemoved, .removedFromRoom: .sessionRemoved
+      case .tooManyRemovals: .tooManyRequests
       case .unknownStatus: .unknownStatus
       case .countersExhausted, .meshLeft, .invalidInvite, .noMesh, .stateDirectory, .network:
         .unavailable

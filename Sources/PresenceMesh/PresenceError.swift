@@ -23,6 +23,12 @@ public enum PresenceError: Error, Hashable, Sendable {
   case tooManySessions(limit: Int)
   /// The session is in as many rooms as it may. Leave one.
   case tooManyRooms(limit: Int)
+  /// The session was ended by order a short while ago. Open another one.
+  case sessionRemoved(SessionID)
+  /// The session was taken out of the room by order a short while ago.
+  case removedFromRoom(SessionID, RoomName)
+  /// As many removals as there may be wait for others to hear them. Try again later.
+  case tooManyRemovals(limit: Int)
   /// The Lamport counters of the mesh are used up. Make a new mesh.
   case countersExhausted
   /// This node has left the mesh. Join again.
@@ -68,6 +74,11 @@ extension PresenceError: CustomStringConvertible {
     case .tooManySessions(let limit):
       "this node hosts \(limit) sessions already: end some, or open it on another node"
     case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
+    case .sessionRemoved(let id):
+      "session \(id) was removed by order: open another session, with another id"
+    case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room) by order"
+    case .tooManyRemovals(let limit):
+      "\(limit) removals wait for other nodes to hear them: try again later"
     case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
     case .meshLeft: "this node has left the mesh: join again"
     case .invalidRoomName(let name):
@@ -103,6 +114,9 @@ extension PresenceError {
       case .malformed(let field): .malformed(field: field)
       case .tooManySessions(let limit): .tooManySessions(limit: limit)
       case .tooManyRooms(let limit): .tooManyRooms(limit: limit)
+      case .sessionRemoved(let id): .sessionRemoved(id)
+      case .removedFromRoom(let id, let room): .removedFromRoom(id, room)
+      case .tooManyRemovals(let limit): .tooManyRemovals(limit: limit)
       case .countersExhausted: .countersExhausted
       case .meshLeft: .meshLeft
       }

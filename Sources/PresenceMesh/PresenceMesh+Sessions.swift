@@ -38,18 +38,37 @@ extension PresenceMesh {
       .map { LocalSession(id: $0, mesh: self, wasRestored: false) }
   }
 
-  /// Ends all sessions of a user that this node hosts; sessions on other nodes go on.
+  /// Ends all sessions of a user that are seen in the mesh, wherever they are.
+  ///
+  /// The order is part of what this node tells the mesh: a host that is cut off now obeys it when it
+  /// hears of it, and nobody who has heard it shows the sessions. They cannot be opened again for two
+  /// minutes; other sessions of the user can. Orders are kept in memory: when this node restarts
+  /// before a host has heard, that host's session stays.
   /// - Returns: How many there were.
-  /// - Throws: ``PresenceError/meshLeft`` or ``PresenceError/countersExhausted``; sessions before
-  ///   the one that failed have ended then.
+  /// - Throws: ``PresenceError``; sessions before the one that failed have ended then.
   @discardableResult
   public func signOut(user: String) async throws(PresenceError) -> Int {
-    let sessions = hub.ownSessions(of: user)
-    for session in sessions {
-      try await perform(.leave(session))
-      hub.finish(session)
+    try await remove(user: user, from: .lobby)
+  }
+
+  /// Takes the sessions of a user out of a room, wherever they are; out of the lobby, ends them.
+  func remove(user: String, from room: RoomName) async throws(PresenceError) -> Int {
+    // What was opened here a moment ago may not show yet.
+    let own = hub.ownSessions(of: user)
+    let seen = hub.look { $0.roster(room).sessionIDs(of: user) }
+    var removed = 0
+    for session in Set(own + seen).sorted() {
+      do throws(PresenceError) {
+        try await perform(.remove(session, from: room, isFinal: true))
+        removed += 1
+      } catch {
+        switch error {
+        case .unknownSession, .notInRoom: continue
+        default: throw error
+        }
+      }
     }
-    return sessions.count
+    return removed
   }
 
   /// Does something on the event loop.

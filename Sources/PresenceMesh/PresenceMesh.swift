@@ -219,6 +219,10 @@ extension PresenceMesh {
         metadata: [LogKeys.session: "\(session)", LogKeys.peer: "\(node)"])
     case .leaseEnded(let session):
       logger.debug("the lease of a session ended", metadata: [LogKeys.session: "\(session)"])
+    case .removed(let session, let room):
+      logger.debug(
+        "a session was removed from \(room) by order",
+        metadata: [LogKeys.session: "\(session)"])
     case .stale(true): logger.notice("no other node is heard: what is shown may be old")
     case .stale(false): logger.notice("other nodes are heard again")
     case .cloned:

@@ -54,11 +54,13 @@ public struct Room: Sendable {
     try await session.exit(name)
   }
 
-  /// Takes all sessions of a user that this node hosts out of the room; sessions on other nodes
-  /// stay.
+  /// Takes all sessions of a user out of the room, wherever they are. They cannot enter it again for
+  /// two minutes. See ``PresenceMesh/signOut(user:)`` for how it reaches hosts that are cut off.
+  /// - Returns: How many there were.
   /// - Throws: ``PresenceError``; sessions before the one that failed are out then.
-  public func remove(user: String) async throws(PresenceError) {
-    for session in mesh.hub.ownSessions(of: user) { try await mesh.perform(.exit(session, name)) }
+  @discardableResult
+  public func remove(user: String) async throws(PresenceError) -> Int {
+    try await mesh.remove(user: user, from: name)
   }
 
   private var roster: Roster { mesh.hub.roster(name) }

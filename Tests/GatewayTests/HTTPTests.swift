@@ -88,6 +88,35 @@ struct HTTPTests {
     await mesh.stop()
   }
 
+  @Test("Who is removed while the host is cut off stays removed when it is heard again")
+  func removalOverCut() async throws {
+    let mesh = try await TestMesh.start(3)
+    func beat() async throws -> (status: Int, code: String?) {
+      let answer = try await mesh.ask(
+        2, "POST", "/api/v1/heartbeat",
+        body: Self.heartbeat(room: "r", user: "bob", session: "bobs"))
+      return (answer.status, (answer.body["error"] as? [String: Any])?["code"] as? String)
+    }
+    func users(at node: Int) async throws -> Int? {
+      try await mesh.ask(node, "GET", "/api/v1/rooms/r/count").body["users"] as? Int
+    }
+    #expect(try await beat().status == 200)
+    try await Self.eventually("bob is seen") { try await users(at: 0) == 1 }
+    _ = try await mesh.ask(2, "POST", "/api/v1/demo/link", body: #"{"cut":true}"#)
+    let answer = try await mesh.ask(0, "DELETE", "/api/v1/users/bob/sessions")
+    #expect(answer.body["removed"] as? Int == 1)
+    try await Self.eventually("this side does not see bob") { try await users(at: 1) == 0 }
+    // The other side cannot know.
+    #expect(try await beat().status == 200)
+    #expect(try await users(at: 2) == 1)
+    _ = try await mesh.ask(2, "POST", "/api/v1/demo/link", body: #"{"cut":false}"#)
+    try await Self.eventually("his host lets him go") { try await users(at: 2) == 0 }
+    let late = try await beat()
+    #expect(late.status == 410 && late.code == "session_removed")
+    for node in 0..<3 { #expect(try await users(at: node) == 0) }
+    await mesh.stop()
+  }
+
   @Test("A token for one room learns nothing of another, and speaks for nobody else")
   func tokens() async throws {
     let keys = try await TokenKeys(json: Data(TokenKeys.newFile().utf8))

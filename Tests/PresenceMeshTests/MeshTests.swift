@@ -236,24 +236,45 @@ struct MeshTests {
     }
   }
 
-  @Test("Signing out ends the sessions of a user here; removing takes them out of one room")
+  @Test("A user is taken out of a room, and signed out, from a node that does not host the sessions")
   func signOutAndRemove() async throws {
     try await withMesh(of: 2) { nodes in
       let here = here
+      var sessions: [LocalSession] = []
       for _ in 0..<2 {
         let session = try await nodes[0].openSession(Profile(userID: "ann"))
         try await session.enter(here)
+        sessions.append(session)
       }
       let bob = try await nodes[0].openSession(Profile(userID: "bob"))
       try await nodes[0].room(here).enter(bob)
       try await eventually("three") { nodes[1].room(here).count.sessions == 3 }
-      try await nodes[0].room(here).remove(user: "ann")
-      try await eventually("bob alone") { nodes[1].room(here).count.sessions == 1 }
+      let first = sessions[0]
+      let told = Shared<[LocalSession.Event]>([])
+      let events = first.events
+      let reading = Task { for await event in events { told.change { $0.append(event) } } }
+      #expect(try await nodes[1].room(here).remove(user: "ann") == 2)
+      try await eventually("bob alone") { nodes[0].room(here).count.sessions == 1 }
       #expect(nodes[1].user("ann")?.devices == 2)
-      #expect(try await nodes[0].signOut(user: "ann") == 2)
-      #expect(try await nodes[0].signOut(user: "ann") == 0)
-      try await eventually("gone") { !nodes[1].isOnline("ann") }
+      await #expect(throws: PresenceError.removedFromRoom(first.id, here)) {
+        try await first.enter(here)
+      }
+      #expect(try await nodes[1].signOut(user: "ann") == 2)
+      #expect(try await nodes[1].signOut(user: "ann") == 0)
+      try await eventually("gone") { !nodes[0].isOnline("ann") }
       #expect(await nodes[0].localSessions().map(\.id) == [bob.id])
+      await reading.value
+      #expect(told.now == [.removed(from: here), .removed(from: .lobby)])
+      // A heartbeat that comes late does not bring it back, through whatever node.
+      await #expect(throws: PresenceError.unknownSession(first.id)) { try await first.heartbeat() }
+      for node in nodes {
+        await #expect(throws: PresenceError.sessionRemoved(first.id)) {
+          try await node.openSession(Profile(userID: "ann"), id: first.id)
+        }
+      }
+      let again = try await nodes[0].openSession(Profile(userID: "ann"))
+      try await again.enter(here)
+      try await eventually("back") { nodes[1].room(here).isOnline("ann") }
     }
   }
 

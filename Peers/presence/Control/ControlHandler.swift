@@ -118,6 +118,9 @@ extension ControlHandler {
           record.event = .sessionMoved
           record.node = "\(node)"
         case .leaseEnded: record.event = .sessionEnded
+        case .removed(let room):
+          guard room.isLobby else { continue }
+          record.event = .sessionEnded
         }
         try await writer.write(record)
         if record.event != .sessionRestored { return }

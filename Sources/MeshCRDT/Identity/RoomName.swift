@@ -51,17 +51,17 @@ package func isPlain(_ text: String) -> Bool {
   text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
 }
 
-/// What the state knows a room by: 62 bits of the keyed hash of its name.
+/// What the state knows a room by: 61 bits of the keyed hash of its name.
 ///
-/// The two lowest bits are free, so that a ``RecordKey`` can hold the lane in them.
+/// The three lowest bits are free, so that a ``RecordKey`` can hold the lane in them.
 package struct RoomID: Hashable, Comparable, Sendable {
   package let bits: UInt64
 
   package init(_ name: RoomName, key: HashKey) {
-    bits = SipHash.hash(Array(name.text.utf8), key: key) & ~3
+    bits = SipHash.hash(Array(name.text.utf8), key: key) & ~7
   }
 
-  package init(bits: UInt64) { self.bits = bits & ~3 }
+  package init(bits: UInt64) { self.bits = bits & ~7 }
 
   package static func < (left: Self, right: Self) -> Bool { left.bits < right.bits }
 }

@@ -24,6 +24,8 @@ package struct OriginLog: Hashable, Sendable {
   /// The highest that the origin said of itself.
   package private(set) var claim: Cut = .empty
   package private(set) var entries: [SessionID: SessionEntry] = [:]
+  /// What the origin orders about sessions of any host, in the lane `removal`.
+  package private(set) var removals: [RecordKey: Cell] = [:]
 
   // Kept incrementally; functions of the above.
   /// The number of live records.
@@ -40,7 +42,7 @@ package struct OriginLog: Hashable, Sendable {
   /// Equal when all that peers can observe is equal.
   package static func == (left: Self, right: Self) -> Bool {
     left.generation == right.generation && left.cut == right.cut && left.claim == right.claim
-      && left.entries == right.entries
+      && left.entries == right.entries && left.removals == right.removals
   }
 
   package func hash(into hasher: inout Hasher) {
@@ -58,7 +60,9 @@ package struct OriginLog: Hashable, Sendable {
     Cut(version: max(highestVersion, cut.version), count: liveCount, hash: liveHash)
   }
 
-  package subscript(key: RecordKey) -> Cell? { entries[key.session]?[key] }
+  package subscript(key: RecordKey) -> Cell? {
+    key.lane == .removal ? removals[key] : entries[key.session]?[key]
+  }
 
   /// The live cell of a key: a tombstone is none.
   package func live(_ key: RecordKey) -> Cell? {
@@ -66,9 +70,25 @@ package struct OriginLog: Hashable, Sendable {
     return cell
   }
 
-  /// All cells, in the order of the keys. Cost: the whole log, and a sort.
+  /// Calls `body` with each live cell, in no order.
+  package func forEachLive(_ body: (RecordKey, Cell) -> Void) {
+    for (session, entry) in entries {
+      for (key, cell) in entry.cells(of: session) where !cell.isTombstone { body(key, cell) }
+    }
+    for (key, cell) in removals where !cell.isTombstone { body(key, cell) }
+  }
+
+  /// The sessions that the origin says something of, in the order of their ids.
+  package var sessions: [SessionID] {
+    removals.isEmpty
+      ? entries.keys.sorted()
+      : Set(entries.keys).union(removals.keys.map(\.session)).sorted()
+  }
+
+  /// All cells, removals last, in the order of the keys. Cost: the whole log, and a sort.
   package func cells() -> [(key: RecordKey, cell: Cell)] {
     entries.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
+      + removals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
 
@@ -100,12 +120,22 @@ extension OriginLog {
     if cell.isTombstone && tombstones.count >= Limits.tombstonesPerOrigin && self[key] == nil {
       return .refused
     }
+    guard key.lane != .removal else { return joinRemoval(key, cell) }
     let outcome = Self.put(key, cell, into: &entries[key.session, default: SessionEntry()])
     guard case .replaced(let old) = outcome else { return outcome }
     if entries.count > Limits.sessionsPerOrigin {
       entries[key.session] = nil
       return .refused
     }
+    count(key, old, replacedBy: cell)
+    return .replaced(old)
+  }
+
+  private mutating func joinRemoval(_ key: RecordKey, _ cell: Cell) -> Outcome {
+    let old = removals[key]
+    if let old, !cell.wins(over: old) { return .known }
+    guard old != nil || removals.count < Limits.removalsPerOrigin else { return .refused }
+    removals[key] = cell
     count(key, old, replacedBy: cell)
     return .replaced(old)
   }
@@ -229,6 +259,10 @@ extension OriginLog {
   /// Puts a cell in the place of another and keeps the sums.
   private mutating func replace(_ key: RecordKey, _ old: Cell?, by new: Cell?) {
     count(key, old, replacedBy: new)
+    guard key.lane != .removal else {
+      removals[key] = new
+      return
+    }
     entries[key.session, default: SessionEntry()][key] = new
     if new == nil, entries[key.session]?.isEmpty == true { entries[key.session] = nil }
   }

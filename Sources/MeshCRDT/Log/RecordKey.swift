@@ -6,13 +6,15 @@ package enum Lane: UInt8, Hashable, CaseIterable, Comparable, Sendable {
   case presence = 1
   /// The cursor of a session in a room.
   case cursor = 2
+  /// The order that a session, of whatever host, leaves a room; for the lobby, that it ends.
+  case removal = 3
 
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// The key of a record inside the log of one origin: session, lane, room.
 ///
-/// Layout: 24 bytes; the lane lies in the two free bits of the room.
+/// Layout: 24 bytes; the lane lies in the three free bits of the room.
 package struct RecordKey: Hashable, Comparable, Sendable {
   package let session: SessionID
   private let place: UInt64
@@ -23,16 +25,17 @@ package struct RecordKey: Hashable, Comparable, Sendable {
     place = 0
   }
 
-  /// The key of a session's presence or cursor in a room.
+  /// The key of what is said of a session in a room.
   package init(session: SessionID, lane: Lane, room: RoomID) {
     self.session = session
     place = lane == .session ? 0 : room.bits | UInt64(lane.rawValue)
   }
 
   package var lane: Lane {
-    switch place & 3 {
+    switch place & 7 {
     case 1: .presence
     case 2: .cursor
+    case 3: .removal
     default: .session
     }
   }

@@ -19,19 +19,8 @@ package struct MeshState: Sendable {
   private var freeSlots: [Int] = []
   /// The slots of the origins that have a live record of a session: nearly always one.
   private var homes: [SessionID: Homes] = [:]
-
-  /// Slots that have a session, without an allocation for the first.
-  private enum Homes: Sendable {
-    case one(Int32)
-    case several([Int32])
-
-    var slots: [Int32] {
-      switch self {
-      case .one(let slot): [slot]
-      case .several(let slots): slots
-      }
-    }
-  }
+  /// The slots of the origins that have a live removal under a key: few sessions have any.
+  private var removers: [RecordKey: Homes] = [:]
 
   package init(hashKey: HashKey, lamport: UInt64 = 0) {
     self.hashKey = hashKey
@@ -71,6 +60,22 @@ package struct MeshState: Sendable {
     return Int(slot)
   }
 
+  /// False while nobody has ordered any removal.
+  package var hasRemovals: Bool { !removers.isEmpty }
+
+  /// True when somebody ordered the removal of a session from the mesh (the room is the lobby) or from
+  /// a room, at or after a counter. Cost: one look-up, none while there are no removals.
+  package func isRemoved(_ session: SessionID, from room: RoomID, since counter: UInt64) -> Bool {
+    removals(of: session, from: room).contains { $0.counter >= counter }
+  }
+
+  /// The live orders to remove a session from the mesh (the room is the lobby) or from a room.
+  package func removals(of session: SessionID, from room: RoomID) -> [Cell] {
+    guard hasRemovals else { return [] }
+    let key = RecordKey(session: session, lane: .removal, room: room)
+    return removers[key]?.slots.compactMap { logs[Int($0)].live(key) } ?? []
+  }
+
   package func digestEntry(slot: Int) -> DigestEntry? {
     origins[slot].map {
       DigestEntry(origin: $0, generation: logs[slot].generation, held: logs[slot].held)
@@ -94,7 +99,7 @@ extension MeshState {
         return nil
       }
       if generation > logs[slot].generation {
-        dropped += logs[slot].entries.keys.sorted()
+        dropped += logs[slot].sessions
         replaceLog(at: slot, by: OriginLog(generation: generation))
       }
       return slot
@@ -118,8 +123,8 @@ extension MeshState {
   /// Drops an origin and everything of it. Returns the sessions that went.
   package mutating func forget(slot: Int) -> [SessionID] {
     guard let origin = origins[slot] else { return [] }
-    let sessions = logs[slot].entries.keys.sorted()
-    for session in sessions { removeHome(session, slot) }
+    let sessions = logs[slot].sessions
+    unlist(slot)
     logs[slot] = OriginLog(generation: 0)
     moving[slot] = MovingCursors()
     origins[slot] = nil
@@ -130,7 +135,7 @@ extension MeshState {
   }
 
   private mutating func replaceLog(at slot: Int, by log: OriginLog) {
-    for session in logs[slot].entries.keys { removeHome(session, slot) }
+    unlist(slot)
     logs[slot] = log
     moving[slot] = MovingCursors()
     sum(slot: slot)
@@ -155,10 +160,10 @@ extension MeshState {
   package mutating func join(slot: Int, _ key: RecordKey, _ cell: Cell) -> OriginLog.Outcome {
     let outcome = logs[slot].join(key, cell)
     guard case .replaced(let old) = outcome else { return outcome }
-    if key.lane == .session {
+    if key.lane == .session || key.lane == .removal {
       let was = old.map { !$0.isTombstone } ?? false
-      if was && cell.isTombstone { removeHome(key.session, slot) }
-      if !was && !cell.isTombstone { addHome(key.session, slot) }
+      if was && cell.isTombstone { unlist(key, slot) }
+      if !was && !cell.isTombstone { list(key, slot) }
     }
     if key.lane == .cursor { moving[slot].rest(key, at: cell.counter) }
     return outcome
@@ -187,7 +192,7 @@ extension MeshState {
   ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
     let result = logs[slot].settle(removing: dead)
     guard result.isSettled else { return result }
-    for (key, _) in result.removed where key.lane == .session { removeHome(key.session, slot) }
+    for (key, _) in result.removed { unlist(key, slot) }
     sum(slot: slot)
     return result
   }
@@ -196,7 +201,7 @@ extension MeshState {
   @discardableResult
   package mutating func reopen(slot: Int, claim: Cut) -> [(key: RecordKey, cell: Cell)] {
     let gone = logs[slot].reopen(claim: claim)
-    for (key, _) in gone where key.lane == .session { removeHome(key.session, slot) }
+    for (key, _) in gone { unlist(key, slot) }
     sum(slot: slot)
     return gone
   }
@@ -221,17 +226,49 @@ extension MeshState {
     summed[slot] = now
   }
 
-  private mutating func addHome(_ session: SessionID, _ slot: Int) {
-    guard let known = homes[session] else {
-      homes[session] = .one(Int32(slot))
-      return
-    }
-    homes[session] = .several(Set(known.slots + [Int32(slot)]).sorted())
+  /// Notes that a slot has a live record of a session, or a live removal.
+  private mutating func list(_ key: RecordKey, _ slot: Int) {
+    if key.lane == .session { homes[key.session].insert(slot) }
+    if key.lane == .removal { removers[key].insert(slot) }
   }
 
-  private mutating func removeHome(_ session: SessionID, _ slot: Int) {
-    let left = homes[session]?.slots.filter { $0 != Int32(slot) } ?? []
-    homes[session] = left.count > 1 ? .several(left) : left.first.map { .one($0) }
+  private mutating func unlist(_ key: RecordKey, _ slot: Int) {
+    if key.lane == .session { homes[key.session].remove(slot) }
+    if key.lane == .removal { removers[key].remove(slot) }
+  }
+
+  /// Strikes a slot from the lists of all that its log holds.
+  private mutating func unlist(_ slot: Int) {
+    for session in logs[slot].entries.keys { homes[session].remove(slot) }
+    for key in logs[slot].removals.keys { removers[key].remove(slot) }
+  }
+}
+
+/// Slots that have something, without an allocation for the first.
+private enum Homes: Sendable {
+  case one(Int32)
+  case several([Int32])
+
+  var slots: [Int32] {
+    switch self {
+    case .one(let slot): [slot]
+    case .several(let slots): slots
+    }
+  }
+}
+
+extension Optional<Homes> {
+  fileprivate mutating func insert(_ slot: Int) {
+    guard let known = self else {
+      self = .one(Int32(slot))
+      return
+    }
+    self = .several(Set(known.slots + [Int32(slot)]).sorted())
+  }
+
+  fileprivate mutating func remove(_ slot: Int) {
+    let left = self?.slots.filter { $0 != Int32(slot) } ?? []
+    self = left.count > 1 ? .several(left) : left.first.map { .one($0) }
   }
 }
 
@@ -243,6 +280,7 @@ extension MeshState {
   package func invariantViolation() -> String? {
     var digest = Digest()
     var homes: [SessionID: [Int]] = [:]
+    var removers: [RecordKey: [Int]] = [:]
     for slot in sortedSlots {
       guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
       if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
@@ -250,11 +288,19 @@ extension MeshState {
       for (session, entry) in logs[slot].entries where entry.session?.isTombstone == false {
         homes[session, default: []].append(slot)
       }
+      for (key, cell) in logs[slot].removals where !cell.isTombstone {
+        removers[key, default: []].append(slot)
+      }
     }
     if digest != self.digest { return "the digest differs from the logs" }
     if homes.count != self.homes.count { return "the index of sessions differs from the logs" }
     for (session, slots) in homes where slots.sorted() != self.homes(of: session) {
       return "the homes of session \(session) differ from the logs"
+    }
+    if removers.mapValues({ $0.sorted() })
+      != self.removers.mapValues({ $0.slots.map { Int($0) } })
+    {
+      return "the index of removals differs from the logs"
     }
     return nil
   }

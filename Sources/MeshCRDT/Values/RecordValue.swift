@@ -41,6 +41,14 @@ public struct PresenceValue: Hashable, Sendable {
   }
 }
 
+/// The value of a `removal` record.
+package struct RemovalValue: Hashable, Sendable {
+  /// True: the session may not come back while the order stands.
+  package var isFinal: Bool
+
+  package init(isFinal: Bool) { self.isFinal = isFinal }
+}
+
 /// The position of a cursor in a room.
 public struct Cursor: Hashable, Sendable {
   /// Horizontal position in 1/65,535 of the width.

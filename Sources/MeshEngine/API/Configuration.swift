@@ -27,6 +27,10 @@ package struct EngineConfiguration: Sendable {
   package var cursorRest: Span = .seconds(1)
   /// After how long without a renewal typing ends.
   package var typingTimeout: Span = .seconds(4)
+  /// How long at least a removed session may not come back; longer than leases mostly are.
+  package var removalHold: Span = .seconds(120)
+  /// How long an order to remove is kept at the most, for a host that is not heard.
+  package var removalLife: Span = .seconds(86_400)
   /// A path that was silent for so long is lost, and is retried.
   package var pathTimeout: Span = .seconds(10)
   /// The longest time between two tries to reach a configured or lost address.

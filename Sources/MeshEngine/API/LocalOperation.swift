@@ -13,7 +13,7 @@ package enum Lease: Hashable, Sendable {
   }
 }
 
-/// What the users of a node do. All of it concerns sessions that the node hosts.
+/// What the users of a node do. All but ``remove(_:from:)`` concerns sessions that the node hosts.
 package enum LocalOperation: Sendable {
   /// Begins a session, or takes up again one whose id the node or another node hosts.
   case open(SessionID, Profile, device: String, Lease, at: WallTime)
@@ -33,6 +33,9 @@ package enum LocalOperation: Sendable {
   case setTyping(SessionID, RoomName, Bool)
   case setData(SessionID, RoomName, [UInt8])
   case moveCursor(SessionID, RoomName, Cursor)
+  /// Takes a session of whatever host out of a room; out of the lobby: ends it. When that is final, it
+  /// may not come back for a while.
+  case remove(SessionID, from: RoomName, isFinal: Bool)
   /// Says farewell for the node and all its sessions. Nothing can be done after it.
   case leaveMesh
 }
@@ -49,6 +52,12 @@ package enum OperationError: Error, Hashable, Sendable {
   case malformed(field: String)
   case tooManySessions(limit: Int)
   case tooManyRooms(limit: Int)
+  /// Somebody ended the session by order, a short while ago.
+  case sessionRemoved(SessionID)
+  /// Somebody took the session out of the room by order, a short while ago.
+  case removedFromRoom(SessionID, RoomName)
+  /// As many orders to remove as there may be wait for the others to hear them.
+  case tooManyRemovals(limit: Int)
   /// The counters of the mesh are used up.
   case countersExhausted
   case meshLeft
@@ -65,6 +74,9 @@ extension OperationError: CustomStringConvertible {
     case .malformed(let field): "\(field) is empty where it must not be, or has control characters"
     case .tooManySessions(let limit): "this node hosts \(limit) sessions already"
     case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
+    case .sessionRemoved(let id): "session \(id) was removed: use another session id"
+    case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room)"
+    case .tooManyRemovals(let limit): "\(limit) removals are on their way already: try again later"
     case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
     case .meshLeft: "this node has left the mesh"
     }

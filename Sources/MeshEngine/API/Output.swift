@@ -56,6 +56,8 @@ package enum MeshEvent: Hashable, Sendable {
   case moved(SessionID, to: OriginID)
   /// A session of this node ended because its lease did.
   case leaseEnded(SessionID)
+  /// A session of this node was taken out of a room by order, or ended (the lobby).
+  case removed(SessionID, from: RoomName)
   /// True: nobody was heard for a while, and what is shown may be old.
   case stale(Bool)
   /// Another process speaks with this node's key.

@@ -105,30 +105,10 @@ struct HTTPSessions {
   func disconnect(_ token: String) {
     guard let id = core.tokens.session(token) else { return }
     if let session = core.sessions[id] { return core.act(.leave, session) }
-    // A session of another node: see remove(_:from:completion:).
-    // One that this node shows and does not serve has just ended: the beacon comes twice.
+    // A session of another node. One that this node shows and does not serve has just ended: the
+    // beacon comes twice.
     guard let seen = core.mesh.session(id), seen.host != core.mesh.nodeID else { return }
-    let core = core
-    core.open(
-      id, seen.value.profile, device: seen.value.device, lease: .interval(.seconds(30)), owner: nil
-    ) { result in
-      if case .success(let (session, _)) = result { endTaken(session) { _ in } }
-    }
-  }
-
-  /// Ends a session that was taken over just now: after the old host has heard of it. Else the taking
-  /// over would be merged with the end, and the old host would go on.
-  private func endTaken(
-    _ session: ClientSession, completion: @escaping (GatewayError?) -> Void
-  ) {
-    let taken = session.lastHeartbeat
-    let box = NIOLoopBound((core, session, completion), eventLoop: core.eventLoop)
-    core.eventLoop.scheduleTask(in: .milliseconds(250)) {
-      let (core, session, completion) = box.value
-      // Its client has come back here meanwhile.
-      guard session.lastHeartbeat == taken else { return completion(nil) }
-      core.act(.leave, session, completion: completion)
-    }
+    core.mesh.submit(.remove(from: .lobby, isFinal: false), of: id) { _ in }
   }
 
   /// The session of a token.
@@ -141,55 +121,44 @@ struct HTTPSessions {
 
   // MARK: Removing others
 
-  /// Ends all sessions of a user, wherever they are, or takes them out of a room.
-  ///
-  /// A session of another node is taken over first, by its id: then this node's word counts, and the
-  /// old host gives it up. Its client learns that it moved.
+  /// Takes all sessions of a user out of a room, wherever they are; out of the lobby, ends them.
+  /// `completion` learns how many there were, or what kept one from being removed.
   func remove(
-    _ user: String, from room: RoomName?, completion: @escaping (Int) -> Void
+    _ user: String, from room: RoomName,
+    completion: @escaping (Result<Int, GatewayError>) -> Void
   ) {
-    let all = room.map { core.mesh.room($0).user(user) } ?? core.mesh.user(user)
-    let sessions = all?.sessions ?? []
-    guard !sessions.isEmpty else { return completion(0) }
+    let seen = core.mesh.room(room).user(user)?.sessions ?? []
+    remove(seen.map(\.id), from: room, completion: completion)
+  }
+
+  /// Takes everybody out of a room.
+  func removeAll(
+    from room: RoomName, completion: @escaping (Result<Int, GatewayError>) -> Void
+  ) {
+    remove(core.mesh.room(room).sessions().map(\.id), from: room, completion: completion)
+  }
+
+  private func remove(
+    _ sessions: [SessionID], from room: RoomName,
+    completion: @escaping (Result<Int, GatewayError>) -> Void
+  ) {
     var left = sessions.count
+    guard left > 0 else { return completion(.success(0)) }
     var removed = 0
-    func done(_ isRemoved: Bool) {
-      left -= 1
-      if isRemoved { removed += 1 }
-      if left == 0 { completion(removed) }
-    }
+    var refusal: GatewayError?
     for session in sessions {
-      if let mine = core.sessions[session.id], !mine.hasEnded {
-        let owner = mine.owner
-        if let room, !room.isLobby {
-          core.act(.exit(room), mine) { done($0 == nil) }
-        } else {
-          core.act(.leave, mine) { done($0 == nil) }
-          owner?.sessionEnded()
-        }
-        continue
-      }
-      if session.host == core.mesh.nodeID {
-        // A session of the node's own process.
-        let action = room.flatMap { $0.isLobby ? nil : SessionAction.exit($0) } ?? .leave
-        core.mesh.submit(
-          action, of: session.id,
-          completion: core.hop { (result: Result<Void, PresenceError>) in
-            if case .success = result { done(true) } else { done(false) }
-          })
-        continue
-      }
-      core.open(
-        session.id, session.profile, device: session.device, lease: .interval(.seconds(30)),
-        owner: nil
-      ) { result in
-        guard case .success(let (mine, _)) = result else { return done(false) }
-        if let room, !room.isLobby {
-          core.act(.exit(room), mine) { done($0 == nil) }
-        } else {
-          endTaken(mine) { done($0 == nil) }
-        }
-      }
+      core.mesh.submit(
+        .remove(from: room, isFinal: true), of: session,
+        completion: core.hop { (result: Result<Void, PresenceError>) in
+          switch result {
+          case .success: removed += 1
+          // It has gone by itself.
+          case .failure(.unknownSession), .failure(.notInRoom): break
+          case .failure(let error): refusal = refusal ?? GatewayError(error)
+          }
+          left -= 1
+          if left == 0 { completion(refusal.map { .failure($0) } ?? .success(removed)) }
+        })
     }
   }
 }

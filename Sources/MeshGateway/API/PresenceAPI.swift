@@ -206,8 +206,13 @@ struct PresenceAPI {
   private func remove(_ user: String, from room: RoomName) throws(GatewayError) {
     try access.checkReading(room)
     if !access.isUser(user) { try access.check(.moderate, in: room) }
-    sessions.remove(user, from: room) { count in
-      completion(.json { $0.member("removed", count) })
+    sessions.remove(user, from: room, completion: tellRemoved)
+  }
+
+  private func tellRemoved(_ result: Result<Int, GatewayError>) {
+    switch result {
+    case .success(let count): completion(.json { $0.member("removed", count) })
+    case .failure(let error): completion(.error(error))
     }
   }
 
@@ -216,26 +221,14 @@ struct PresenceAPI {
     guard !room.isLobby else {
       throw GatewayError(.invalidRequest, "the lobby cannot be removed")
     }
-    let users = core.mesh.room(room).users(onlineOnly: true).map(\.id)
-    guard !users.isEmpty else { return completion(.json { $0.member("removed", 0) }) }
-    var left = users.count
-    var removed = 0
-    for user in users {
-      sessions.remove(user, from: room) { count in
-        removed += count
-        left -= 1
-        if left == 0 { completion(.json { $0.member("removed", removed) }) }
-      }
-    }
+    sessions.removeAll(from: room, completion: tellRemoved)
   }
 
   private func signOut(_ user: String) throws(GatewayError) {
     guard access.isTrusted || access.isUser(user) || access.allowsEverywhere(.moderate) else {
       throw GatewayError(.forbidden, "this needs the right to moderate every room")
     }
-    sessions.remove(user, from: nil) { count in
-      completion(.json { $0.member("removed", count) })
-    }
+    sessions.remove(user, from: .lobby, completion: tellRemoved)
   }
 
   // MARK: Rooms

@@ -62,6 +62,13 @@ struct ConvexFunctions {
     private var access: Access { convex.access }
     private var sessions: HTTPSessions { HTTPSessions(core: core, access: access) }
 
+    private func tellRemoved(_ result: Result<Int, GatewayError>) {
+      switch result {
+      case .success: succeed(.null)
+      case .failure(let error): fail(error)
+      }
+    }
+
     /// False: there is no such function.
     func perform(_ name: String, isMutation: Bool) throws(GatewayError) -> Bool {
       switch (name, isMutation) {
@@ -75,22 +82,11 @@ struct ConvexFunctions {
         let user = try arguments.text("userId", atMost: Limits.userIDBytes)
         try access.checkReading(room)
         if !access.isUser(user) { try access.check(.moderate, in: room) }
-        sessions.remove(user, from: room) { _ in succeed(.null) }
+        sessions.remove(user, from: room, completion: tellRemoved)
       case ("removeRoom", true):
         let room = try arguments.room("roomId")
         try access.check(.moderate, in: room)
-        let users = core.mesh.room(room).users(onlineOnly: true).map(\.id)
-        guard !users.isEmpty else {
-          succeed(.null)
-          return true
-        }
-        var left = users.count
-        for user in users {
-          sessions.remove(user, from: room) { _ in
-            left -= 1
-            if left == 0 { succeed(.null) }
-          }
-        }
+        sessions.removeAll(from: room, completion: tellRemoved)
       case ("list", false): try list()
       case ("listRoom", false):
         let room = try arguments.room("roomId")

@@ -7,8 +7,12 @@ protocol SessionOwner: AnyObject {
   func sessionWasTaken()
   /// The session goes on at another node.
   func sessionMoved(to node: NodeID)
-  /// The session ended, by its lease or by somebody's order.
+  /// The session ended by its lease.
   func sessionEnded()
+  /// The session ended by somebody's order.
+  func sessionRemoved()
+  /// The session was taken out of a room by somebody's order.
+  func sessionRemoved(from room: RoomName)
 }
 
 /// A session of a client on this node.

@@ -162,6 +162,13 @@ final class GatewayCore {
       counters.count(.sessionsExpired)
       forget(session)
       session.owner?.sessionEnded()
+    case .removed(let room) where room.isLobby:
+      counters.count(.sessionsRemoved)
+      forget(session)
+      session.owner?.sessionRemoved()
+    case .removed(let room):
+      session.rooms.remove(room)
+      session.owner?.sessionRemoved(from: room)
     }
   }
 

@@ -7,7 +7,7 @@ struct GatewayCounters: Sendable {
     case socketsOpened, socketsTakenOver, socketsBroken
     case messagesReceived, messagesRefused, messagesSent, bytesSent
     case updatesSkipped, resynchronized, resumed
-    case sessionsOpened, sessionsRestored, sessionsExpired
+    case sessionsOpened, sessionsRestored, sessionsExpired, sessionsRemoved
     case limitsHit
     case yjsClaimsRefused, yjsStatesTruncated
   }

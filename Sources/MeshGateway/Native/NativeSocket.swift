@@ -350,6 +350,15 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     session = nil
     socket?.send(text: NativeWords.expired)
   }
+
+  func sessionRemoved() {
+    session = nil
+    socket?.send(text: NativeWords.removed(from: nil))
+  }
+
+  func sessionRemoved(from room: RoomName) {
+    socket?.send(text: NativeWords.removed(from: room))
+  }
 }
 
 /// Tells of one user's coming and going.

@@ -68,6 +68,11 @@ enum NativeWords {
     message("presence.moved") { $0.member("node", node.description) }
   }
 
+  /// `nil`: the session has ended.
+  static func removed(from room: RoomName?) -> ByteBuffer {
+    message("presence.removed") { $0.member("room", room?.text) }
+  }
+
   static let expired = message("presence.expired") { _ in }
 
   static func sync(_ snapshot: PresenceSnapshot, resume: String) -> ByteBuffer {

@@ -248,6 +248,15 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     session = nil
     socket?.fail(self)
   }
+
+  func sessionRemoved() {
+    session = nil
+    socket?.expel(self)
+  }
+
+  func sessionRemoved(from room: RoomName) {
+    if room == self.room { socket?.expel(self) }
+  }
 }
 
 extension SessionID {

@@ -133,12 +133,17 @@ final class PhoenixSocket: SocketLogic {
   }
 
   /// A channel ended by itself: its client joins again.
-  func fail(_ channel: PhoenixChannel) {
+  func fail(_ channel: PhoenixChannel) { end(channel, event: "phx_error") }
+
+  /// A channel was ended by order: its client does not join again by itself.
+  func expel(_ channel: PhoenixChannel) { end(channel, event: "phx_close") }
+
+  private func end(_ channel: PhoenixChannel, event: String) {
     guard channels[channel.topic] === channel else { return }
     channels[channel.topic] = nil
     channel.close()
     send(
-      joinRef: channel.joinRef, ref: channel.joinRef, topic: channel.topic, event: "phx_error",
+      joinRef: channel.joinRef, ref: channel.joinRef, topic: channel.topic, event: event,
       payload: Array("{}".utf8))
   }
 }

@@ -45,6 +45,8 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     /// The newest state while the session opens.
     var next: YjsState?
     var isOpening = false
+    /// Somebody ordered it out: it is not opened again for this socket.
+    var isRemoved = false
     var told: YjsState?
   }
 
@@ -191,7 +193,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   }
 
   private func say(_ state: YjsState, for client: UInt64) {
-    guard var entry = owned[client] else { return }
+    guard var entry = owned[client], !entry.isRemoved else { return }
     guard !entry.isOpening else {
       owned[client]?.next = state
       return
@@ -380,6 +382,23 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   func sessionMoved(to node: NodeID) { dropEnded() }
 
   func sessionEnded() { dropEnded() }
+
+  func sessionRemoved() {
+    for (client, entry) in owned where entry.session?.hasEnded == true {
+      owned[client]?.isRemoved = true
+    }
+    dropEnded()
+  }
+
+  /// The session of an editor is in no other room.
+  func sessionRemoved(from room: RoomName) {
+    for (client, entry) in owned {
+      guard let session = entry.session, !session.hasEnded, session.rooms.isEmpty else { continue }
+      owned[client]?.isRemoved = true
+      owned[client]?.session = nil
+      core.act(.leave, session)
+    }
+  }
 
   /// The client's next renewal opens its session again.
   private func dropEnded() {

@@ -22,6 +22,14 @@ extension World {
       if let session = sessions.firstIndex(where: { $0.id == id }) {
         sessions[session].isContested = true
       }
+    case .removed(let id, let room):
+      guard let session = sessions.firstIndex(where: { $0.id == id }) else { return }
+      note("node \(index) takes session \(session) out of \(room) by order")
+      if !room.isLobby {
+        sessions[session].places[room] = nil
+      } else if sessions[session].node == index {
+        sessions[session].isEnded = true
+      }
     case .leaseEnded(let id):
       guard let session = sessions.firstIndex(where: { $0.id == id }) else { return }
       note("the lease of session \(session) ends at node \(index)")
@@ -162,7 +170,9 @@ extension World {
     let seen = Dictionary(uniqueKeysWithValues: view.map { ($0.id, $0) })
     var expected = 0
     for (index, session) in sessions.enumerated() {
-      let isGone = session.isEnded || session.isLost || session.silentSince != nil
+      let isGone =
+        session.isEnded || session.isLost || session.silentSince != nil
+        || session.orderedOutBy != nil
       guard let snapshot = seen[session.id] else {
         if isGone || session.isContested { continue }
         return "session \(index) is not seen"

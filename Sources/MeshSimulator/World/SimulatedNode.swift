@@ -124,7 +124,7 @@ struct ReplayedView {
     case .stale(let isStale):
       self.isStale = isStale
       return nil
-    case .restored, .moved, .leaseEnded, .cloned: return nil
+    case .restored, .moved, .leaseEnded, .removed, .cloned: return nil
     }
   }
 

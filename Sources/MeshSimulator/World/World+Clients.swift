@@ -22,6 +22,8 @@ struct ClientSession {
   var isLost = false
   /// When it stopped to send heartbeats.
   var silentSince: UInt64?
+  /// The node that ordered its end.
+  var orderedOutBy: Int?
   /// It is open at several nodes at once: one of them will keep it.
   var isContested = false
 }
@@ -74,7 +76,8 @@ extension World {
     case ..<80: exit(index, room)
     case ..<86: leave(index)
     case ..<93: move(index, to: up[random.below(up.count)])
-    case ..<96:
+    case ..<95: order(index, by: up[random.below(up.count)])
+    case ..<97:
       if session.lease != nil && !session.isContested { sessions[index].silentSince = time }
     default:
       // The same client through two nodes at once.
@@ -102,7 +105,9 @@ extension World {
     case .countersExhausted: fail("a local operation was refused: \(refusal)")
     case .unknownSession:
       // The node gave it up: it lost it to another host, or its lease has ended.
-      if !sessions[index].isContested && sessions[index].silentSince == nil {
+      if !sessions[index].isContested && sessions[index].silentSince == nil
+        && sessions[index].orderedOutBy == nil
+      {
         sessions[index].isContested = true
       }
     default: break
@@ -129,6 +134,7 @@ extension World {
         session.id, Profile(userID: session.user, name: "Name of \(session.user)"),
         device: "simulated", lease, at: wall))
     guard isDone else { return }
+    noteOpened(index)
     note("session \(index) opens at node \(session.node)")
     if session.lease != nil { queue.add(.heartbeat(session: index), at: time + Self.second) }
   }
@@ -161,6 +167,29 @@ extension World {
     }
   }
 
+  /// Somebody at some node has the session removed, from a room or from the mesh.
+  private mutating func order(_ index: Int, by node: Int) {
+    let session = sessions[index]
+    guard !session.isContested, session.silentSince == nil, session.orderedOutBy == nil else {
+      return
+    }
+    let room =
+      random.chance(0.6) ? .lobby : session.places.keys.sorted().last { !$0.isLobby } ?? .lobby
+    operations += 1
+    let operation = LocalOperation.remove(session.id, from: room, isFinal: random.chance(0.5))
+    var isDone = false
+    drive(node) { engine, now in isDone = (try? engine.perform(operation, now: now)) != nil }
+    guard isDone else { return }
+    note("node \(node) orders session \(index) out of \(room)")
+    if !room.isLobby {
+      sessions[index].places[room] = nil
+    } else if sessions[index].node == node {
+      sessions[index].isEnded = true
+    } else {
+      sessions[index].orderedOutBy = node
+    }
+  }
+
   /// The client goes on through another node. What it said there is kept if the node knows it.
   private mutating func move(_ index: Int, to node: Int) {
     guard node != sessions[index].node, sessions[index].silentSince == nil else { return }
@@ -177,10 +206,18 @@ extension World {
       sessions[index].node = old
       return
     }
+    noteOpened(index)
     note("session \(index) moves from node \(old) to node \(node)")
     // What the new host knows is what counts; a partition may have kept it from knowing.
     adoptPlaces(index)
     sessions[index].isContested = sessions[index].isContested || !isCalm
+  }
+
+  /// A host that has not heard of the order to end a session may outweigh it.
+  private mutating func noteOpened(_ index: Int) {
+    guard sessions[index].orderedOutBy != nil else { return }
+    sessions[index].orderedOutBy = nil
+    sessions[index].isContested = true
   }
 
   /// True when everybody hears everybody, so that the last word wins at once.

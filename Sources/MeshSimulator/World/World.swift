@@ -192,6 +192,7 @@ struct World {
       mesh: mesh, generation: disk.generation, lamport: disk.lamportCeiling,
       seed: (random.next(), random.next(), random.next(), random.next()))
     configuration.forgetAfter = .seconds(600)
+    configuration.removalHold = .seconds(3)
     if hasMulticast { configuration.announcePeriod = .seconds(5) }
     let crypto = options.makeCrypto(disk.secret, meshSecret, nodes[index].life &* 0x9E37 &+ 1)
     let now = nodes[index].local(time)
@@ -222,6 +223,11 @@ struct World {
     note("node \(index) crashes")
     for session in sessions.indices where sessions[session].node == index {
       sessions[session].isLost = true
+    }
+    // Its orders go with it, unless the host has heard them.
+    for session in sessions.indices
+    where sessions[session].orderedOutBy == index && !sessions[session].isEnded {
+      sessions[session].isContested = true
     }
   }
 

@@ -2,7 +2,7 @@ package import MeshCRDT
 
 /// One record inside of a batch.
 ///
-/// Layout: one byte (lane in bits 0…1, tombstone in bit 7), session id (16), for lanes other than
+/// Layout: one byte (lane in bits 0…2, tombstone in bit 7), session id (16), for lanes other than
 /// `session` the room's name, the Lamport counter as a varint, and, unless a tombstone, the value.
 /// The version is not written: it is the batch's first version plus the place in the batch.
 package struct Record: Hashable, Sendable {
@@ -54,7 +54,7 @@ package struct Record: Hashable, Sendable {
     from reader: inout ByteReader
   ) throws(WireError) -> (record: Record, valueRange: Range<Int>) {
     let head = try reader.byte()
-    guard head & ~(tombstoneBit | 3) == 0, let lane = Lane(rawValue: head & 3) else {
+    guard head & ~(tombstoneBit | 7) == 0, let lane = Lane(rawValue: head & 7) else {
       throw .notCanonical
     }
     let session = try reader.session()

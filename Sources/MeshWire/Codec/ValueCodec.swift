@@ -89,12 +89,14 @@ package enum RecordValue: Hashable, Sendable {
   case session(SessionValue)
   case presence(PresenceValue)
   case cursor(Cursor)
+  case removal(RemovalValue)
 
   package var lane: Lane {
     switch self {
     case .session: .session
     case .presence: .presence
     case .cursor: .cursor
+    case .removal: .removal
     }
   }
 
@@ -103,6 +105,7 @@ package enum RecordValue: Hashable, Sendable {
     case .session(let value): ValueCodec.write(value, to: &writer)
     case .presence(let value): ValueCodec.write(value, to: &writer)
     case .cursor(let value): ValueCodec.write(value, to: &writer)
+    case .removal(let value): writer.flag(value.isFinal)
     }
   }
 
@@ -111,6 +114,7 @@ package enum RecordValue: Hashable, Sendable {
     case .session: .session(try ValueCodec.readSession(from: &reader))
     case .presence: .presence(try ValueCodec.readPresence(from: &reader))
     case .cursor: .cursor(try ValueCodec.readCursor(from: &reader))
+    case .removal: .removal(RemovalValue(isFinal: try reader.flag()))
     }
   }
 }

@@ -78,6 +78,9 @@ extension Hub {
       case .leaseEnded(let session):
         Self.tell(session, .leaseEnded, &state)
         Self.finish(session, &state)
+      case .removed(let session, let room):
+        Self.tell(session, .removed(from: room), &state)
+        if room.isLobby { Self.finish(session, &state) }
       }
     }
   }

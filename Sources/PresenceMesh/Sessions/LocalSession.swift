@@ -108,6 +108,8 @@ public struct LocalSession: Sendable, Identifiable {
     case moved(to: NodeID)
     /// Its lease ended, and with it the session. The sequence ends.
     case leaseEnded
+    /// Somebody took it out of a room by order; out of the lobby: ended it, and the sequence ends.
+    case removed(from: RoomName)
   }
 
   /// What happens to the session from now on.

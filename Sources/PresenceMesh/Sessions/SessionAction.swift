@@ -15,6 +15,9 @@ package enum SessionAction: Sendable {
   case setData([UInt8], in: RoomName)
   case moveCursor(Cursor, in: RoomName)
   case leave
+  /// Takes the session of whatever host out of a room, or ends it: see
+  /// ``PresenceMesh/signOut(user:)``. When it is not final, it may come back at once.
+  case remove(from: RoomName, isFinal: Bool)
 
   fileprivate func operation(_ session: SessionID) -> LocalOperation {
     switch self {
@@ -29,6 +32,7 @@ package enum SessionAction: Sendable {
     case .setData(let data, let room): .setData(session, room, data)
     case .moveCursor(let cursor, let room): .moveCursor(session, room, cursor)
     case .leave: .leave(session)
+    case .remove(let room, let isFinal): .remove(session, from: room, isFinal: isFinal)
     }
   }
 }

@@ -70,21 +70,28 @@ class Visitor:
         self.name = f"schema-{uuid.uuid4().hex[:8]}"
         self.path = {"room": self.name, "user": self.name}
         self.turns = itertools.cycle((True, False))
+        self.session = self.name
 
     def beat(self):
-        """Comes, or comes back after a DELETE."""
-        answer = self.client.post(
+        """Comes, or comes back after a DELETE: then with another session."""
+        answer = self.post()
+        if answer.status_code == 410:
+            self.session = f"{self.name}-{uuid.uuid4().hex[:8]}"
+            answer = self.post()
+        if answer.status_code != 200:
+            raise Failed(f"a heartbeat\n  expected: HTTP 200\n  seen:     {shown(answer.text)}")
+        return answer.json()["sessionToken"]
+
+    def post(self):
+        return self.client.post(
             "/api/v1/heartbeat",
             json={
                 "room": self.name,
                 "user": {"id": self.name, "data": [1]},
-                "sessionId": self.name,
+                "sessionId": self.session,
                 "status": "busy",
             },
         )
-        if answer.status_code != 200:
-            raise Failed(f"a heartbeat\n  expected: HTTP 200\n  seen:     {shown(answer.text)}")
-        return answer.json()["sessionToken"]
 
     def lend(self, case):
         """Puts the user into every other request that would meet nobody."""

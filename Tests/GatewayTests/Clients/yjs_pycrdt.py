@@ -90,8 +90,11 @@ async def main(options):
         seen=lambda: pia.awareness.states,
     )
     equal("with its cursor", pia.named("Yara")[0].get("cursor"), {"anchor": 1, "head": 2})
-    await until("the provider sees pycrdt", lambda: yara.user(name="Pia"), seen=lambda: yara.view)
-    equal("with its cursor, too", yara.user(name="Pia").get("cursor"), {"anchor": 5, "head": 5})
+    await until(
+        "the provider sees pycrdt, with its cursor",
+        lambda: (yara.user(name="Pia") or {}).get("cursor") == {"anchor": 5, "head": 5},
+        seen=lambda: yara.view,
+    )
 
     pia.awareness.set_local_state_field("cursor", {"anchor": 6, "head": 8})
     await until(

@@ -49,7 +49,7 @@ struct MeshStateTests {
         default:
           guard let slot = state.slot(of: origin) else { continue }
           if generator.chance(50) {
-            let sessions = state.logs[slot].entries.keys.sorted()
+            let sessions = state.logs[slot].sessions
             #expect(state.forget(slot: slot) == sessions, "seed \(seed)")
           } else {
             state.reopen(slot: slot, claim: state.logs[slot].claim)

@@ -17,7 +17,7 @@ enum Sample {
   }
 
   /// A room that has the given number as its id.
-  static func room(_ number: UInt64) -> RoomID { RoomID(bits: number << 2) }
+  static func room(_ number: UInt64) -> RoomID { RoomID(bits: number << 3) }
 
   static func key(_ session: UInt64, _ lane: Lane = .session, room: UInt64 = 0) -> RecordKey {
     RecordKey(session: self.session(session), lane: lane, room: self.room(room))

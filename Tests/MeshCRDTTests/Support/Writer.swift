@@ -30,6 +30,7 @@ struct Writer {
     [
       Sample.key(session), Sample.key(session, .presence, room: 1),
       Sample.key(session, .presence, room: 2), Sample.key(session, .cursor, room: 1),
+      Sample.key(session, .removal), Sample.key(session, .removal, room: 1),
     ]
   }
 

@@ -42,6 +42,7 @@ extension RecordValue {
         "data": .hex(value.data),
       ])
     case .cursor(let value): value.described
+    case .removal(let value): .object(["is_final": .flag(value.isFinal)])
     }
   }
 }

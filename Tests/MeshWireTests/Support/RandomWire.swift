@@ -89,6 +89,7 @@ struct RandomWire {
           message: text(atMost: Limits.messageBytes), isTyping: generator.chance(30),
           data: blob(atMost: Limits.presenceDataBytes)))
     case .cursor: return .cursor(cursor())
+    case .removal: return .removal(RemovalValue(isFinal: generator.chance(50)))
     }
   }
 

@@ -106,6 +106,28 @@ struct Fixture {
     ]
   }
 
+  /// Records that alice writes after those: orders to remove sessions of others.
+  var orders: [(name: String, record: Record)] {
+    [
+      (
+        "removal from the mesh, final",
+        Record(
+          session: departed, lane: .removal, room: .lobby, counter: 106,
+          value: .removal(RemovalValue(isFinal: true)))
+      ),
+      (
+        "removal from a room",
+        Record(
+          session: departed, lane: .removal, room: cafe, counter: 107,
+          value: .removal(RemovalValue(isFinal: false)))
+      ),
+      (
+        "tombstone of a removal",
+        Record(session: departed, lane: .removal, room: .lobby, counter: 108, value: nil)
+      ),
+    ]
+  }
+
   /// The key of a record in the state.
   func key(_ record: Record) -> RecordKey {
     RecordKey(

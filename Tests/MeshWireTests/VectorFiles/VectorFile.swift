@@ -75,7 +75,7 @@ extension VectorFile {
 
   private static func records(_ fixture: Fixture) throws -> JSON {
     .list(
-      try fixture.records.enumerated().map { index, item in
+      try (fixture.records + fixture.orders).enumerated().map { index, item in
         let version = Fixture.firstVersion + UInt64(index)
         let encoded = item.record.encoded
         let (_, cell) = try fixture.cell(encoded, version: version)
@@ -103,7 +103,7 @@ extension VectorFile {
     let digest = try fixture.digest()
     return .object([
       "siphash": .list(texts),
-      // After all records of records.json.
+      // After the records of records.json up to its version.
       "claim": try fixture.claim().described,
       "entries": .list(entries),
       "digest": .list(digest.buckets.map { .hex($0) }),
