@@ -6,7 +6,7 @@ import Testing
 struct PlantedBugTests {
   /// For each bug the first seed that finds it, and the faults that were drawn from.
   static let findings: [(bug: PlantedBug, seed: UInt64)] = [
-    (.noTieBreak, 24),
+    (.noTieBreak, 48),
     (.coveredRecordRevived, 1),
     (.settledWithoutHash, 1),
     (.verifySkipped, 1),
@@ -26,6 +26,7 @@ struct PlantedBugTests {
     (.digestBucketSkipped, 22),
     (.amplificationUnbounded, 1),
     (.moveNotTold, 1),
+    (.removalNotObeyed, 5),
   ]
 
   @Test("The simulator finds it", arguments: findings)
