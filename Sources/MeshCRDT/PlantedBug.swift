@@ -52,6 +52,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case amplificationUnbounded
   /// A host does not end a session that somebody ordered to end.
   case removalNotObeyed
+  /// Who asked not to be told the heads of an origin is never told them again.
+  case prunedNeverGrafted
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

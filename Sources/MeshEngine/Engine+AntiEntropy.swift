@@ -9,11 +9,28 @@ extension Engine {
   /// Compares with a random peer, and sets the next time.
   mutating func sendDigest() {
     timers.set(.digest, at: now + random.jittered(configuration.digestPeriod))
+    seekNeighbours()
     let all = receivers()
     guard !all.isEmpty else { return }
+    guard !isLarge else { return probeInLarge(all) }
     probe(all[random.below(all.count)])
     // Now and then the others' addresses, so that all who can reach each other do.
     if random.below(8) == 0 { introduce(to: all[random.below(all.count)]) }
+  }
+
+  /// Mostly compares with a neighbour, whose path is kept up by that; now and then with anybody.
+  private mutating func probeInLarge(_ all: [PeerAddress]) {
+    switch random.below(16) {
+    case 0..<12:
+      let neighbours = neighbours()
+      probe(neighbours[random.below(neighbours.count)])
+    case 12..<15: probe(all[random.below(all.count)])
+    default:
+      // Somebody else, to whom there is no path now: the first words on it are a digest.
+      let members = book.keys.sorted()
+      guard let address = book[members[random.below(members.count)]] else { return }
+      if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
+    }
   }
 
   mutating func probe(_ address: PeerAddress) {
@@ -204,6 +221,7 @@ extension Engine {
     counters.count(.pullsAnswered)
     let after = log.generation == pull.generation ? pull.after : 0
     sendHead(of: pull.origin, to: address)
+    if isLarge && pull.after == 0 { introduce(pull.origin, to: address) }
     let (batches, hasMore) = stores[slot].answer(after: after, bytes: SyncLimits.answerBytes)
     for batch in batches { send(.batch(batch.envelope), to: address) }
     let reached = hasMore ? batches.last?.last ?? after : log.highestVersion

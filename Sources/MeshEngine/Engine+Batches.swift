@@ -89,7 +89,10 @@ extension Engine {
     wasMoving: MovingCursors.Move?
   ) {
     if let old, old.saysTheSame(as: new) { return }
-    guard case .cursor(let cursor) = record.value else { return markDirty(record.session) }
+    guard case .cursor(let cursor) = record.value,
+      // Two processes with one key: a later version with an older position takes the newer one back.
+      old.map({ $0.isTombstone || $0.counter <= new.counter }) ?? true
+    else { return markDirty(record.session) }
     // The last position of a cursor that came to rest: told only to those who missed the move.
     guard wasMoving.map({ $0.counter < new.counter }) ?? true else { return }
     if !isDirty.contains(record.session) {
@@ -111,6 +114,7 @@ extension Engine {
     if state.settle(slot: slot, claim: claim) {
       pulls[origin] = nil
       manifests[origin] = nil
+      if liveness[slot].shownBy != nil { judge(origin) }
     } else if slot != ownSlot {
       pull(slot, from: address)
     }

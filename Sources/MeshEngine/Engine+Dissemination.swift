@@ -2,8 +2,17 @@ import MeshCRDT
 import MeshWire
 
 // Who is told what: the one place that chooses receivers.
+//
+// While the members are few, each tells all others. When they are many, each tells its neighbours in
+// the overlay, who send on what was news to them. Records and cursors go over all edges: what is lost
+// on one comes over another. Heads, of which there is an endless stream, wait a little for company,
+// and go over a tree for each origin: an edge over which a head came that was known is pruned for
+// its origin, until somebody misses heads and asks for them.
 
 extension Engine {
+  /// True while the members are too many to tell each of them.
+  var isLarge: Bool { overlay.count > configuration.directPeers + 1 }
+
   /// The addresses of all peers, one for each, in the order of their ids.
   mutating func receivers() -> [PeerAddress] {
     if let sortedReceivers { return sortedReceivers }
@@ -12,22 +21,121 @@ extension Engine {
     return receivers
   }
 
-  /// Tells something of this node: to everybody while they are few, else to some who send it on.
+  /// The paths to the neighbours in the overlay; where there is none, to the next member on the ring.
+  mutating func neighbours() -> [PeerAddress] {
+    if let knownNeighbours { return knownNeighbours }
+    let paths = pathOf
+    var found = overlay.neighbours(of: origin, depth: 16) { paths[$0] != nil }
+      .compactMap { paths[$0] }
+    if found.count < 2 * configuration.rings {
+      // Just come: whoever is known will do.
+      for address in receivers() where !found.contains(address) {
+        found.append(address)
+        if found.count == 2 * configuration.rings { break }
+      }
+    }
+    knownNeighbours = found
+    return found
+  }
+
+  /// Tells something of this node: to everybody while they are few, else to those who send it on.
   mutating func disseminate(_ message: Message) {
-    let all = receivers()
     let encoded = message.encoded()
-    let chosen =
-      all.count <= configuration.directPeers ? all : random.sample(all, configuration.fanout)
-    for address in chosen { outbox.append(encoded, to: address) }
+    for address in isLarge ? neighbours() : receivers() { outbox.append(encoded, to: address) }
   }
 
   /// Sends on what was news here, while the mesh is too big for its origin to tell everybody.
   mutating func forward(_ message: Message, from sender: PeerAddress) {
-    guard pathOf.count > configuration.directPeers else { return }
-    let others = receivers().filter { $0 != sender }
+    guard isLarge else { return }
     let encoded = message.encoded()
-    for address in random.sample(others, configuration.fanout) {
-      outbox.append(encoded, to: address)
+    for address in neighbours() where address != sender { outbox.append(encoded, to: address) }
+  }
+
+  // MARK: Heads of others
+
+  /// Sends on a head that was news, in a moment, with others.
+  mutating func forwardHead(_ slot: Int, isNewLife: Bool, from sender: PeerAddress) {
+    guard isLarge, let origin = state.origins[slot] else { return }
+    liveness[slot].parent = sender
+    for address in neighbours() where address != sender {
+      guard let path = paths[address], !path.pruned.contains(Int32(slot)) else { continue }
+      if isNewLife { introduce(origin, to: address) }
+      if !path.heads.contains(Int32(slot)) { paths[address]?.heads.append(Int32(slot)) }
     }
+    if timers.due(.flushHeads) == nil {
+      timers.set(.flushHeads, at: now + headPeriod.scaled(1, over: 20))
+    }
+  }
+
+  /// Tells the heads that waited, each with its age now.
+  mutating func flushHeads() {
+    for address in neighbours() {
+      guard let waiting = paths[address]?.heads, !waiting.isEmpty else { continue }
+      paths[address]?.heads = []
+      for slot in waiting {
+        guard let head = liveness[Int(slot)].head, state.origins[Int(slot)] == head.origin else {
+          continue
+        }
+        send(.head(ageMilliseconds: age(Int(slot)), head), to: address)
+      }
+    }
+  }
+
+  /// A head that was known came by another way than the first: that way is not needed.
+  mutating func pruneHeads(of slot: Int, from sender: PeerAddress) {
+    guard isLarge, let origin = state.origins[slot], let parent = liveness[slot].parent,
+      parent != sender, paths[parent] != nil
+    else { return }
+    send(.prune([origin]), to: sender)
+  }
+
+  /// A neighbour gets the heads of these origins by another way.
+  mutating func hearPrune(_ origins: [OriginID], from address: PeerAddress) {
+    for origin in origins {
+      guard let slot = state.slot(of: origin) else { continue }
+      paths[address]?.pruned.insert(Int32(slot))
+      paths[address]?.heads.removeAll { $0 == Int32(slot) }
+    }
+  }
+
+  /// Somebody misses heads of an origin: it gets them from here again.
+  mutating func graftHeads(of slot: Int, to address: PeerAddress) {
+    guard !PlantedBug.isActive(.prunedNeverGrafted) else { return }
+    paths[address]?.pruned.remove(Int32(slot))
+  }
+
+  // MARK: The overlay
+
+  /// How long it is from one head of this node to the next: the same at all nodes that see as many
+  /// members, so that the heads of all fit into each node's budget.
+  var headPeriod: Span {
+    let members = UInt64(overlay.count)
+    let budget = min(configuration.headBudget, 1000 + 15 * members)
+    return max(configuration.headPeriod, .milliseconds(members * Self.headBytes * 1000 / budget))
+  }
+
+  /// What a head costs when it is sent on, its share of a datagram counted.
+  private static let headBytes: UInt64 = 150
+
+  /// An origin appears or is hidden.
+  mutating func noteMember(_ origin: OriginID, isVisible: Bool) {
+    if isVisible { overlay.insert(origin) } else { overlay.remove(origin) }
+    seekNeighbours()
+  }
+
+  /// Tries to reach the neighbours that there is no path to.
+  mutating func seekNeighbours() {
+    guard isLarge else { return }
+    for neighbour in overlay.neighbours(of: origin) where pathOf[neighbour] == nil {
+      if let address = book[neighbour] { contact(address, isConfigured: false) }
+    }
+  }
+
+  /// True when enough of the neighbours are reached, so that other addresses are not urgent.
+  mutating func isConnected() -> Bool { isLarge && neighbours().count >= 2 * configuration.rings }
+
+  /// True when a path is worth being kept up.
+  func isWanted(_ origin: OriginID) -> Bool {
+    !isLarge || overlay.neighbours(of: self.origin).contains(origin)
   }
 }

@@ -8,9 +8,10 @@ extension Engine {
   /// Signs a head of this node and tells everybody.
   mutating func sendHead() {
     heartbeat += 1
+    let period = headPeriod
     let body = HeadBody(
       generation: generation, heartbeat: heartbeat, claim: state.logs[ownSlot].cut,
-      counter: restCounter, periodMilliseconds: configuration.headPeriod.milliseconds,
+      counter: restCounter, periodMilliseconds: period.milliseconds,
       isLeaving: hasLeft)
     var writer = ByteWriter(reserving: 64)
     body.write(to: &writer)
@@ -21,10 +22,10 @@ extension Engine {
     liveness[ownSlot].head = head.envelope
     liveness[ownSlot].heardAt = now
     liveness[ownSlot].leftAt = now
-    liveness[ownSlot].period = configuration.headPeriod
+    liveness[ownSlot].period = period
     counters.count(.headsSent)
     disseminate(.head(ageMilliseconds: 0, head.envelope))
-    timers.set(.head, at: now + random.jittered(configuration.headPeriod))
+    timers.set(.head, at: now + random.jittered(period))
   }
 
   /// The counter up to which all cursors of this node are at rest, and so in its log.
@@ -44,6 +45,9 @@ extension Engine {
       guard isNewOwnWord(generation: generation, heartbeat: heartbeat) else { return }
     } else {
       guard isNews(origin, generation: generation, heartbeat: heartbeat, claim: claim) else {
+        if let slot = state.slot(of: origin), generation == state.logs[slot].generation {
+          pruneHeads(of: slot, from: address)
+        }
         return counters.count(.headsKnown)
       }
     }
@@ -52,13 +56,14 @@ extension Engine {
     guard state.lamport.isPlausible(head.body.counter) else {
       return counters.count(.countersImplausible)
     }
+    let known = state.slot(of: origin).map { state.logs[$0].generation }
     guard let slot = open(origin, generation: generation) else { return }
     state.witness(counter: head.body.counter)
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
     settle(slot, claim: head.body.claim, from: address)
     for key in state.dropMoves(slot: slot, through: head.body.counter) { markDirty(key.session) }
-    forward(.head(ageMilliseconds: age, envelope), from: address)
+    forwardHead(slot, isNewLife: known != generation, from: address)
   }
 
   /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one
@@ -165,7 +170,7 @@ extension Engine {
     guard life.wasHeard else {
       return timers.set(.liveness(origin), at: life.heardAt + forgetAfter)
     }
-    let askAfter = life.period.scaled(11, over: 10)
+    let askAfter = isLarge ? life.period.scaled(7, over: 4) : life.period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
     if life.isLeaving {
@@ -191,8 +196,26 @@ extension Engine {
       next = min(next, askAfter)
     }
     timers.set(.liveness(origin), at: life.heardAt + min(next, forgetAfter))
-    change(slot, to: health)
+    if mayShow(slot, as: health) { change(slot, to: health) }
   }
+
+  /// An origin that was hidden is shown when its log is what its head says, or a second later: what
+  /// ended while it could not be heard is not shown once more.
+  private mutating func mayShow(_ slot: Int, as health: NodeHealth) -> Bool {
+    guard health == .online || health == .suspect, !isVisible(slot), let origin = state.origins[slot],
+      !state.logs[slot].isSettled || claimOfHead(slot) > state.logs[slot].cut
+    else {
+      liveness[slot].shownBy = nil
+      return true
+    }
+    let due = liveness[slot].shownBy ?? now + Self.settlingTime
+    liveness[slot].shownBy = due
+    timers.set(.liveness(origin), at: due)
+    return due <= now
+  }
+
+  /// How long the sessions of an origin that came back wait for its log.
+  private static let settlingTime = Span.seconds(1)
 
   private mutating func change(_ slot: Int, to health: NodeHealth) {
     guard liveness[slot].health != health, let origin = state.origins[slot] else { return }
@@ -200,6 +223,7 @@ extension Engine {
     liveness[slot].health = health
     emit(.node(origin, health))
     if isVisible(slot) != wasVisible {
+      noteMember(origin, isVisible: !wasVisible)
       liveness[slot].isGivenUp = false
       for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
       if !isVisible(slot) && PlantedBug.isActive(.hiddenWrittenToState) { forget(slot) }
@@ -218,8 +242,12 @@ extension Engine {
     if graves.dig(origin, generation: generation, heartbeat: liveness[slot].heartbeat) {
       counters.count(.gravesDropped)
     }
+    if isVisible(slot) { noteMember(origin, isVisible: false) }
     for session in state.forget(slot: slot) { markDirty(session) }
     stores[slot].removeAll()
+    liveness[slot] = Liveness(heardAt: now, health: .offline)
+    for address in paths.keys { paths[address]?.pruned.remove(Int32(slot)) }
+    book[origin] = nil
     pulls[origin] = nil
     manifests[origin] = nil
     emit(.forgotten(origin))
@@ -229,13 +257,22 @@ extension Engine {
     guard let origin = state.origins[slot] else { return }
     let known = HeadKnown(
       origin: origin, generation: state.logs[slot].generation, heartbeat: liveness[slot].heartbeat)
+    guard !isLarge else {
+      // The one that it came from, and another.
+      var asked = liveness[slot].parent.map { paths[$0] == nil ? [] : [$0] } ?? []
+      asked += random.sample(neighbours().filter { $0 != asked.first }, 1)
+      for address in asked { send(.headQuery([known]), to: address) }
+      return
+    }
     let others = receivers().filter { $0 != pathOf[origin] }
     for address in random.sample(others, 3) { send(.headQuery([known]), to: address) }
   }
 
   mutating func answer(_ known: [HeadKnown], to address: PeerAddress) {
     for query in known {
-      guard let slot = state.slot(of: query.origin), liveness[slot].head != nil,
+      guard let slot = state.slot(of: query.origin) else { continue }
+      graftHeads(of: slot, to: address)
+      guard liveness[slot].head != nil,
         (state.logs[slot].generation, liveness[slot].heartbeat)
           > (query.generation, query.heartbeat)
       else { continue }

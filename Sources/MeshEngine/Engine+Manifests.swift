@@ -131,6 +131,7 @@ extension Engine {
     }
     pulls[origin] = nil
     manifests[origin] = nil
+    if liveness[slot].shownBy != nil { judge(origin) }
   }
 }
 

@@ -77,6 +77,7 @@ extension Engine {
     case .manifest(let manifest): hear(manifest, from: address)
     case .headQuery(let known): answer(known, to: address)
     case .introduction(let introductions): hear(introductions)
+    case .prune(let origins): hearPrune(origins, from: address)
     }
   }
 
@@ -197,7 +198,10 @@ extension Engine {
         address: address, life: life, token: token,
         ownToken: crypto.token(forAddress: address.bytes), heardAt: now)
     }
-    if !isReachedElsewhere(life, than: address) { pathOf[life.origin] = address }
+    if !isReachedElsewhere(life, than: address) {
+      pathOf[life.origin] = address
+      if book.count < Limits.origins { book[life.origin] = address }
+    }
     noteHeard()
     timers.set(.path(address), at: now + configuration.pathTimeout)
     if let contact = contacts[address], !contact.isConfigured { contacts[address] = nil }
@@ -212,7 +216,7 @@ extension Engine {
     guard let other = pathOf[life.origin], other != address, let path = paths[other],
       path.life == life
     else { return false }
-    return now.since(path.heardAt) < configuration.headPeriod.scaled(3, over: 2)
+    return now.since(path.heardAt) < headPeriod.scaled(3, over: 2)
   }
 
   /// The first words on a new path: a sign of life, what is held, and who else is there.
@@ -239,11 +243,25 @@ extension Engine {
         }), to: address)
   }
 
+  /// Tells where an origin was heard last.
+  mutating func introduce(_ other: OriginID, to address: PeerAddress) {
+    guard let known = book[other], known.zone == 0, paths[address]?.life.origin != other else {
+      return
+    }
+    send(
+      .introduction([
+        Introduction(
+          origin: other, addressHigh: known.high, addressLow: known.low, port: known.port)
+      ]), to: address)
+  }
+
   mutating func hear(_ introductions: [Introduction]) {
     for hint in introductions where hint.origin != origin && pathOf[hint.origin] == nil {
-      contact(
-        PeerAddress(high: hint.addressHigh, low: hint.addressLow, port: hint.port),
-        isConfigured: false)
+      let address = PeerAddress(high: hint.addressHigh, low: hint.addressLow, port: hint.port)
+      if book[hint.origin] != nil || book.count < Limits.origins { book[hint.origin] = address }
+      // In a big mesh some are enough.
+      guard isWanted(hint.origin) || pathOf.count < 2 * 2 * configuration.rings else { continue }
+      contact(address, isConfigured: false)
     }
   }
 
@@ -274,6 +292,10 @@ extension Engine {
     guard var contact = contacts[address] else { return }
     if paths[address] != nil {
       contact.tries = 0
+      if isConnected() {
+        contacts[address] = contact
+        return timers.set(.contact(address), at: now + random.jittered(PathLimits.idleRetry))
+      }
     } else {
       guard contact.isConfigured || contact.triesLeft > 0 else {
         contacts[address] = nil
@@ -288,8 +310,9 @@ extension Engine {
     }
     contacts[address] = contact
     let wait = Span.milliseconds(250 << UInt64(min(contact.tries, 10)))
-    timers.set(
-      .contact(address), at: now + random.jittered(min(wait, configuration.retryPeriod)))
+    let longest =
+      isConnected() && contact.isConfigured ? PathLimits.idleRetry : configuration.retryPeriod
+    timers.set(.contact(address), at: now + random.jittered(min(wait, longest)))
   }
 
   /// Drops a path that was silent too long, and goes on trying its address.
@@ -300,10 +323,16 @@ extension Engine {
     drop(path)
     // Its node is reached by another way.
     if pathOf[path.life.origin] != nil && contacts[address]?.isConfigured != true { return }
-    guard contacts.count < PathLimits.contacts || contacts[address] != nil else { return }
+    let isConfigured = contacts[address]?.isConfigured ?? false
+    if isConnected() && !isWanted(path.life.origin) {
+      if isConfigured {
+        timers.set(.contact(address), at: now + random.jittered(PathLimits.idleRetry))
+      }
+      return
+    }
+    guard contacts.count < PathLimits.contacts || isConfigured else { return }
     contacts[address] = Contact(
-      isConfigured: contacts[address]?.isConfigured ?? false,
-      triesLeft: PathLimits.triesOfLost)
+      isConfigured: isConfigured, triesLeft: PathLimits.triesOfLost)
     timers.set(.contact(address), at: now)
   }
 

@@ -3,7 +3,7 @@ import MeshCRDT
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
   case head, digest, announce, stale
-  case flushBatch, flushFrame
+  case flushBatch, flushFrame, flushHeads
   case lease(SessionID)
   case typing(SessionID, RoomName)
   case rest(SessionID, RoomName)
@@ -22,11 +22,14 @@ extension Engine {
     case .announce:
       if let period = configuration.announcePeriod {
         announcement = true
-        timers.set(.announce, at: now + random.jittered(period))
+        // Many announce as rarely as few, all together.
+        let share = max(1, UInt64(overlay.count) / 16)
+        timers.set(.announce, at: now + random.jittered(period.scaled(share, over: 1)))
       }
     case .stale: judgeStaleness()
     case .flushBatch: flushBatches()
     case .flushFrame: flushFrames()
+    case .flushHeads: flushHeads()
     case .lease(let session): judgeLease(session)
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)

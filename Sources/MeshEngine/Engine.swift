@@ -46,9 +46,20 @@ package struct Engine: Sendable {
   // Paths to other nodes.
   var paths: [PeerAddress: Path] = [:]
   /// The best path to each origin.
-  var pathOf: [OriginID: PeerAddress] = [:] { didSet { sortedReceivers = nil } }
+  var pathOf: [OriginID: PeerAddress] = [:] {
+    didSet {
+      sortedReceivers = nil
+      knownNeighbours = nil
+    }
+  }
   /// The addresses of ``pathOf``, when they were put in order since it changed.
   var sortedReceivers: [PeerAddress]?
+  /// All visible origins, and who is whose neighbour.
+  var overlay: Overlay { didSet { knownNeighbours = nil } }
+  /// The paths to this node's neighbours, when they were looked up since something changed.
+  var knownNeighbours: [PeerAddress]?
+  /// Where origins were heard last, or are said to be.
+  var book: [OriginID: PeerAddress] = [:]
   /// What was heard of each sender. Kept when its path is lost, so that nothing is heard twice.
   var windows: [Life: ReplayWindow] = [:]
   var contacts: [PeerAddress: Contact] = [:]
@@ -131,6 +142,8 @@ package struct Engine: Sendable {
     else { preconditionFailure("an empty state has room for its own origin") }
     self.state = state
     ownSlot = slot
+    overlay = Overlay(rings: configuration.rings, hashKey: configuration.mesh.hashKey)
+    overlay.insert(crypto.origin)
     stores = [BatchStore()]
     liveness = [Liveness(heardAt: now, health: .online)]
     reserveCounters()
@@ -151,6 +164,12 @@ package struct Engine: Sendable {
 
   /// The number of sessions and the origins in the state, seen or not.
   package var size: (origins: Int, sessions: Int) { (state.originCount, state.sessionCount) }
+
+  /// The number of nodes that are seen, this one among them.
+  package var visibleCount: Int { overlay.count }
+
+  /// The number of proven addresses.
+  package var pathCount: Int { paths.count }
 
   /// When ``tick(now:)`` is next due.
   package var deadline: MonotonicTime? { timers.deadline }

@@ -1,4 +1,5 @@
 package import MeshCRDT
+package import MeshEngine
 package import MeshTrust
 
 /// What to simulate.
@@ -20,6 +21,9 @@ package struct SimulationOptions: Sendable {
   package var makeCrypto: @Sendable (UInt64, UInt64, UInt64) -> any Crypto = {
     StandInCrypto(secret: $0, meshSecret: $1, life: $2)
   }
+
+  /// Changes the settings of each engine.
+  package var configure: @Sendable (inout EngineConfiguration) -> Void = { _ in }
 
   package init(seed: UInt64) { self.seed = seed }
 }

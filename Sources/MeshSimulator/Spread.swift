@@ -85,15 +85,17 @@ struct Watch {
   let session: SessionID
   let status: Status
   var missing: Set<Int>
+  /// When nodes told it.
+  var told: [UInt64] = []
 
   /// Takes in what a node tells.
-  mutating func note(_ event: MeshEvent, at index: Int) {
+  mutating func note(_ event: MeshEvent, at index: Int, time: UInt64) {
     switch event {
     case .changed(let snapshot), .appeared(let snapshot):
       guard snapshot.id == session,
         snapshot.place(in: .lobby)?.presence.status?.status == status
       else { return }
-      missing.remove(index)
+      if missing.remove(index) != nil { told.append(time) }
     default: break
     }
   }

@@ -11,7 +11,7 @@ package struct EngineConfiguration: Sendable {
   /// 32 random bytes, different in each life: nonces, jitter and choices are drawn from them.
   package var seed: (UInt64, UInt64, UInt64, UInt64)
 
-  /// The time between two heads, 100 ms…1 h.
+  /// The least time between two heads, 100 ms…1 h. In big meshes they come more rarely.
   package var headPeriod: Span = .seconds(2)
   /// How many periods of an origin without a heartbeat hide it, in halves: 5 is 2.5 periods.
   package var timeToLiveHalfPeriods: UInt64 = 5
@@ -39,8 +39,10 @@ package struct EngineConfiguration: Sendable {
   package var pauseThreshold: Span = .milliseconds(300)
   /// Up to so many peers, everything goes straight to each.
   package var directPeers = 16
-  /// Beyond that, to so many, who send it on.
-  package var fanout = 6
+  /// Beyond that, to two neighbours on each of so many rings, who send it on.
+  package var rings = 2
+  /// The most bytes of heads that a node sends in a second, in big meshes.
+  package var headBudget: UInt64 = 16_000
   /// Announce on the LAN every so often; `nil`: never.
   package var announcePeriod: Span?
   /// True when inputs are recorded, to be replayed; they grow in memory up to a bound.

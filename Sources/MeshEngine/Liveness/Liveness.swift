@@ -16,6 +16,10 @@ struct Liveness: Sendable {
   var wasHeard = false
   var period: Span = .seconds(2)
   var isLeaving = false
+  /// When it is shown at the latest; `nil`: it does not wait for its log.
+  var shownBy: MonotonicTime?
+  /// Over which path its newest head came first.
+  var parent: PeerAddress?
   /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
   var isGivenUp = false
 

@@ -28,6 +28,10 @@ struct Path: Sendable {
   var heardAt: MonotonicTime
   /// The last round trip, by a digest and its answer.
   var roundTrip: Span?
+  /// Slots of the origins whose heads the node gets by another way.
+  var pruned: Set<Int32> = []
+  /// Slots of the origins whose heads wait to be sent on.
+  var heads: [Int32] = []
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
 }
@@ -52,4 +56,6 @@ enum PathLimits {
   static let triesOfHearsay = 6
   /// How often an address that was lost is tried.
   static let triesOfLost = 200
+  /// The time between two tries to reach an address that is not needed now.
+  static let idleRetry = Span.seconds(240)
 }

@@ -24,6 +24,9 @@ struct TimerQueue<Timer: Hashable & Sendable>: Sendable {
 
   var count: Int { times.count }
 
+  /// When a timer fires at the earliest; `nil` when it is not set.
+  func due(_ timer: Timer) -> MonotonicTime? { times[timer] }
+
   /// Sets a timer, unless it fires earlier than that already. Cost: logarithmic.
   mutating func set(_ timer: Timer, at time: MonotonicTime) {
     if let known = times[timer], known <= time { return }

@@ -198,6 +198,7 @@ extension World {
     case 3:
       guard !outsider.captured.isEmpty else { return }
       var old = outsider.captured[random.below(outsider.captured.count)]
+      guard !old.bytes.isEmpty else { return }
       old.bytes[random.below(old.bytes.count)] ^= 1
       transmit(old.bytes, from: old.from, to: old.to)
     default:

@@ -43,7 +43,7 @@ struct World {
   var cut: Set<Int> = []
   var nextPort: UInt16 = 7000
   /// True when announcements reach everybody on the same side.
-  let hasMulticast: Bool
+  var hasMulticast: Bool
 
   // Clients.
   var sessions: [ClientSession] = []
@@ -53,6 +53,8 @@ struct World {
   var outsider: Outsider?
   var traitor: Traitor?
 
+  /// True when costs are measured: what a check would remember of each datagram is left out.
+  var isMeasuring = false
   /// A change that is waited for, when spreading is measured.
   var watched: Watch?
 
@@ -193,6 +195,7 @@ struct World {
       seed: (random.next(), random.next(), random.next(), random.next()))
     configuration.forgetAfter = .seconds(600)
     configuration.removalHold = .seconds(3)
+    options.configure(&configuration)
     if hasMulticast { configuration.announcePeriod = .seconds(5) }
     let crypto = options.makeCrypto(disk.secret, meshSecret, nodes[index].life &* 0x9E37 &+ 1)
     let now = nodes[index].local(time)
@@ -269,12 +272,15 @@ struct World {
   }
 
   private mutating func schedule(_ index: Int) {
-    guard let deadline = nodes[index].box?.engine.deadline else { return }
+    guard let box = nodes[index].box, let deadline = Self.deadline(of: &box.engine) else { return }
     let due = max(nodes[index].world(deadline), time)
     if let known = nodes[index].tickAt, known <= due { return }
     nodes[index].tickAt = due
     queue.add(.tick(node: index, life: nodes[index].life, time: due), at: due)
   }
+
+  /// Reads it in place: an engine is a big value to copy.
+  private static func deadline(of engine: inout Engine) -> MonotonicTime? { engine.deadline }
 
   // MARK: Notes
 

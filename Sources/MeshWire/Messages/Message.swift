@@ -21,6 +21,8 @@ package enum Message: Hashable, Sendable {
   case manifest(Manifest)
   case headQuery([HeadKnown])
   case introduction([Introduction])
+  /// Heads of these origins need not be sent on to the sender: it gets them by another way.
+  case prune([OriginID])
 
   package static let headerBytes = 3
 
@@ -39,11 +41,15 @@ package enum Message: Hashable, Sendable {
     case .manifest: 11
     case .headQuery: 12
     case .introduction: 13
+    case .prune: 14
     }
   }
 
   /// The highest kind that this version of the protocol knows.
-  package static let highestKind: UInt8 = 13
+  package static let highestKind: UInt8 = 14
+
+  /// The most origins of one prune.
+  package static let pruneBound: UInt64 = 16
 
   /// An age is below this: about 194 days.
   package static let ageBound: UInt64 = 1 << 34
@@ -74,6 +80,9 @@ extension Message {
     case .introduction(let introductions):
       writer.varint(introductions.count)
       for introduction in introductions { introduction.write(to: &writer) }
+    case .prune(let origins):
+      writer.varint(origins.count)
+      for origin in origins { writer.origin(origin) }
     }
     var framed = ByteWriter(reserving: Self.headerBytes + writer.count)
     framed.byte(kind)
@@ -120,6 +129,12 @@ extension Message {
     case 11: return .manifest(try Manifest(from: &body))
     case 12: return .headQuery(try HeadKnown.readList(from: &body))
     case 13: return .introduction(try Introduction.readList(from: &body))
+    case 14:
+      let count = try body.varint(below: pruneBound + 1)
+      guard count > 0 else { throw .outOfBounds }
+      var origins: [OriginID] = []
+      for _ in 0..<count { origins.append(try body.origin()) }
+      return .prune(origins)
     default: throw .unknownKind(kind)
     }
   }

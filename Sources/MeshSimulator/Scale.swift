@@ -1,0 +1,146 @@
+import MeshCRDT
+package import MeshEngine
+
+/// What a mesh of many nodes costs and how fast it is: in a world without faults but loss.
+package struct ScaleResult: Sendable {
+  package let nodes: Int
+  /// Virtual seconds from the start of the last node until every node saw every other.
+  package let joinSeconds: Double
+  /// Bytes that a node sent in a second while nothing happened: the mean over the nodes, the most.
+  package let idleBytes: (mean: Double, most: Double)
+  /// How fast the counters of a node rose meanwhile, in a second, over all nodes.
+  package let idleCounters: [(name: String, perSecond: Double)]
+  /// Virtual milliseconds from a change at its node until another node told it, over all nodes and
+  /// changes; and the longest.
+  package let spread: (p50: Double, p99: Double, last: Double)
+  /// Nodes that were not told a change within 30 s.
+  package let missed: Int
+  /// Bytes that a node sent for one change, less what it sends when idle, in sizes of the datagram
+  /// that tells the change: the mean over nodes and changes, the most of any node.
+  package let copies: (mean: Double, most: Double)
+  /// The number of paths of a node: mean and most.
+  package let paths: (mean: Double, most: Int)
+  /// Virtual seconds in all.
+  package let virtualSeconds: Double
+}
+
+/// Measures a mesh in which nodes join, then nothing happens, then one status at a time changes.
+///
+/// - Parameters:
+///   - loss: the chance of a datagram to be lost while changes are told, 0…1.
+///   - delayMilliseconds: the bounds of the one-way delay.
+///   - configure: settings of the engines, to compare designs.
+package func measureScale(
+  nodes count: Int, loss: Double, delayMilliseconds: ClosedRange<UInt64> = 1...10,
+  changes: Int, idleSeconds: UInt64 = 30, seed: UInt64,
+  configure: @escaping @Sendable (inout EngineConfiguration) -> Void = { _ in }
+) -> ScaleResult {
+  var options = SimulationOptions(seed: seed)
+  options.nodes = count
+  options.faults = []
+  options.faultMilliseconds = .max / 2_000_000
+  options.configure = configure
+  var world = World(options)
+  world.hasMulticast = false
+  world.isMeasuring = true
+  let least = delayMilliseconds.lowerBound * World.millisecond
+  world.weather.delay = least...(delayMilliseconds.upperBound * World.millisecond)
+  let joined = world.joinAll(every: 10 * World.millisecond)
+  var sessions: [SessionID] = []
+  for index in world.nodes.indices { sessions.append(world.openSession(at: index)) }
+  world.run(until: world.time + 60 * World.second)
+  // What a node costs while nothing happens.
+  let before = world.bytesSent
+  let countersBefore = world.counters
+  world.run(until: world.time + idleSeconds * World.second)
+  let idle = zip(world.bytesSent, before).map { Double($0 - $1) / Double(idleSeconds) }
+  let idleCounters = zip(world.counters, countersBefore).map { now, before in
+    (now.name, Double(now.value - before.value) / Double(count) / Double(idleSeconds))
+  }
+  let idleMean = idle.reduce(0, +) / Double(count)
+  world.weather.loss = loss
+  var spans: [UInt64] = []
+  var copies: (sum: Double, most: Double) = (0, 0)
+  var missed = 0
+  for change in 0..<changes {
+    let index = world.random.below(count)
+    let status = Status.allCases[change % Status.allCases.count]
+    let begin = world.time
+    let sent = world.bytesSent
+    world.watched = Watch(
+      session: sessions[index], status: status, missing: Set(world.nodes.indices))
+    let operation = LocalOperation.setStatus(
+      sessions[index], .lobby, status, message: "change \(change)", at: WallTime(milliseconds: 1))
+    world.drive(index) { engine, now in try? engine.perform(operation, now: now) }
+    world.run(until: begin + 30 * World.second) { $0.watched?.missing.isEmpty ?? true }
+    missed += world.watched?.missing.count ?? 0
+    spans += (world.watched?.told ?? []).map { $0 - begin }
+    world.watched = nil
+    world.run(until: max(world.time, begin + World.second))
+    let seconds = Double(world.time - begin) / Double(World.second)
+    for (node, bytes) in zip(world.bytesSent, sent).map({ Double($0 - $1) }).enumerated() {
+      let own = max(0, bytes - idle[node] * seconds) / Double(world.largestChange)
+      copies.sum += own
+      copies.most = max(copies.most, own)
+    }
+  }
+  spans.sort()
+  func milliseconds(_ share: Double) -> Double {
+    guard !spans.isEmpty else { return .infinity }
+    let index = min(Int(Double(spans.count) * share), spans.count - 1)
+    return Double(spans[index]) / Double(World.millisecond)
+  }
+  let paths = world.nodes.compactMap { $0.box?.engine.pathCount }
+  return ScaleResult(
+    nodes: count, joinSeconds: Double(joined) / Double(World.second),
+    idleBytes: (idleMean, idle.max() ?? 0), idleCounters: idleCounters.filter { $0.1 > 0 },
+    spread: (milliseconds(0.5), milliseconds(0.99), milliseconds(1)), missed: missed,
+    copies: (copies.sum / Double(count * max(1, changes)), copies.most),
+    paths: (Double(paths.reduce(0, +)) / Double(count), paths.max() ?? 0),
+    virtualSeconds: Double(world.time) / Double(World.second))
+}
+
+extension World {
+  /// The bytes that each node has sent in its life.
+  var bytesSent: [UInt64] { nodes.map { $0.box?.engine.counters[.bytesSent] ?? 0 } }
+
+  /// The counters of all nodes, added.
+  var counters: [(name: String, value: UInt64)] {
+    var sums = Counters().all
+    for node in nodes {
+      for (index, counter) in (node.box?.engine.counters.all ?? []).enumerated() {
+        sums[index].value += counter.value
+      }
+    }
+    return sums
+  }
+
+  /// About the length of the datagram that tells the change of a status.
+  var largestChange: Int { 330 }
+
+  /// Starts all nodes, one after the other, and lets them find each other. Returns how long that took
+  /// after the last one started, 120 s at the most.
+  mutating func joinAll(every step: UInt64) -> UInt64 {
+    for index in nodes.indices { queue.add(.start(node: index), at: UInt64(index) * step) }
+    run(until: UInt64(nodes.count) * step)
+    let begin = time
+    while time < begin + 120 * Self.second {
+      run(until: time + Self.second / 2)
+      let isComplete = nodes.allSatisfy { $0.box.map { $0.engine.visibleCount } == nodes.count }
+      if isComplete { break }
+    }
+    return time - begin
+  }
+
+  /// Opens a session of a user of its own at a node.
+  mutating func openSession(at index: Int) -> SessionID {
+    let id = SessionID(random.next(), random.next())
+    drive(index) { engine, now in
+      try? engine.perform(
+        .open(
+          id, Profile(userID: "user-\(index)"), device: "", .attached,
+          at: WallTime(milliseconds: 0)), now: now)
+    }
+    return id
+  }
+}
