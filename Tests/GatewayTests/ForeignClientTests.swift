@@ -19,11 +19,21 @@ struct ForeignClientTests {
     .enabled(if: areInstalled, "Tests/GatewayTests/Clients/setup.sh installs the clients"),
     arguments: [
       "native.py", "convex.py", "phoenix_v1.py", "phoenix_v2.py", "supabase.py", "yjs.cjs",
-      "yjs_pycrdt.py", "mixed.py",
+      "yjs_pycrdt.py", "mixed.py", "regressions.py", "yjs_floods.py", "leaks.py",
     ])
   func clientsAgree(program: String) async throws {
     let mesh = try await TestMesh.start(3)
     try await Self.run(program, mesh.urls)
+    await mesh.stop()
+  }
+
+  @Test(
+    "The examples of Docs/Gateway.md give the answers that stand there",
+    .enabled(if: areInstalled, "Tests/GatewayTests/Clients/setup.sh installs the clients"))
+  func examplesHold() async throws {
+    let program = try #require(Self.program, "the command-line peer is not built")
+    let mesh = try await TestMesh.start(2)
+    try await Self.run("docs.py", mesh.urls, environment: ["PRESENCE_BINARY": program.path])
     await mesh.stop()
   }
 
@@ -45,8 +55,19 @@ struct ForeignClientTests {
     await mesh.stop()
   }
 
+  /// The command-line peer, which stands beside the test bundle.
+  private static var program: URL? {
+    let places = Bundle.allBundles.map(\.bundleURL) + [URL(filePath: CommandLine.arguments[0])]
+    return places.flatMap { place in
+      [place.deletingLastPathComponent(), place.deletingLastPathComponent().appending(path: "..")]
+        .map { $0.appending(path: "presence").standardizedFileURL }
+    }.first { FileManager.default.isExecutableFile(atPath: $0.path) }
+  }
+
   /// Runs a program to its end; what it printed is the comment of a failure.
-  private static func run(_ program: String, _ arguments: [String]) async throws {
+  private static func run(
+    _ program: String, _ arguments: [String], environment: [String: String] = [:]
+  ) async throws {
     let process = Process()
     let isNode = program.hasSuffix(".cjs")
     process.executableURL = URL(filePath: isNode ? "/usr/bin/env" : python)
@@ -54,7 +75,7 @@ struct ForeignClientTests {
       (isNode ? ["node"] : []) + [folder.appending(path: program).path] + arguments
     process.environment = ProcessInfo.processInfo.environment.merging([
       "NODE_PATH": "/usr/share/nodejs", "PYTHONDONTWRITEBYTECODE": "1",
-    ]) { $1 }
+    ]) { $1 }.merging(environment) { $1 }
     let output = FileManager.default.temporaryDirectory.appending(
       path: "presence-\(UUID().uuidString)")
     try Data().write(to: output)
@@ -69,7 +90,9 @@ struct ForeignClientTests {
       try await Task.sleep(for: .milliseconds(50))
     }
     let text = String(decoding: (try? Data(contentsOf: output)) ?? Data(), as: UTF8.self)
-    let last = text.split(separator: "\n").suffix(6).joined(separator: "\n")
-    #expect(process.terminationStatus == 0, "\(program): \(last)")
+    let lines = text.split(separator: "\n")
+    let failure = lines.drop { !$0.hasPrefix("FAILED") }.prefix(24)
+    let told = (failure.isEmpty ? lines.suffix(6) : failure).joined(separator: "\n")
+    #expect(process.terminationStatus == 0, "\(program): \(told)")
   }
 }

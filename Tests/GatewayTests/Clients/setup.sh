@@ -37,6 +37,7 @@ missing=()
 for package in "${debian[@]}"; do is_installed "$package" || missing+=("$package"); done
 command -v node >/dev/null || missing+=(nodejs)
 command -v python3 >/dev/null || missing+=(python3)
+command -v curl >/dev/null || missing+=(curl)
 # A Python without ensurepip cannot make a virtual environment; Debian has it in a package of its own.
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 
