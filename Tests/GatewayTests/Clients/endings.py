@@ -159,7 +159,9 @@ async def main(options):
     there = {client.user for client in left + stage.watchers}
     for watcher in stage.watchers:
         seen = watcher.sight.keys() | {watcher.user}
-        equal(f"at last {watcher} sees all who are there, and no ghost", sorted(seen), sorted(there))
+        equal(
+            f"at last {watcher} sees all who are there, and no ghost", sorted(seen), sorted(there)
+        )
     await asyncio.gather(*(client.leave() for client in left + stage.watchers))
     for base in stage.bases:
         path = f"/api/v1/rooms/{stage.room}/count"

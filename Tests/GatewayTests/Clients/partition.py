@@ -123,9 +123,7 @@ async def main(options):
         if any(words != ["first"] for words in old.values()):
             check(f"{client} hears nothing through the cut", False, "first, or nobody", old)
     ok("and hear nothing through the cut")
-    await agree(
-        "then B's clients are gone for A and C", a + c, said(a, c), seconds=3 * HIDDEN
-    )
+    await agree("then B's clients are gone for A and C", a + c, said(a, c), seconds=3 * HIDDEN)
     check(
         "not before the silence of B was noticed",
         time.monotonic() - began > HIDDEN / 2,

@@ -85,7 +85,9 @@ async def main(options):
     url = next(told["url"] for told in ann.told if told.get("socket") == "open")
     check("it speaks version 2", url.endswith("/socket/websocket?vsn=2.0.0"), "vsn=2.0.0", url)
     await until("a presence_state follows", lambda: ann.events("presence_state"))
-    sights = lambda: ann.events("presence_state") + [d["joins"] for d in ann.events("presence_diff")]
+    sights = lambda: ann.events("presence_state") + [
+        d["joins"] for d in ann.events("presence_diff")
+    ]
     await until(
         "who was there is in it, or follows",
         lambda: any((only(sight, "bob") or {}).get("say") == "looks" for sight in sights()),
@@ -153,7 +155,9 @@ async def main(options):
     await until("a leave closes its channel", lambda: ann.count(channel="closed"))
     count = len(ann.told)
     await until("and is told", lambda: leaves()[-1] and leaves()[-1].get("say") == "three")
-    await throughout("nothing comes after it", lambda: len(ann.told) == count, 0.5, lambda: ann.told)
+    await throughout(
+        "nothing comes after it", lambda: len(ann.told) == count, 0.5, lambda: ann.told
+    )
 
     refused = await PhoenixJS.start(near, "kitchen:sink", {"id": "eve"}, "let me in", joins=False)
     await until("an unknown topic is refused", lambda: refused.count(channel="refused"))
