@@ -99,6 +99,7 @@ async def main(options):
     equal("no node is stale", await stale(), [False, False, False])
     for client in everybody:
         client.lost.clear()
+        client.stale.clear()
 
     # The cut. Both sides go on; who goes and comes, goes and comes on one side.
     await link(cut, True)
