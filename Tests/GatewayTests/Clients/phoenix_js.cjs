@@ -5,8 +5,8 @@
 //
 // BUNDLE is a script for browsers that holds them: `setup.sh` gets the one of pyview-web. It runs as it
 // is, in a context that looks like an empty page; the class of its socket is taken from there. Prints
-// what comes as lines of JSON; reads {"say": WORD}, {"leave": true}, {"close": true}, {"connect": true}.
-// Ends with its standard input. HEARTBEAT is the time between heartbeats in ms, default 30,000.
+// what comes as lines of JSON; reads {"say": WORD}, {"leave": true}. Ends with its
+// standard input. HEARTBEAT is the time between heartbeats in ms, default 30,000.
 
 process.env.NODE_PATH = [process.env.NODE_PATH, '/usr/share/nodejs'].filter(Boolean).join(':');
 require('module').Module._initPaths();
@@ -73,12 +73,11 @@ readline.createInterface({ input: process.stdin }).on('line', (line) => {
     const isFirst = word === null;
     word = command.say;
     if (isFirst) begin();
-    else if (channel.state === 'joined') {
+    else {
+      // The library keeps it until the channel is joined again.
       channel.push('presence', { event: 'track', payload: { say: word } })
         .receive('ok', () => tell({ said: word }));
     }
   }
   if (command.leave) channel.leave();
-  if (command.close) socket.disconnect();
-  if (command.connect) socket.connect();
 }).on('close', () => process.exit(0));

@@ -7,8 +7,7 @@
 // --lease      longest time that a client may be shown after it was cut off without a word, default 40
 // --reference  the server is y-websocket's own: skips what that server is known to get wrong
 // --hold       is one client for another program: prints what it sees as lines of JSON, reads commands
-//              ({"state": …}, {"leave": true}, {"connect": true}, {"terminate": true}), ends with its
-//              standard input
+//              ({"state": …}, {"leave": true}, {"terminate": true}), ends with its standard input
 
 // Debian keeps node modules outside of the paths that other builds of node search.
 process.env.NODE_PATH = [process.env.NODE_PATH, '/usr/share/nodejs'].filter(Boolean).join(':');
@@ -147,7 +146,6 @@ function hold() {
     const command = JSON.parse(line);
     if ('state' in command) client.state = command.state;
     if (command.leave) client.provider.disconnect();
-    if (command.connect) client.provider.connect();
     if (command.terminate) client.drop(false);
   }).on('close', () => process.exit(0));
 }
