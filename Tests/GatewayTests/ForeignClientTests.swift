@@ -19,7 +19,8 @@ struct ForeignClientTests {
     .enabled(if: areInstalled, "Tests/GatewayTests/Clients/setup.sh installs the clients"),
     arguments: [
       "native.py", "convex.py", "phoenix_v1.py", "phoenix_v2.py", "supabase.py", "yjs.cjs",
-      "yjs_pycrdt.py", "mixed.py", "regressions.py", "yjs_floods.py", "leaks.py",
+      "yjs_pycrdt.py", "phoenix_js.py", "mixed.py", "partition.py", "endings.py",
+      "regressions.py", "yjs_floods.py", "leaks.py",
     ])
   func clientsAgree(program: String) async throws {
     let mesh = try await TestMesh.start(3)

@@ -252,7 +252,7 @@ class YjsClient:
     """An unmodified y-websocket provider in a process of its own: `yjs.cjs --hold`."""
 
     @classmethod
-    async def start(cls, base, room, state):
+    async def start(cls, base, room, state, id=None):
         self = cls()
         self.view = {"id": None, "synced": False, "states": {}}
         self.process = await asyncio.create_subprocess_exec(
@@ -263,6 +263,7 @@ class YjsClient:
             room,
             "--state",
             json.dumps(state),
+            *([] if id is None else ["--id", str(id)]),
             socket_url(base, ""),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

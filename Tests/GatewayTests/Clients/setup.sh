@@ -14,6 +14,9 @@ venv=${1:-$root/.build/gateway-clients}
 debian=(node-y-websocket node-yjs node-y-protocols node-ws chromium)
 # Names as pip knows them; `httpx` also comes with `realtime`, but is used by itself.
 python=(pycrdt websockets phxsocket realtime httpx schemathesis playwright)
+# Phoenix's own JavaScript client is in the script for browsers that pyview-web ships; nothing else of
+# that package is used, nor of what it depends on. Another version may ship another script.
+pyview=pyview-web==0.9.0
 
 # --- Debian packages
 
@@ -27,7 +30,7 @@ as_root() {
 }
 
 install_debian() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 command -v apt-get >/dev/null ||
@@ -74,6 +77,15 @@ else
   say "installing ${missing[*]} with pip"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${missing[@]}" ||
     die "pip could not install: ${missing[*]}"
+fi
+
+if "$venv/bin/python" -c "import importlib.metadata as m; assert m.version('${pyview%==*}') == '${pyview#*==}'" \
+  2>/dev/null; then
+  say "$pyview is there"
+else
+  say "installing $pyview with pip, without what it depends on"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$pyview" ||
+    die "pip could not install: $pyview"
 fi
 
 "$venv/bin/python" -c 'import pycrdt, websockets, phxsocket, realtime, httpx, schemathesis' ||

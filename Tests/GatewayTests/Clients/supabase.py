@@ -23,8 +23,10 @@ class Complaints(logging.Handler):
 class Member:
     """A client in a channel with presence, and the events that it was called with."""
 
-    def __init__(self, base, room, key):
-        self.client = AsyncRealtimeClient(f"{base}/socket", max_retries=1, auto_reconnect=False)
+    def __init__(self, base, room, key, returns=False):
+        self.client = AsyncRealtimeClient(
+            f"{base}/socket", max_retries=20 if returns else 1, auto_reconnect=returns
+        )
         self.channel = self.client.channel(
             room,
             {
