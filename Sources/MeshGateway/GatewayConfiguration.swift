@@ -30,6 +30,8 @@ public struct GatewayConfiguration: Sendable {
   public var requestTimeout: Duration = .seconds(15)
   /// How long a connection may be silent; sockets are asked for a sign of life before that.
   public var idleTimeout: Duration = .seconds(65)
+  /// How long the token of a room that a heartbeat gives is good for.
+  var roomTokenTime: Duration = .seconds(24 * 3600)
 
   /// The standard settings.
   public init(address: String) { self.address = address }

@@ -5,7 +5,18 @@ import PresenceMesh
 /// the mesh understands them, and nobody else can make them.
 struct ClientTokens {
   let mesh: PresenceMesh
+  /// How long tokens of rooms are good for, at least.
+  let roomTime: Duration
 
+  /// What the token of a room stands for.
+  enum RoomToken: Equatable {
+    case room(RoomName)
+    case hasEnded
+    /// It was not made by a node of this mesh.
+    case unknown
+  }
+
+  /// The token of a session. It ends with the session: the id is not used again.
   func token(for session: SessionID) -> String {
     "\(session).\(mesh.seal(of: "session \(session)"))"
   }
@@ -17,15 +28,26 @@ struct ClientTokens {
     return id
   }
 
-  func token(for room: RoomName) -> String {
-    "\(Data(room.text.utf8).base64URL).\(mesh.seal(of: "room \(room.text)"))"
+  /// A token that reads a room for a time, and not after `bound`, in milliseconds since 1970.
+  ///
+  /// The end is the next whole 24th of that time after it, so that heartbeats give the same token for
+  /// a while: clients ask anew when it changes.
+  func token(for room: RoomName, notAfter bound: UInt64?, now: WallTime = .now) -> String {
+    let time = UInt64(max(1, roomTime.inMilliseconds))
+    let step = max(1, time / 24)
+    let end = (now.milliseconds + time + step - 1) / step * step
+    return token(for: room, end: min(end, bound ?? .max))
   }
 
-  func room(_ token: String) -> RoomName? {
+  private func token(for room: RoomName, end: UInt64) -> String {
+    "\(Data(room.text.utf8).base64URL).\(end).\(mesh.seal(of: "room \(end) \(room.text)"))"
+  }
+
+  func room(_ token: String, now: WallTime = .now) -> RoomToken {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 2, let text = base64URLText(String(parts[0])),
-      let room = RoomName(text), self.token(for: room) == token
-    else { return nil }
-    return room
+    guard parts.count == 3, let text = base64URLText(String(parts[0])), let room = RoomName(text),
+      let end = UInt64(parts[1]), self.token(for: room, end: end) == token
+    else { return .unknown }
+    return now.milliseconds < end ? .room(room) : .hasEnded
   }
 }

@@ -28,7 +28,7 @@ final class GatewayCore {
     logger: Logger
   ) {
     self.mesh = mesh
-    tokens = ClientTokens(mesh: mesh)
+    tokens = ClientTokens(mesh: mesh, roomTime: configuration.roomTokenTime)
     self.configuration = configuration
     self.eventLoop = eventLoop
     self.logger = logger
