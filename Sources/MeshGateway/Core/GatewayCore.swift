@@ -14,9 +14,15 @@ final class GatewayCore {
   /// True while a page has cut this node's links.
   var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
-  /// The number of sessions of each user.
+  /// The number of sessions of each user, those that are being opened among them.
   private var userSessions: [String: Int] = [:]
+  /// The number of sessions that are being opened.
+  private var openings = 0
   private var feeds: [RoomName: RoomFeed] = [:]
+  /// Rooms of feeds without subscribers, and since when: the longest left first.
+  private var left: [(room: RoomName, since: NIODeadline)] = []
+  /// The number of users that are watched, each as often as it is.
+  var watchCount = 0
   /// Open connections, to be closed at the end and looked after.
   var connections: [ObjectIdentifier: any GatewayConnection] = [:]
   let yjs = YjsClients()
@@ -61,22 +67,26 @@ final class GatewayCore {
     let feed =
       feeds[room] ?? RoomFeed(room: room, mesh: mesh, eventLoop: eventLoop)
     feeds[room] = feed
+    if feed.subscribers.isEmpty { left.removeAll { $0.room == room } }
     feed.add(subscriber)
   }
 
   func unsubscribe(_ subscriber: any RoomSubscriber, from room: RoomName) {
-    guard let feed = feeds[room] else { return }
-    feed.remove(subscriber)
-    guard feed.subscribers.isEmpty else { return }
+    guard let feed = feeds[room], feed.remove(subscriber), feed.subscribers.isEmpty else { return }
     // Somebody may come back soon: then the feed still knows what was missed.
-    let box = NIOLoopBound((self, feed), eventLoop: eventLoop)
-    eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) {
-      let (core, feed) = box.value
-      guard feed.subscribers.isEmpty, core.feeds[room] === feed else { return }
-      feed.stop()
-      core.feeds[room] = nil
+    left.append((room, .now()))
+    if left.count > configuration.keptRoomBound { dropFeed(left.removeFirst().room) }
+  }
+
+  /// Forgets rooms that were left long ago.
+  private func dropLeftFeeds(_ now: NIODeadline) {
+    let bound = TimeAmount.milliseconds(Int64(configuration.keptRoomTime.inMilliseconds))
+    while let first = left.first, now - first.since > bound {
+      dropFeed(left.removeFirst().room)
     }
   }
+
+  private func dropFeed(_ room: RoomName) { feeds.removeValue(forKey: room)?.stop() }
 
   func feed(_ room: RoomName) -> RoomFeed? { feeds[room] }
 
@@ -100,20 +110,24 @@ final class GatewayCore {
       return completion(
         .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
     }
-    if sessions[id] == nil, userSessions[profile.userID, default: 0] >= configuration.userBound {
+    let isNew = sessions[id] == nil
+    if isNew, userSessions[profile.userID, default: 0] >= configuration.userBound {
       counters.count(.limitsHit)
       return completion(
         .failure(
           GatewayError(
             .tooManySessions, "a user has at most \(configuration.userBound) sessions at a node")))
     }
-    guard sessions[id] != nil || sessions.count < configuration.sessionBound else {
+    guard !isNew || sessions.count + openings < configuration.sessionBound else {
       counters.count(.limitsHit)
       return completion(
         .failure(
           GatewayError(.tooManySessions, "the gateway serves \(sessions.count) sessions already")))
     }
+    // Counted from now on, so that many at once do not pass the bounds together.
+    if isNew { reserve(for: profile.userID) }
     let finish = hop { (result: Result<LocalSession, PresenceError>) in
+      if isNew { self.release(for: profile.userID) }
       switch result {
       case .failure(let error): completion(.failure(GatewayError(error)))
       case .success(let local):
@@ -129,6 +143,21 @@ final class GatewayCore {
       }
     }
     mesh.submitOpening(profile, id: id, device: device, lease: lease, completion: finish)
+  }
+
+  private func reserve(for user: String) {
+    openings += 1
+    userSessions[user, default: 0] += 1
+  }
+
+  private func release(for user: String) {
+    openings -= 1
+    endCount(of: user)
+  }
+
+  private func endCount(of user: String) {
+    let left = userSessions[user, default: 1] - 1
+    userSessions[user] = left > 0 ? left : nil
   }
 
   private func adopt(
@@ -170,8 +199,7 @@ final class GatewayCore {
     session.events?.cancel()
     guard sessions[session.id] === session else { return }
     sessions[session.id] = nil
-    let left = userSessions[session.profile.userID, default: 1] - 1
-    userSessions[session.profile.userID] = left > 0 ? left : nil
+    endCount(of: session.profile.userID)
   }
 
   /// Does something for a session; `completion` learns how it went.
@@ -230,10 +258,12 @@ final class GatewayCore {
   /// the dead ones.
   private func careForConnections() {
     let box = NIOLoopBound(self, eventLoop: eventLoop)
-    care = eventLoop.scheduleTask(in: .seconds(5)) {
+    let interval = TimeAmount.milliseconds(Int64(configuration.careInterval.inMilliseconds))
+    care = eventLoop.scheduleTask(in: interval) {
       let core = box.value
       let now = NIODeadline.now()
       for connection in core.connections.values { connection.care(now) }
+      core.dropLeftFeeds(now)
       core.careForConnections()
     }
   }
@@ -245,6 +275,7 @@ final class GatewayCore {
     for connection in connections.values { connection.closeForLeaving() }
     for feed in feeds.values { feed.stop() }
     feeds = [:]
+    left = []
     for session in sessions.values { session.events?.cancel() }
   }
 }

@@ -66,8 +66,9 @@ final class RoomFeed {
     if snapshot != nil { subscriber.synchronize(self) }
   }
 
-  func remove(_ subscriber: any RoomSubscriber) {
-    subscribers[ObjectIdentifier(subscriber)] = nil
+  /// False: it was none.
+  func remove(_ subscriber: any RoomSubscriber) -> Bool {
+    subscribers.removeValue(forKey: ObjectIdentifier(subscriber)) != nil
   }
 
   /// True when the subscribers were told of a session, or are told now.
