@@ -30,6 +30,8 @@ public struct GatewayConfiguration: Sendable {
   public var requestTimeout: Duration = .seconds(15)
   /// How long a connection may be silent; sockets are asked for a sign of life before that.
   public var idleTimeout: Duration = .seconds(65)
+  /// How long ``Gateway/drain()`` goes on serving while `/readyz` says that the node leaves.
+  public var drainTime: Duration = .seconds(1)
   /// How often connections are looked after.
   var careInterval: Duration = .seconds(5)
   /// How long a room that nobody looks at any more is remembered for those who come back.

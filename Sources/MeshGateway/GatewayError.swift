@@ -67,6 +67,8 @@ struct GatewayError: Error, Equatable {
     self.init(.malformedJSON, "byte \(failure.offset): \(failure.reason)")
   }
 
+  static let leaving = GatewayError(.unavailable, "the node is about to leave")
+
   static func missing(_ field: String, _ kind: String) -> GatewayError {
     GatewayError(.invalidRequest, "\(field) is missing: it must be \(kind)")
   }

@@ -44,10 +44,11 @@ extension PresenceAPI {
 
   func follow(_ name: RoomName) throws(GatewayError) {
     try access.checkReading(name)
-    stream(RoomStream(core: core, room: name))
+    try stream(RoomStream(core: core, room: name))
   }
 
-  private func stream(_ stream: any EventStream) {
+  private func stream(_ stream: any EventStream) throws(GatewayError) {
+    guard !core.isLeaving else { throw .leaving }
     var response = HTTPResponse(
       status: .ok, headers: ["content-type": "text/event-stream; charset=utf-8"])
     response.stream = stream
@@ -114,7 +115,7 @@ extension PresenceAPI {
 
   func watch(_ user: String) throws(GatewayError) {
     try checkLobby()
-    stream(WatchStream(core: core, user: user))
+    try stream(WatchStream(core: core, user: user))
   }
 
   // MARK: Nodes

@@ -10,7 +10,9 @@ final class GatewayCore {
   let eventLoop: any EventLoop
   let logger: Logger
   var counters = GatewayCounters()
-  var isClosing = false
+  /// True from the beginning of the end: `/readyz` says so, and nothing new is begun.
+  private(set) var isLeaving = false
+  private(set) var isClosing = false
   /// True while a page has cut this node's links.
   var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
@@ -103,8 +105,8 @@ final class GatewayCore {
     completion:
       @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
   ) {
-    guard !isClosing else {
-      return completion(.failure(GatewayError(.unavailable, "the node is about to leave")))
+    guard !isLeaving else {
+      return completion(.failure(.leaving))
     }
     if let known = sessions[id], !known.profile.userID.utf8.elementsEqual(profile.userID.utf8) {
       return completion(
@@ -268,8 +270,12 @@ final class GatewayCore {
     }
   }
 
+  /// From now on nothing new is begun; what is there goes on.
+  func leave() { isLeaving = true }
+
   /// Tells all clients that the node leaves, and closes their connections.
   func close() {
+    isLeaving = true
     isClosing = true
     care?.cancel()
     for connection in connections.values { connection.closeForLeaving() }

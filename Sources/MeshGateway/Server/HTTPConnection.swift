@@ -143,7 +143,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       headers.replaceOrAdd(name: "access-control-allow-origin", value: origin)
       headers.add(name: "vary", value: "origin")
     }
-    let keepsAlive = head.isKeepAlive && !core.isClosing && !isTooLarge
+    let keepsAlive = head.isKeepAlive && !core.isLeaving && !isTooLarge
     let isHead = head.method == .HEAD
     if response.stream == nil || isHead {
       headers.replaceOrAdd(name: "content-length", value: "\(response.body.count)")

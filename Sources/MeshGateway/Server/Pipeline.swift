@@ -68,7 +68,7 @@ final class SocketUpgrade {
   }
 
   private func decide(_ head: HTTPRequestHead, completion: @escaping (HTTPHeaders?) -> Void) {
-    guard Origins(core.configuration).allow(head.headers) else {
+    guard !core.isLeaving, Origins(core.configuration).allow(head.headers) else {
       // The request is answered as HTTP, with the reason.
       return completion(nil)
     }
