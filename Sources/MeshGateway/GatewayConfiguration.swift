@@ -32,6 +32,8 @@ public struct GatewayConfiguration: Sendable {
   public var idleTimeout: Duration = .seconds(65)
   /// How long ``Gateway/drain()`` goes on serving while `/readyz` says that the node leaves.
   public var drainTime: Duration = .seconds(1)
+  /// The most bytes of the first line and the headers of a request, and of one of them.
+  var headerBytes = 65_536
   /// How often connections are looked after.
   var careInterval: Duration = .seconds(5)
   /// How long a room that nobody looks at any more is remembered for those who come back.

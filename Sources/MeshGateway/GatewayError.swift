@@ -17,6 +17,7 @@ struct GatewayError: Error, Equatable {
     case methodNotAllowed = "method_not_allowed"
     case sessionConflict = "session_conflict"
     case tooLarge = "too_large"
+    case headersTooLarge = "headers_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case tooManyRequests = "too_many_requests"
     case tooManySessions = "too_many_sessions"
@@ -35,6 +36,7 @@ struct GatewayError: Error, Equatable {
       case .tooLarge: 413
       case .unsupportedMediaType: 415
       case .tooManyRequests: 429
+      case .headersTooLarge: 431
       case .unavailable: 503
       }
     }
