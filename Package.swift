@@ -145,9 +145,11 @@ let package = Package(
     .testTarget(
       name: "GatewayTests",
       dependencies: [
-        "MeshGateway", "PresenceMesh",
+        "MeshGateway", "PresenceMesh", "MeshCRDT",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "JWTKit", package: "jwt-kit"),
       ],
       exclude: ["Clients"],
       swiftSettings: strict),

@@ -22,11 +22,13 @@ public final class Gateway: Sendable {
   private let channel: any Channel
   private let group: MultiThreadedEventLoopGroup
   private let core: NIOLoopBound<GatewayCore>
+  private let drainTime: Duration
 
   private init(
     channel: any Channel, group: MultiThreadedEventLoopGroup, core: NIOLoopBound<GatewayCore>,
-    address: String
+    address: String, drainTime: Duration
   ) {
+    self.drainTime = drainTime
     self.channel = channel
     self.group = group
     self.core = core
@@ -91,15 +93,26 @@ public final class Gateway: Sendable {
           any user
           """)
       }
-      return Gateway(channel: channel, group: group, core: core, address: shown)
+      return Gateway(
+        channel: channel, group: group, core: core, address: shown,
+        drainTime: configuration.drainTime)
     } catch {
       try? await group.shutdownGracefully()
       throw GatewayStartError(describe(error, address: configuration.address))
     }
   }
 
-  /// Tells all clients that the node leaves, closes their connections and stops listening. Returns
-  /// when that is done.
+  /// Lets whoever spreads clients over nodes see that this one leaves, before ``stop()``: `/readyz`
+  /// answers 503, and no sessions, sockets or event streams are begun any more. What is there goes
+  /// on. Returns after ``GatewayConfiguration/drainTime``, or at once when the task is cancelled.
+  public func drain() async {
+    let core = core
+    try? await channel.eventLoop.submit { core.value.leave() }.get()
+    try? await Task.sleep(for: drainTime)
+  }
+
+  /// Tells all clients that the node leaves, closes their connections (sockets with 1001) and stops
+  /// listening. Returns when that is done, a fifth of a second later.
   public func stop() async {
     try? await channel.close()
     let core = core

@@ -30,6 +30,18 @@ public struct GatewayConfiguration: Sendable {
   public var requestTimeout: Duration = .seconds(15)
   /// How long a connection may be silent; sockets are asked for a sign of life before that.
   public var idleTimeout: Duration = .seconds(65)
+  /// How long ``Gateway/drain()`` goes on serving while `/readyz` says that the node leaves.
+  public var drainTime: Duration = .seconds(1)
+  /// The most bytes of the first line and the headers of a request, and of one of them.
+  var headerBytes = 65_536
+  /// How often connections are looked after.
+  var careInterval: Duration = .seconds(5)
+  /// How long a room that nobody looks at any more is remembered for those who come back.
+  var keptRoomTime: Duration = .seconds(30)
+  /// The most rooms that are remembered so.
+  var keptRoomBound = 256
+  /// How long the token of a room that a heartbeat gives is good for.
+  var roomTokenTime: Duration = .seconds(24 * 3600)
 
   /// The standard settings.
   public init(address: String) { self.address = address }

@@ -18,6 +18,7 @@ struct GatewayError: Error, Equatable {
     case sessionConflict = "session_conflict"
     case sessionRemoved = "session_removed"
     case tooLarge = "too_large"
+    case headersTooLarge = "headers_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case tooManyRequests = "too_many_requests"
     case tooManySessions = "too_many_sessions"
@@ -37,6 +38,7 @@ struct GatewayError: Error, Equatable {
       case .tooLarge: 413
       case .unsupportedMediaType: 415
       case .tooManyRequests: 429
+      case .headersTooLarge: 431
       case .unavailable: 503
       }
     }
@@ -70,6 +72,8 @@ struct GatewayError: Error, Equatable {
   init(_ failure: JSONReader.Failure) {
     self.init(.malformedJSON, "byte \(failure.offset): \(failure.reason)")
   }
+
+  static let leaving = GatewayError(.unavailable, "the node is about to leave")
 
   static func missing(_ field: String, _ kind: String) -> GatewayError {
     GatewayError(.invalidRequest, "\(field) is missing: it must be \(kind)")

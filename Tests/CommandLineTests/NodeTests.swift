@@ -1,6 +1,10 @@
 import Foundation
 import Testing
 
+#if canImport(FoundationNetworking)
+  import FoundationNetworking
+#endif
+
 @Suite("A node on the command line", .serialized, .timeLimit(.minutes(5)))
 struct NodeTests {
   @Test("A node prints one line when it is ready, and leaves politely on SIGTERM")
@@ -24,6 +28,27 @@ struct NodeTests {
       return peers?.first?["health"] as? String == "left"
     }
     #expect(try await other.users("design")["Ada"]?["online"] as? Bool == false)
+  }
+
+  @Test("After SIGTERM a gateway says for a while that the node leaves; Ctrl-C ends without that")
+  func draining() async throws {
+    let arguments = ["--http", "127.0.0.1:0", "--http-drain", "60"]
+    let node = try await TestNode(arguments)
+    let url = try #require(URL(string: "http://\(node.readyWord("http"))/readyz"))
+    func status() async throws -> Int? {
+      let (_, response) = try await URLSession.shared.data(from: url)
+      return (response as? HTTPURLResponse)?.statusCode
+    }
+    #expect(try await status() == 200)
+    node.child.signal(SIGTERM)
+    try await Program.eventually("it says so") { try await status() == 503 }
+    // A second signal ends at once, whatever the first one was.
+    node.child.signal(SIGINT)
+    #expect(try await node.child.exitCode() == 130)
+
+    let other = try await TestNode(arguments)
+    other.child.signal(SIGINT)
+    #expect(try await other.child.exitCode(within: .seconds(30)) == 0)
   }
 
   @Test("A status, a message and a cursor show on a second node")

@@ -1,4 +1,5 @@
 import Foundation
+import JWTKit
 import NIOHTTP1
 import PresenceMesh
 import Testing
@@ -62,6 +63,34 @@ struct AccessTests {
     let ended = try await hs.token(
       user: "ada", rooms: ["*"], rights: [.read], expiresIn: .seconds(-1))
     #expect(await hs.access(of: ended) == nil)
+  }
+
+  /// Claims with an end of any size.
+  private struct Claims: JWTPayload {
+    var sub = "ada"
+    var exp: Double
+    var rooms = ["*": ["read"]]
+
+    func verify(using algorithm: some JWTAlgorithm) {}
+  }
+
+  @Test(
+    "A token whose end no calendar has is refused",
+    arguments: [
+      (4_000_000_000, true), (281_474_976_710, true), (281_474_976_711, false), (1e15, false),
+      (1.8446744073709552e19, false), (1e300, false), (-1e300, false), (-1, false), (0, false),
+    ] as [(Double, Bool)])
+  func ends(end: Double, isValid: Bool) async throws {
+    let secret = Data((0..<32).map { UInt8($0) })
+    let keys = try await TokenKeys(
+      json: Data(
+        #"{"keys":[{"kty":"oct","kid":"a","alg":"HS256","k":"\#(secret.base64URL)"}]}"#.utf8))
+    let signing = JWTKeyCollection()
+    await signing.add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256, kid: "a")
+    let token = try await signing.sign(Claims(exp: end), kid: "a")
+    let access = await keys.access(of: token)
+    #expect((access != nil) == isValid)
+    #expect(access?.expiresAt.map { Double($0) == end * 1000 } ?? true)
   }
 
   @Test(

@@ -53,6 +53,31 @@ struct YjsCodecTests {
     }
   }
 
+  @Test("Each member is measured once, and as many are left out as must be")
+  func fitting() throws {
+    let lengths = (0..<250).map { ($0 * 37) % 101 }
+    let members = lengths.enumerated().map { index, length in
+      JSONValue.Member(key: "\(index)", value: .string(String(repeating: "x", count: length)))
+    }
+    func bytes(_ members: [JSONValue.Member]) -> Int { JSONValue.object(members).bytes.count }
+    for bound in [2, 40, 384, 4000, 20_000] {
+      // The same, by leaving out one after the other.
+      var expected = members
+      while bytes(expected) > bound {
+        let sizes = expected.map { bytes([$0]) }
+        let longest = try #require(sizes.indices.first { sizes[$0] == sizes.max() })
+        expected.remove(at: longest)
+      }
+      var measured = 0
+      let fitting = YjsState.fitting(members, in: bound) { member in
+        measured += 1
+        return bytes([member]) - 2
+      }
+      #expect(fitting == expected)
+      #expect(measured == members.count)
+    }
+  }
+
   @Test("What does not fit into the mesh is left out, the longest first")
   func truncation() throws {
     let long = String(repeating: "x", count: 500)

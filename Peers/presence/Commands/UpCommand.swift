@@ -14,7 +14,8 @@ struct UpCommand: AsyncParsableCommand {
         ready node=<64 hexadecimal digits> addresses=<host:port>,… [http=<host:port>]
 
       With no mesh known it makes one, and tells on the standard error how others join. Ctrl-C, \
-      SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. A \
+      SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. \
+      After SIGTERM a gateway first says at /readyz that the node leaves (--http-drain). A \
       second Ctrl-C ends at once, and others see the sessions go some seconds later.
       """)
 
@@ -61,7 +62,9 @@ struct UpCommand: AsyncParsableCommand {
       do {
         if let name { try await openSession(name: name, on: node.mesh) }
         try announce(node.mesh, gateway)
-        await Self.firstOf(endings, node.shutdownRequests)
+        let signal = await Self.firstOf(endings, node.shutdownRequests)
+        // Supervisors end a node so, and whoever sends it clients is to see it first.
+        if signal == SIGTERM { await gateway?.drain() }
       } catch {
         await gateway?.stop()
         throw error
@@ -92,13 +95,19 @@ struct UpCommand: AsyncParsableCommand {
     }
   }
 
-  /// Waits for a signal or a request to end.
-  private static func firstOf(_ signals: AsyncStream<Int32>, _ requests: AsyncStream<Void>) async {
-    await withTaskGroup { group in
-      group.addTask { for await _ in signals { return } }
-      group.addTask { for await _ in requests { return } }
-      await group.next()
+  /// Waits for a signal or a request to end. The signal, if it was one.
+  private static func firstOf(
+    _ signals: AsyncStream<Int32>, _ requests: AsyncStream<Void>
+  ) async -> Int32? {
+    await withTaskGroup(of: Int32?.self) { group in
+      group.addTask { await signals.first { _ in true } }
+      group.addTask {
+        for await _ in requests { break }
+        return nil
+      }
+      let first = await group.next() ?? nil
       group.cancelAll()
+      return first
     }
   }
 }

@@ -28,12 +28,21 @@ struct GatewayOptions: ParsableArguments {
       valueName: "origin"))
   var httpOrigin: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "After SIGTERM answer 503 at /readyz for so long before the connections are closed.",
+      discussion: "From 0 to 60 seconds; 1 if it is not said.", valueName: "seconds"))
+  var httpDrain: Int?
+
   @Flag(help: "Let pages cut this node's links, to show what happens then.")
   var demo = false
 
   mutating func validate() throws {
+    if let httpDrain, !(0...60 ~= httpDrain) {
+      throw ValidationError("--http-drain takes 0 to 60 seconds.")
+    }
     if let http { return try NodeOptions.checkAddress(http, option: "--http") }
-    if httpAllow || httpKeys != nil || !httpOrigin.isEmpty || demo {
+    if httpAllow || httpKeys != nil || !httpOrigin.isEmpty || httpDrain != nil || demo {
       throw ValidationError(
         "--http-… and --demo are about a gateway: give it an address by --http.")
     }
@@ -47,6 +56,7 @@ struct GatewayOptions: ParsableArguments {
     configuration.allowsRemote = httpAllow
     configuration.origins = Set(httpOrigin)
     configuration.isDemo = demo
+    if let httpDrain { configuration.drainTime = .seconds(httpDrain) }
     if let httpKeys { configuration.keys = try await Self.keys(httpKeys) }
     do {
       return try await Gateway.start(mesh, configuration, logger: logger)

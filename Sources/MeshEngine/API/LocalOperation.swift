@@ -14,7 +14,7 @@ package enum Lease: Hashable, Sendable {
 }
 
 /// What the users of a node do. All but ``remove(_:from:)`` concerns sessions that the node hosts.
-package enum LocalOperation: Sendable {
+package indirect enum LocalOperation: Sendable {
   /// Begins a session, or takes up again one whose id the node or another node hosts.
   case open(SessionID, Profile, device: String, Lease, at: WallTime)
   /// A sign of life of the client.
@@ -36,6 +36,8 @@ package enum LocalOperation: Sendable {
   /// Takes a session of whatever host out of a room; out of the lobby: ends it. When that is final, it
   /// may not come back for a while.
   case remove(SessionID, from: RoomName, isFinal: Bool)
+  /// Does several things, so that they are told together. Those before one that is refused are done.
+  case all([LocalOperation])
   /// Says farewell for the node and all its sessions. Nothing can be done after it.
   case leaveMesh
 }

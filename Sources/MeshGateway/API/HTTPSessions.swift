@@ -81,29 +81,27 @@ struct HTTPSessions {
       actions.insert(.enter(request.room), at: 0)
     }
     actions.append(.heartbeat)
-    perform(actions[...], session, completion: completion)
+    perform(actions, session, completion: completion)
   }
 
   /// Does several things in turn, until one is refused.
   func perform(
-    _ actions: ArraySlice<SessionAction>, _ session: ClientSession,
+    _ actions: [SessionAction], _ session: ClientSession,
     completion: @escaping (GatewayError?) -> Void
   ) {
-    guard let first = actions.first else {
+    let core = core
+    core.act(.all(actions), session) { error in
+      guard error == nil else { return completion(error) }
       // Whoever reads after the answer finds what was said: it shows a moment later.
       core.eventLoop.assumeIsolated().scheduleTask(in: Self.showing) { completion(nil) }
-      return
-    }
-    core.act(first, session) { error in
-      if case .enter(let room) = first, error != nil { session.rooms.remove(room) }
-      guard error == nil else { return completion(error) }
-      perform(actions.dropFirst(), session, completion: completion)
     }
   }
 
   /// Ends the session of a token. Nothing happens for one that is not known (any more).
   func disconnect(_ token: String) {
-    guard let id = core.tokens.session(token) else { return }
+    guard let (id, stay) = core.tokens.session(token), core.tokens.isPresent(id, stay) else {
+      return
+    }
     if let session = core.sessions[id] { return core.act(.leave, session) }
     // A session of another node. One that this node shows and does not serve has just ended: the
     // beacon comes twice.
@@ -113,7 +111,9 @@ struct HTTPSessions {
 
   /// The session of a token.
   func session(_ token: String) throws(GatewayError) -> ClientSession {
-    guard let id = core.tokens.session(token), let session = core.sessions[id] else {
+    guard let (id, stay) = core.tokens.session(token), let session = core.sessions[id],
+      core.tokens.isPresent(id, stay)
+    else {
       throw GatewayError(.unknownSession, "the session has ended: send a heartbeat")
     }
     return session

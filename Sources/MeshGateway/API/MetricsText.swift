@@ -18,6 +18,7 @@ enum MetricsText {
       metric("presence_gateway_connections", "gauge", core.connections.count)
       metric("presence_gateway_sessions", "gauge", core.sessions.count)
       metric("presence_gateway_rooms", "gauge", core.feedCount)
+      metric("presence_gateway_watches", "gauge", core.watchCount)
       metric("presence_mesh_users", "gauge", core.mesh.lobby.count.users)
       metric("presence_mesh_sessions", "gauge", core.mesh.lobby.count.sessions)
       metric("presence_mesh_stale", "gauge", core.mesh.isStale ? 1 : 0)

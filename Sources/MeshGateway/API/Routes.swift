@@ -10,12 +10,15 @@ struct Routes {
 
   func answer(_ request: HTTPRequest, completion: @escaping Completion) {
     let isReading = request.method == .GET || request.method == .HEAD
+    if core.isLeaving, request.headers[canonicalForm: "upgrade"].contains("websocket") {
+      return completion(.error(.leaving))
+    }
     if let file = WebFiles.file(at: request.path) {
       return completion(isReading ? file.response(to: request.headers) : refuse("GET"))
     }
     switch request.path {
     case ["healthz"]: return completion(health(isReading, isReady: true))
-    case ["readyz"]: return completion(health(isReading, isReady: !core.isClosing))
+    case ["readyz"]: return completion(health(isReading, isReady: !core.isLeaving))
     case ["metrics"]:
       guard isReading else { return completion(refuse("GET")) }
       return withAccess(request, completion) { access in

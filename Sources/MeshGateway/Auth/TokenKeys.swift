@@ -100,15 +100,21 @@ public struct TokenKeys: Sendable {
   func access(of token: String) async -> Access? {
     guard token.utf8.count <= 4096,
       let claims = try? await collection.verify(token, as: TokenClaims.self),
-      !claims.sub.value.isEmpty, claims.sub.value.utf8.count <= Limits.userIDBytes
+      !claims.sub.value.isEmpty, claims.sub.value.utf8.count <= Limits.userIDBytes,
+      let end = Self.milliseconds(claims.exp.value)
     else { return nil }
     return Access(
       user: claims.sub.value,
       rooms: claims.rooms.mapValues { Set($0.compactMap { AccessRight(rawValue: $0) }) },
-      // A time beyond all calendars is as good as the last one that the mesh can write.
-      expiresAt: UInt64(
-        min(
-          max(0, claims.exp.value.timeIntervalSince1970 * 1000), Double(Limits.counterBound))))
+      expiresAt: end)
+  }
+
+  /// Milliseconds since 1970; `nil` for times beyond those that the mesh can write (year 10889): a
+  /// token that ends so late has no end.
+  private static func milliseconds(_ date: Date) -> UInt64? {
+    let milliseconds = date.timeIntervalSince1970 * 1000
+    guard 0...Double(Limits.counterBound) ~= milliseconds else { return nil }
+    return UInt64(milliseconds)
   }
 
   /// Mints a token.

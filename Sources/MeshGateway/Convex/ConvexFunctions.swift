@@ -118,7 +118,8 @@ struct ConvexFunctions {
         case .success(let (session, _)):
           succeed(
             .pairs([
-              "roomToken": .string(core.tokens.token(for: room)),
+              "roomToken": .string(
+                core.tokens.token(for: room, notAfter: access.expiresAt)),
               "sessionToken": .string(core.tokens.token(for: session.id)),
             ]))
         }
@@ -126,10 +127,12 @@ struct ConvexFunctions {
     }
 
     private func list() throws(GatewayError) {
-      guard let room = core.tokens.room(try arguments.token("roomToken", atMost: 256)) else {
-        return succeed(.array([]))
+      switch core.tokens.room(try arguments.token("roomToken", atMost: 256)) {
+      case .room(let room): succeed(users(in: room))
+      case .unknown: succeed(.array([]))
+      case .hasEnded:
+        throw GatewayError(.unauthorized, "the room token has ended: a heartbeat gives another")
       }
-      succeed(users(in: room))
     }
 
     /// Users who are online, then those who have gone, most recent first.

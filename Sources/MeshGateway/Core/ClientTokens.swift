@@ -5,27 +5,65 @@ import PresenceMesh
 /// the mesh understands them, and nobody else can make them.
 struct ClientTokens {
   let mesh: PresenceMesh
+  /// How long tokens of rooms are good for, at least.
+  let roomTime: Duration
 
-  func token(for session: SessionID) -> String {
-    "\(session).\(mesh.seal(of: "session \(session)"))"
+  /// What the token of a room stands for.
+  enum RoomToken: Equatable {
+    case room(RoomName)
+    case hasEnded
+    /// It was not made by a node of this mesh.
+    case unknown
   }
 
-  func session(_ token: String) -> SessionID? {
+  /// The token of a session. It is good for this stay: when the session has ended and its id comes back,
+  /// it is another one. 0 stands for a stay that this node does not see yet.
+  func token(for session: SessionID) -> String { token(for: session, stay: stay(of: session) ?? 0) }
+
+  private func token(for session: SessionID, stay: UInt64) -> String {
+    "\(session).\(stay).\(mesh.seal(of: "session \(session) \(stay)"))"
+  }
+
+  /// When a session began; moving to another node changes nothing of it.
+  private func stay(of session: SessionID) -> UInt64? {
+    mesh.session(session)?.value.joinedAt.milliseconds
+  }
+
+  /// The session of a token, and its stay.
+  func session(_ token: String) -> (id: SessionID, stay: UInt64)? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 2, let id = SessionID(String(parts[0])), self.token(for: id) == token
+    guard parts.count == 3, let id = SessionID(String(parts[0])), let stay = UInt64(parts[1]),
+      self.token(for: id, stay: stay) == token
     else { return nil }
-    return id
+    return (id, stay)
   }
 
-  func token(for room: RoomName) -> String {
-    "\(Data(room.text.utf8).base64URL).\(mesh.seal(of: "room \(room.text)"))"
+  /// True unless the session that is seen now is a later one of the same id.
+  func isPresent(_ session: SessionID, _ stay: UInt64) -> Bool {
+    guard stay != 0, let now = self.stay(of: session) else { return true }
+    return now == stay
   }
 
-  func room(_ token: String) -> RoomName? {
+  /// A token that reads a room for a time, and not after `bound`, in milliseconds since 1970.
+  ///
+  /// The end is the next whole 24th of that time after it, so that heartbeats give the same token for
+  /// a while: clients ask anew when it changes.
+  func token(for room: RoomName, notAfter bound: UInt64?, now: WallTime = .now) -> String {
+    let time = UInt64(max(1, roomTime.inMilliseconds))
+    let step = max(1, time / 24)
+    let end = (now.milliseconds + time + step - 1) / step * step
+    return token(for: room, end: min(end, bound ?? .max))
+  }
+
+  private func token(for room: RoomName, end: UInt64) -> String {
+    "\(Data(room.text.utf8).base64URL).\(end).\(mesh.seal(of: "room \(end) \(room.text)"))"
+  }
+
+  func room(_ token: String, now: WallTime = .now) -> RoomToken {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 2, let text = base64URLText(String(parts[0])),
-      let room = RoomName(text), self.token(for: room) == token
-    else { return nil }
-    return room
+    guard parts.count == 3, let text = base64URLText(String(parts[0])), let room = RoomName(text),
+      let end = UInt64(parts[1]), self.token(for: room, end: end) == token
+    else { return .unknown }
+    return now.milliseconds < end ? .room(room) : .hasEnded
   }
 }

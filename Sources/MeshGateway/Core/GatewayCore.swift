@@ -10,13 +10,21 @@ final class GatewayCore {
   let eventLoop: any EventLoop
   let logger: Logger
   var counters = GatewayCounters()
-  var isClosing = false
+  /// True from the beginning of the end: `/readyz` says so, and nothing new is begun.
+  private(set) var isLeaving = false
+  private(set) var isClosing = false
   /// True while a page has cut this node's links.
   var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
-  /// The number of sessions of each user.
+  /// The number of sessions of each user, those that are being opened among them.
   private var userSessions: [String: Int] = [:]
+  /// The number of sessions that are being opened.
+  private var openings = 0
   private var feeds: [RoomName: RoomFeed] = [:]
+  /// Rooms of feeds without subscribers, and since when: the longest left first.
+  private var left: [(room: RoomName, since: NIODeadline)] = []
+  /// The number of users that are watched, each as often as it is.
+  var watchCount = 0
   /// Open connections, to be closed at the end and looked after.
   var connections: [ObjectIdentifier: any GatewayConnection] = [:]
   let yjs = YjsClients()
@@ -28,7 +36,7 @@ final class GatewayCore {
     logger: Logger
   ) {
     self.mesh = mesh
-    tokens = ClientTokens(mesh: mesh)
+    tokens = ClientTokens(mesh: mesh, roomTime: configuration.roomTokenTime)
     self.configuration = configuration
     self.eventLoop = eventLoop
     self.logger = logger
@@ -61,22 +69,26 @@ final class GatewayCore {
     let feed =
       feeds[room] ?? RoomFeed(room: room, mesh: mesh, eventLoop: eventLoop)
     feeds[room] = feed
+    if feed.subscribers.isEmpty { left.removeAll { $0.room == room } }
     feed.add(subscriber)
   }
 
   func unsubscribe(_ subscriber: any RoomSubscriber, from room: RoomName) {
-    guard let feed = feeds[room] else { return }
-    feed.remove(subscriber)
-    guard feed.subscribers.isEmpty else { return }
+    guard let feed = feeds[room], feed.remove(subscriber), feed.subscribers.isEmpty else { return }
     // Somebody may come back soon: then the feed still knows what was missed.
-    let box = NIOLoopBound((self, feed), eventLoop: eventLoop)
-    eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) {
-      let (core, feed) = box.value
-      guard feed.subscribers.isEmpty, core.feeds[room] === feed else { return }
-      feed.stop()
-      core.feeds[room] = nil
+    left.append((room, .now()))
+    if left.count > configuration.keptRoomBound { dropFeed(left.removeFirst().room) }
+  }
+
+  /// Forgets rooms that were left long ago.
+  private func dropLeftFeeds(_ now: NIODeadline) {
+    let bound = TimeAmount.milliseconds(Int64(configuration.keptRoomTime.inMilliseconds))
+    while let first = left.first, now - first.since > bound {
+      dropFeed(left.removeFirst().room)
     }
   }
+
+  private func dropFeed(_ room: RoomName) { feeds.removeValue(forKey: room)?.stop() }
 
   func feed(_ room: RoomName) -> RoomFeed? { feeds[room] }
 
@@ -93,27 +105,31 @@ final class GatewayCore {
     completion:
       @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
   ) {
-    guard !isClosing else {
-      return completion(.failure(GatewayError(.unavailable, "the node is about to leave")))
+    guard !isLeaving else {
+      return completion(.failure(.leaving))
     }
     if let known = sessions[id], !known.profile.userID.utf8.elementsEqual(profile.userID.utf8) {
       return completion(
         .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
     }
-    if sessions[id] == nil, userSessions[profile.userID, default: 0] >= configuration.userBound {
+    let isNew = sessions[id] == nil
+    if isNew, userSessions[profile.userID, default: 0] >= configuration.userBound {
       counters.count(.limitsHit)
       return completion(
         .failure(
           GatewayError(
             .tooManySessions, "a user has at most \(configuration.userBound) sessions at a node")))
     }
-    guard sessions[id] != nil || sessions.count < configuration.sessionBound else {
+    guard !isNew || sessions.count + openings < configuration.sessionBound else {
       counters.count(.limitsHit)
       return completion(
         .failure(
           GatewayError(.tooManySessions, "the gateway serves \(sessions.count) sessions already")))
     }
+    // Counted from now on, so that many at once do not pass the bounds together.
+    if isNew { reserve(for: profile.userID) }
     let finish = hop { (result: Result<LocalSession, PresenceError>) in
+      if isNew { self.release(for: profile.userID) }
       switch result {
       case .failure(let error): completion(.failure(GatewayError(error)))
       case .success(let local):
@@ -129,6 +145,21 @@ final class GatewayCore {
       }
     }
     mesh.submitOpening(profile, id: id, device: device, lease: lease, completion: finish)
+  }
+
+  private func reserve(for user: String) {
+    openings += 1
+    userSessions[user, default: 0] += 1
+  }
+
+  private func release(for user: String) {
+    openings -= 1
+    endCount(of: user)
+  }
+
+  private func endCount(of user: String) {
+    let left = userSessions[user, default: 1] - 1
+    userSessions[user] = left > 0 ? left : nil
   }
 
   private func adopt(
@@ -177,8 +208,7 @@ final class GatewayCore {
     session.events?.cancel()
     guard sessions[session.id] === session else { return }
     sessions[session.id] = nil
-    let left = userSessions[session.profile.userID, default: 1] - 1
-    userSessions[session.profile.userID] = left > 0 ? left : nil
+    endCount(of: session.profile.userID)
   }
 
   /// Does something for a session; `completion` learns how it went.
@@ -186,21 +216,28 @@ final class GatewayCore {
     _ action: SessionAction, _ session: ClientSession,
     completion: @escaping (GatewayError?) -> Void = { _ in }
   ) {
-    switch action {
-    case .enter(let room): session.rooms.insert(room)
-    case .exit(let room): session.rooms.remove(room)
-    case .leave: forget(session)
-    default: break
-    }
+    let before = session.rooms
+    note(action, of: session)
     mesh.submit(
       action, of: session.id,
       completion: hop { (result: Result<Void, PresenceError>) in
         if case .failure(let error) = result {
+          session.rooms.formIntersection(before)
           completion(GatewayError(error))
         } else {
           completion(nil)
         }
       })
+  }
+
+  private func note(_ action: SessionAction, of session: ClientSession) {
+    switch action {
+    case .enter(let room): session.rooms.insert(room)
+    case .exit(let room): session.rooms.remove(room)
+    case .leave: forget(session)
+    case .all(let actions): for action in actions { note(action, of: session) }
+    default: break
+    }
   }
 
   /// A sign of life of a session's client; the mesh needs one a second at the most.
@@ -237,21 +274,28 @@ final class GatewayCore {
   /// the dead ones.
   private func careForConnections() {
     let box = NIOLoopBound(self, eventLoop: eventLoop)
-    care = eventLoop.scheduleTask(in: .seconds(5)) {
+    let interval = TimeAmount.milliseconds(Int64(configuration.careInterval.inMilliseconds))
+    care = eventLoop.scheduleTask(in: interval) {
       let core = box.value
       let now = NIODeadline.now()
       for connection in core.connections.values { connection.care(now) }
+      core.dropLeftFeeds(now)
       core.careForConnections()
     }
   }
 
+  /// From now on nothing new is begun; what is there goes on.
+  func leave() { isLeaving = true }
+
   /// Tells all clients that the node leaves, and closes their connections.
   func close() {
+    isLeaving = true
     isClosing = true
     care?.cancel()
     for connection in connections.values { connection.closeForLeaving() }
     for feed in feeds.values { feed.stop() }
     feeds = [:]
+    left = []
     for session in sessions.values { session.events?.cancel() }
   }
 }

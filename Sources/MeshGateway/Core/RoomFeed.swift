@@ -66,8 +66,9 @@ final class RoomFeed {
     if snapshot != nil { subscriber.synchronize(self) }
   }
 
-  func remove(_ subscriber: any RoomSubscriber) {
-    subscribers[ObjectIdentifier(subscriber)] = nil
+  /// False: it was none.
+  func remove(_ subscriber: any RoomSubscriber) -> Bool {
+    subscribers.removeValue(forKey: ObjectIdentifier(subscriber)) != nil
   }
 
   /// True when the subscribers were told of a session, or are told now.
@@ -153,7 +154,7 @@ final class RoomFeed {
 final class RoomUpdate {
   let room: RoomName
   /// Changes but those of cursors. Of statuses of one user that follow each other the last one counts,
-  /// and so of typing.
+  /// and so of typing; of updates of one user, which tell everything of it, only the last one.
   let changes: [PresenceEvent]
   /// The newest position of each cursor that moved.
   let cursors: [(user: String, session: SessionID, cursor: Cursor)]
@@ -165,12 +166,22 @@ final class RoomUpdate {
     self.room = room
     self.feed = feed
     self.before = before
-    var changes: [PresenceEvent] = []
+    (changes, cursors) = Self.coalesced(events)
+  }
+
+  /// What is left of the events of one tick. Replaying it gives what replaying the events does.
+  static func coalesced(
+    _ events: [PresenceEvent]
+  ) -> (
+    changes: [PresenceEvent], cursors: [(user: String, session: SessionID, cursor: Cursor)]
+  ) {
+    var changes: [PresenceEvent?] = []
     var cursors: [SessionID: Int] = [:]
     var moved: [(user: String, session: SessionID, cursor: Cursor)] = []
     // Where the last status and typing of each user stand, since anything else was said of it.
     var statuses: [String: Int] = [:]
     var typings: [String: Int] = [:]
+    var updates: [String: Int] = [:]
     func put(_ event: PresenceEvent, at index: Int?) -> Int {
       guard let index else {
         changes.append(event)
@@ -193,6 +204,11 @@ final class RoomUpdate {
       case .online(let user), .updated(let user), .offline(let user):
         statuses[user.id] = nil
         typings[user.id] = nil
+        if case .updated = event {
+          // Statuses that came after the earlier one stay: clients show them as they happen.
+          if let index = updates[user.id] { changes[index] = nil }
+          updates[user.id] = changes.count
+        }
         // These bring the cursors along, or make an end of them; moves are told after all changes.
         if moved.contains(where: { $0.user == user.id }) {
           moved.removeAll { $0.user == user.id }
@@ -203,8 +219,7 @@ final class RoomUpdate {
       default: changes.append(event)
       }
     }
-    self.changes = changes
-    self.cursors = moved
+    return (changes.compactMap(\.self), moved)
   }
 
   /// The words of the native clients: frames of text.

@@ -363,9 +363,12 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
 /// Tells of one user's coming and going.
 final class WatchReader {
+  private let core: GatewayCore
   private var reader: Task<Void, Never>?
 
   init(user: String, core: GatewayCore, tell: @escaping (ByteBuffer) -> Void) {
+    self.core = core
+    core.watchCount += 1
     let events = core.mesh.watch(user: user)
     let tell = core.hop { (seen: User?) in tell(NativeWords.watch(user, seen)) }
     reader = Task {
@@ -390,5 +393,11 @@ final class WatchReader {
 
   deinit { reader?.cancel() }
 
-  func stop() { reader?.cancel() }
+  /// Ends it; must be called.
+  func stop() {
+    guard let reader else { return }
+    self.reader = nil
+    core.watchCount -= 1
+    reader.cancel()
+  }
 }

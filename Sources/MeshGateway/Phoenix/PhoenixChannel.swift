@@ -177,13 +177,12 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
     let room = room
     let core = core
     func speak(_ session: ClientSession) {
-      core.act(.enter(room), session) { error in
-        guard error == nil else { return completion(error) }
-        if let status = data["status"]?.string.flatMap({ Status($0) }) {
-          core.act(.setStatus(status, message: nil, in: room), session)
-        }
-        core.act(.setData(bytes, in: room), session, completion: completion)
+      // All at once, so that nobody sees it without what it tracks.
+      var actions: [SessionAction] = [.enter(room), .setData(bytes, in: room)]
+      if let status = data["status"]?.string.flatMap({ Status($0) }) {
+        actions.append(.setStatus(status, message: nil, in: room))
       }
+      core.act(.all(actions), session, completion: completion)
     }
     if let session, !session.hasEnded {
       if session.profile != profile {

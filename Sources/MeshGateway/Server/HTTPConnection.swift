@@ -17,7 +17,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   private var isTooLarge = false
   /// When the request that is coming in began, or the connection fell silent.
   private var since = NIODeadline.now()
+  /// True from the first bytes of a request to its last.
+  private var isComingIn = false
+  /// True when the last bytes held a message, so that they were no part of an unfinished head.
+  private var hasReadMessage = false
   private var isAnswering = false
+  /// True after bytes that are no request: nothing more is taken from the client.
+  private var isBroken = false
   private var stream: (any EventStream)?
   private var hasSkipped = false
   /// When the token of the stream ends.
@@ -56,13 +62,28 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
 
   // MARK: Requests
 
+  func channelReadComplete(context: ChannelHandlerContext) {
+    // Bytes have come, and no message of them: a head has begun.
+    if !hasReadMessage { noteComing() }
+    hasReadMessage = false
+    context.fireChannelReadComplete()
+  }
+
+  private func noteComing() {
+    guard !isComingIn, !isAnswering, stream == nil else { return }
+    isComingIn = true
+    since = .now()
+  }
+
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    hasReadMessage = true
+    guard !isBroken else { return }
     switch unwrapInboundIn(data) {
     case .head(let head):
       self.head = head
       body = []
       isTooLarge = false
-      since = .now()
+      noteComing()
       let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
       if length > core.configuration.messageBytes {
         isTooLarge = true
@@ -93,6 +114,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
 
   private func answer(_ head: HTTPRequestHead) {
     core.counters.count(.requests)
+    isComingIn = false
     isAnswering = true
     let body = body
     self.body = []
@@ -143,7 +165,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       headers.replaceOrAdd(name: "access-control-allow-origin", value: origin)
       headers.add(name: "vary", value: "origin")
     }
-    let keepsAlive = head.isKeepAlive && !core.isClosing && !isTooLarge
+    let keepsAlive = head.isKeepAlive && !core.isLeaving && !isTooLarge
     let isHead = head.method == .HEAD
     if response.stream == nil || isHead {
       headers.replaceOrAdd(name: "content-length", value: "\(response.body.count)")
@@ -163,7 +185,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
       return
     }
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-    if !keepsAlive { context.close(promise: nil) }
+    if keepsAlive { return }
+    // The body of a request that was refused for its size may be on its way.
+    if isTooLarge { closeAfterLastWords(context) } else { context.close(promise: nil) }
   }
 
   private func begin(_ stream: any EventStream, until end: UInt64?) {
@@ -199,7 +223,49 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // A request that does not become a WebSocket is answered, with the reason.
     if error is NIOWebSocketUpgradeError { return }
-    context.close(promise: nil)
+    // What follows after a broken request is not looked at.
+    if isBroken { return }
+    guard let error = error as? HTTPParserError, stream == nil, !isAnswering,
+      context.channel.isActive
+    else { return context.close(promise: nil) }
+    refuse(error, context: context)
+  }
+
+  /// Answers bytes that are no request, and ends the connection: where the next request would begin
+  /// is not known.
+  private func refuse(_ error: HTTPParserError, context: ChannelHandlerContext) {
+    isBroken = true
+    isComingIn = false
+    head = nil
+    body = []
+    core.counters.count(.requests)
+    core.counters.count(.requestsRefused)
+    let response = HTTPResponse.error(
+      error == .headerOverflow
+        ? GatewayError(
+          .headersTooLarge,
+          "the first line and the headers have at most \(core.configuration.headerBytes) bytes")
+        : GatewayError(.invalidRequest, "this is no request of HTTP/1.1: \(error)"))
+    var headers = response.headers
+    SecurityHeaders.add(to: &headers)
+    headers.replaceOrAdd(name: "content-length", value: "\(response.body.count)")
+    headers.replaceOrAdd(name: "connection", value: "close")
+    context.write(
+      wrapOutboundOut(
+        .head(HTTPResponseHead(version: .http1_1, status: response.status, headers: headers))),
+      promise: nil)
+    context.write(
+      wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    closeAfterLastWords(context)
+  }
+
+  /// Ends the connection when the client has, or after a moment. To close it while bytes of the
+  /// client are still to be read would take back the answer, which may not have arrived.
+  private func closeAfterLastWords(_ context: ChannelHandlerContext) {
+    context.close(mode: .output, promise: nil)
+    let box = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.eventLoop.scheduleTask(in: .seconds(1)) { box.value.close(promise: nil) }
   }
 
   // MARK: Time
@@ -216,7 +282,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
     }
     guard !isAnswering else { return }
     let bound =
-      head == nil ? core.configuration.idleTimeout : core.configuration.requestTimeout
+      isComingIn ? core.configuration.requestTimeout : core.configuration.idleTimeout
     if now - since > .milliseconds(Int64(bound.inMilliseconds)) {
       core.counters.count(.connectionsIdleClosed)
       context.close(promise: nil)
@@ -224,65 +290,4 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler, Gate
   }
 
   func closeForLeaving() { context?.close(promise: nil) }
-}
-
-/// Which pages may use the gateway.
-struct Origins {
-  static let advice = """
-    pages of this origin may not use the gateway: start it with --http-origin to allow them
-    """
-
-  private let allowed: Set<String>
-  private let isTrusting: Bool
-
-  init(_ configuration: GatewayConfiguration) {
-    allowed = Set(configuration.origins.map { $0.lowercased() })
-    isTrusting = configuration.keys == nil
-  }
-
-  /// True for requests of programs, of the gateway's own page and of allowed pages.
-  ///
-  /// A page of another name, which its owner lets stand for this machine, has that name as `Host`,
-  /// and sends no `Origin` when it reads. So where everybody is trusted the host must be an address,
-  /// `localhost`, or that of an allowed origin.
-  func allow(_ headers: HTTPHeaders) -> Bool {
-    let host = headers.first(name: "host")?.lowercased() ?? ""
-    let isKnown =
-      Self.isNumericOrLocal(host)
-      || allowed.contains { $0 == "http://\(host)" || $0 == "https://\(host)" }
-    guard let origin = headers.first(name: "origin")?.lowercased() else {
-      return isKnown || !isTrusting || host.isEmpty
-    }
-    if allowed.contains(origin) { return true }
-    return isKnown && (origin == "http://\(host)" || origin == "https://\(host)")
-  }
-
-  static func isNumericOrLocal(_ host: String) -> Bool {
-    if host.hasPrefix("[") { return true }
-    let name = host.split(separator: ":").first.map(String.init) ?? ""
-    if name == "localhost" || name.hasSuffix(".localhost") { return true }
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
-  }
-}
-
-/// What every answer says to browsers.
-enum SecurityHeaders {
-  static let contentSecurityPolicy = """
-    default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; \
-    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'
-    """
-
-  static func add(to headers: inout HTTPHeaders) {
-    headers.replaceOrAdd(name: "x-content-type-options", value: "nosniff")
-    headers.replaceOrAdd(name: "referrer-policy", value: "no-referrer")
-    headers.replaceOrAdd(name: "x-frame-options", value: "DENY")
-    headers.replaceOrAdd(name: "cross-origin-opener-policy", value: "same-origin")
-    if !headers.contains(name: "content-security-policy") {
-      headers.add(name: "content-security-policy", value: contentSecurityPolicy)
-    }
-    if !headers.contains(name: "cache-control") {
-      headers.add(name: "cache-control", value: "no-store")
-    }
-  }
 }

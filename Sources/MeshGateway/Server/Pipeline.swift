@@ -21,13 +21,18 @@ struct Pipeline {
       shouldUpgrade: upgrade.decider(on: channel.eventLoop),
       upgradePipelineHandler: upgrade.installer(on: channel.eventLoop))
     let box = NIOLoopBound(http, eventLoop: channel.eventLoop)
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = core.configuration.headerBytes
+    limits.maxHeaderListSize = core.configuration.headerBytes
     try pipeline.configureHTTPServerPipeline(
       withServerUpgrade: (
         upgraders: [upgrader],
         completionHandler: { context in
           context.pipeline.syncOperations.removeHandler(box.value, promise: nil)
         }
-      ), withErrorHandling: true)
+        // The connection answers broken requests itself, in its own words.
+      ), withErrorHandling: false, withEncoderConfiguration: .init(),
+      withDecoderLimitConfiguration: limits)
     try pipeline.addHandler(http)
   }
 }
@@ -68,7 +73,7 @@ final class SocketUpgrade {
   }
 
   private func decide(_ head: HTTPRequestHead, completion: @escaping (HTTPHeaders?) -> Void) {
-    guard Origins(core.configuration).allow(head.headers) else {
+    guard !core.isLeaving, Origins(core.configuration).allow(head.headers) else {
       // The request is answered as HTTP, with the reason.
       return completion(nil)
     }

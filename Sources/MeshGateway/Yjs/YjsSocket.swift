@@ -192,7 +192,9 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     return false
   }
 
-  private func say(_ state: YjsState, for client: UInt64) {
+  private func say(
+    _ state: YjsState, for client: UInt64, after first: [SessionAction] = []
+  ) {
     guard var entry = owned[client], !entry.isRemoved else { return }
     guard !entry.isOpening else {
       owned[client]?.next = state
@@ -201,14 +203,16 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     if let session = entry.session, !session.hasEnded,
       session.profile.userID == state.profile.userID
     {
+      var actions = first
       if entry.told?.profile != state.profile {
         session.profile = state.profile
-        core.act(.setProfile(state.profile), session)
+        actions.append(.setProfile(state.profile))
       }
-      if entry.told?.data != state.data { core.act(.setData(state.data, in: room), session) }
+      if entry.told?.data != state.data { actions.append(.setData(state.data, in: room)) }
       if let cursor = state.cursor, entry.told?.cursor != cursor {
-        core.act(.moveCursor(cursor, in: room), session)
+        actions.append(.moveCursor(cursor, in: room))
       }
+      if !actions.isEmpty { core.act(.all(actions), session) }
       entry.told = state
       owned[client] = entry
       return
@@ -234,13 +238,11 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
       return
     }
     guard owned[client] != nil, socket != nil else { return core.act(.leave, session) }
-    core.act(.enter(room), session)
     owned[client]?.session = session
     owned[client]?.isOpening = false
-    if let next = owned[client]?.next {
-      owned[client]?.next = nil
-      say(next, for: client)
-    }
+    guard let next = owned[client]?.next else { return core.act(.enter(room), session) }
+    owned[client]?.next = nil
+    say(next, for: client, after: [.enter(room)])
   }
 
   private func leave(_ client: UInt64) {

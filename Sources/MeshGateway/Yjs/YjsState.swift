@@ -41,16 +41,33 @@ struct YjsState {
       cursor = Cursor(x: x, y: y)
       own = own.without(["cursor"])
     }
-    var members = own.members ?? []
-    // What does not fit is left out, the longest first.
-    while JSONValue.object(members).bytes.count > Limits.presenceDataBytes {
-      let sizes = members.map { $0.value.bytes.count }
-      guard let longest = sizes.indices.max(by: { sizes[$0] < sizes[$1] }) else { break }
-      members.remove(at: longest)
-      isTruncated = true
+    let members = own.members ?? []
+    let fitting = Self.fitting(members, in: Limits.presenceDataBytes) { member in
+      // Without the braces.
+      JSONValue.object([member]).bytes.count - 2
     }
-    data = members.isEmpty ? [] : JSONValue.object(members).bytes
-    self.isTruncated = isTruncated
+    data = fitting.isEmpty ? [] : JSONValue.object(fitting).bytes
+    self.isTruncated = isTruncated || fitting.count < members.count
+  }
+
+  /// The members that fit into an object of so many bytes, in their order. What does not fit is left
+  /// out, the longest first, and of equal ones the first.
+  ///
+  /// - Parameter size: The bytes of a member in JSON. Called once for each.
+  /// - Complexity: The bytes of the members, and sorting them.
+  static func fitting(
+    _ members: [JSONValue.Member], in bound: Int, size: (JSONValue.Member) -> Int
+  ) -> [JSONValue.Member] {
+    let sizes = members.map(size)
+    // A comma goes with each member but one, and the braces make two.
+    var total = sizes.reduce(1) { $0 + $1 + 1 }
+    var isKept = [Bool](repeating: true, count: members.count)
+    for index in sizes.indices.sorted(by: { (sizes[$1], $0) < (sizes[$0], $1) }) {
+      guard total > bound else { break }
+      isKept[index] = false
+      total -= sizes[index] + 1
+    }
+    return zip(members, isKept).compactMap { $1 ? $0 : nil }
   }
 
   /// What other editors see of a session.

@@ -4,7 +4,7 @@ import MeshTrust
 
 /// What a session of this node says or does, for callers that speak for many sessions and may not
 /// wait: see ``PresenceMesh/submit(_:of:completion:)``.
-package enum SessionAction: Sendable {
+package indirect enum SessionAction: Sendable {
   case heartbeat
   case setLease(SessionLease)
   case setProfile(Profile)
@@ -18,6 +18,8 @@ package enum SessionAction: Sendable {
   /// Takes the session of whatever host out of a room, or ends it: see
   /// ``PresenceMesh/signOut(user:)``. When it is not final, it may come back at once.
   case remove(from: RoomName, isFinal: Bool)
+  /// Several things, told together. Those before one that is refused are done.
+  case all([SessionAction])
 
   fileprivate func operation(_ session: SessionID) -> LocalOperation {
     switch self {
@@ -33,6 +35,7 @@ package enum SessionAction: Sendable {
     case .moveCursor(let cursor, let room): .moveCursor(session, room, cursor)
     case .leave: .leave(session)
     case .remove(let room, let isFinal): .remove(session, from: room, isFinal: isFinal)
+    case .all(let actions): .all(actions.map { $0.operation(session) })
     }
   }
 }

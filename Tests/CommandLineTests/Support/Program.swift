@@ -111,8 +111,8 @@ final class Child {
   func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
   /// Waits for the end. A process that was killed by a signal has the negative signal.
-  func exitCode() async throws -> Int32 {
-    let end = ContinuousClock.now.advanced(by: Program.patience)
+  func exitCode(within patience: Duration = Program.patience) async throws -> Int32 {
+    let end = ContinuousClock.now.advanced(by: patience)
     while process.isRunning {
       guard ContinuousClock.now < end else {
         signal(SIGKILL)

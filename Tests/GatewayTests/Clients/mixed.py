@@ -155,7 +155,12 @@ async def main(options):
     )
     meta = phoenix()[yjs_id][0]
     equal("Phoenix: a Yjs user", (meta.get("name"), meta.get("color")), ("Yara", "#00bb00"))
-    equal("Phoenix: what a Supabase user tracked", phoenix()["sue"][0].get("tab"), 2)
+    # She is seen first, what she tracked a moment later.
+    await until(
+        "Phoenix: what a Supabase user tracked",
+        lambda: phoenix()["sue"][0].get("tab") == 2,
+        seen=phoenix,
+    )
     equal("Supabase: what a Phoenix user tracked", sue.metas("grace", "page"), [(7,)])
     equal("Supabase: a native user", sue.metas("ada", "name", "status"), [("Ada", "busy")])
 

@@ -122,6 +122,8 @@ extension Message {
       return .object([
         "nonce": .hex(nonce), "buckets": .list(digest.buckets.map { .hex($0) }),
       ])
+    case .prune(let origins):
+      return .object(["origins": .list(origins.map { .hex($0.bytes) })])
     case .entries(let entries):
       return .object([
         "nonce": .hex(entries.nonce), "wants_answer": .flag(entries.wantsAnswer),
