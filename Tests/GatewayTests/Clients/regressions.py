@@ -255,7 +255,7 @@ async def check_beacons(bases, room):
     """A beacon that comes twice ends what was there, and not what comes back right after it."""
     apis = [API(base) for base in bases[:2]]
     # Where the session is, where the beacons arrive and how many, and where it comes back.
-    cases = ((0, 0, 2, 0), (0, 1, 1, 1), (0, 1, 2, 0))
+    cases = ((0, 0, 2, 0), (0, 1, 1, 1), (0, 1, 2, 0), (0, 1, 2, 1))
     for number, (home, place, times, back) in enumerate(cases):
         name, path = f"{room}-{number}", f"/api/v1/rooms/{room}-{number}/count"
         text = f"a session of node {home}, {times} beacons at {place}, and back at {back}"
@@ -270,6 +270,35 @@ async def check_beacons(bases, room):
         for api in apis:
             await shows(f"{text}: it stays", api, path, lambda c: c["sessions"] == 1)
         await apis[back].call("DELETE", f"/api/v1/rooms/{name}")
+
+
+async def check_late_beacon(base, room):
+    """A beacon of before the return that comes after it says nothing about who came back."""
+    api = API(base)
+    body = {"room": room, "user": {"id": "tab"}, "sessionId": f"{room}-tab"}
+    token = (await api.call("POST", "/api/v1/heartbeat", body))["sessionToken"]
+    await api.call("POST", "/api/v1/disconnect", {"sessionToken": token})
+    again = await api.call("POST", "/api/v1/heartbeat", body, text="a session that had ended")
+    equal("is another one", again["restored"], False)
+    await api.call("POST", "/api/v1/disconnect", {"sessionToken": token})
+    await asyncio.sleep(0.5)
+    count = await api.call("GET", f"/api/v1/rooms/{room}/count")
+    equal("the word for the one before does not end it", count["sessions"], 1)
+    await api.call("DELETE", f"/api/v1/rooms/{room}")
+
+
+async def check_bound_at_once(base, room):
+    """The bound holds for sessions that open at the same time."""
+    sockets = [await Socket.open(base) for _ in range(USER_BOUND + 36)]
+    for socket in sockets:
+        await socket.send("join", room=room, user={"id": "swarm"})
+    for socket in sockets:
+        await socket.wait("an answer", lambda m: m["type"] in ("joined", "error"))
+    count = await API(base).call("GET", f"/api/v1/rooms/{room}/count")
+    await API(base).call("DELETE", "/api/v1/users/swarm/sessions")
+    check("not more than the bound", count["sessions"] <= USER_BOUND, USER_BOUND, count)
+    for socket in sockets:
+        await socket.socket.close()
 
 
 # --- Bounds
@@ -330,6 +359,8 @@ async def main(options):
     await check_watched_rooms(bases[0], room + "-watched")
     await check_beacons(bases, room + "-beacons")
     await check_user_bound(bases, room + "-bound")
+    await check_bound_at_once(bases[0], room + "-swarm")
+    await check_late_beacon(bases[0], room + "-late")
     await check_refused_sockets(bases[0])
 
 
