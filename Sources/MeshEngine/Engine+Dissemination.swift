@@ -108,7 +108,7 @@ extension Engine {
 
   /// How long it is from one head of this node to the next: the same at all nodes that see as many
   /// members, so that the heads of all fit into each node's budget.
-  var headPeriod: Span {
+  package var headPeriod: Span {
     let members = UInt64(overlay.count)
     let budget = min(configuration.headBudget, 1000 + 15 * members)
     return max(configuration.headPeriod, .milliseconds(members * Self.headBytes * 1000 / budget))

@@ -202,7 +202,8 @@ extension Engine {
   /// An origin that was hidden is shown when its log is what its head says, or a second later: what
   /// ended while it could not be heard is not shown once more.
   private mutating func mayShow(_ slot: Int, as health: NodeHealth) -> Bool {
-    guard health == .online || health == .suspect, !isVisible(slot), let origin = state.origins[slot],
+    guard health == .online || health == .suspect, !isVisible(slot),
+      let origin = state.origins[slot],
       !state.logs[slot].isSettled || claimOfHead(slot) > state.logs[slot].cut
     else {
       liveness[slot].shownBy = nil

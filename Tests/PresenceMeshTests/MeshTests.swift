@@ -236,7 +236,8 @@ struct MeshTests {
     }
   }
 
-  @Test("A user is taken out of a room, and signed out, from a node that does not host the sessions")
+  @Test(
+    "A user is taken out of a room, and signed out, from a node that hosts no session of theirs")
   func signOutAndRemove() async throws {
     try await withMesh(of: 2) { nodes in
       let here = here

@@ -257,7 +257,7 @@ private enum Homes: Sendable {
   }
 }
 
-extension Optional<Homes> {
+extension Homes? {
   fileprivate mutating func insert(_ slot: Int) {
     guard let known = self else {
       self = .one(Int32(slot))

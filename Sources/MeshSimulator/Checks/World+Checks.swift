@@ -90,6 +90,7 @@ extension World {
   /// F19: an origin that died is hidden everywhere after its time to live, whoever retells it.
   mutating func checkDead(_ origin: OriginID, diedAt: UInt64) {
     guard deaths[origin] == diedAt else { return }
+    let patience = patience(with: origin)
     if time < diedAt + patience {
       // The network has become slower since.
       return queue.add(.checkDead(origin: origin, diedAt: diedAt), at: diedAt + patience)

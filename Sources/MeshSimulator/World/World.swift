@@ -64,6 +64,8 @@ struct World {
   var datagrams: UInt64 = 0
   /// When origins died, unless they live again.
   var deaths: [OriginID: UInt64] = [:]
+  /// The time between two heads of those that died, in nanoseconds.
+  var periods: [OriginID: UInt64] = [:]
 
   init(_ options: SimulationOptions) {
     self.options = options
@@ -222,6 +224,7 @@ struct World {
     nodes[index].box = nil
     nodes[index].pausedUntil = nil
     nodes[index].tickAt = nil
+    periods[engine.origin] = engine.headPeriod.nanoseconds
     noteDeath(of: engine.origin)
     note("node \(index) crashes")
     for session in sessions.indices where sessions[session].node == index {
@@ -238,13 +241,15 @@ struct World {
     // A clone may live on.
     guard !nodes.contains(where: { $0.engine?.origin == origin }) else { return }
     deaths[origin] = time
-    queue.add(.checkDead(origin: origin, diedAt: time), at: time + patience)
+    queue.add(.checkDead(origin: origin, diedAt: time), at: time + patience(with: origin))
   }
 
   /// How long after its end an origin may be seen. Clocks run 1 % fast or slow, and an age leaves out
-  /// the time under way: up to three hops.
-  var patience: UInt64 {
-    5 * Self.second + 5 * Self.second / 50 + 100 * Self.millisecond + 3 * slowest
+  /// the time under way: up to three hops, or as many as a big mesh has.
+  func patience(with origin: OriginID) -> UInt64 {
+    let timeToLive = max(periods[origin] ?? 0, 2 * Self.second) * 5 / 2
+    let hops: UInt64 = nodes.count > 17 ? 8 : 3
+    return timeToLive + timeToLive / 50 + 100 * Self.millisecond + hops * slowest
   }
 
   /// Gives an engine an input and does what it wants done.
