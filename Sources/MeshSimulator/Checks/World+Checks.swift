@@ -8,7 +8,7 @@ extension World {
 
   /// Takes in an event of a node.
   mutating func observe(_ event: MeshEvent, at index: Int) {
-    watched?.note(event, at: index)
+    watched?.note(event, at: index, time: time)
     if let wrong = nodes[index].replayed.apply(event) { fail("F4: node \(index): \(wrong)") }
     switch event {
     case .stale: nodes[index].freshAt = time
