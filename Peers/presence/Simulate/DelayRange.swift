@@ -17,6 +17,11 @@ struct DelayRange: ExpressibleByArgument {
 
   var defaultValueDescription: String { Self.text(microseconds) }
 
+  /// The bounds in a sentence: `0.2 to 1`.
+  static func words(_ microseconds: ClosedRange<UInt64>) -> String {
+    text(microseconds).split(separator: "-").joined(separator: " to ")
+  }
+
   /// The bounds as they are written: `0.2-1`.
   static func text(_ microseconds: ClosedRange<UInt64>) -> String {
     let bounds = [microseconds.lowerBound, microseconds.upperBound].map {

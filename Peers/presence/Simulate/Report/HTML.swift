@@ -16,8 +16,11 @@ enum HTML {
     return result
   }
 
-  /// A table. Cells are text; the first column holds what the rows are about.
-  static func table(_ headings: [String], _ rows: [[String]], caption: String? = nil) -> String {
+  /// A table. Cells are text; the first column holds what the rows are about. Where nothing wraps,
+  /// a table that is too wide scrolls.
+  static func table(
+    _ headings: [String], _ rows: [[String]], caption: String? = nil, wraps: Bool = false
+  ) -> String {
     let head = headings.map { "<th scope=\"col\">\(escaped($0))</th>" }.joined()
     let body = rows.map { row in
       let cells = row.enumerated().map { index, cell in
@@ -27,12 +30,18 @@ enum HTML {
     }
     let title = caption.map { "<caption>\(escaped($0))</caption>" } ?? ""
     return """
-      <div class="scroll"><table>\(title)
+      <div class="scroll"><table\(wraps ? " class=\"words\"" : "")>\(title)
       <thead><tr>\(head)</tr></thead>
       <tbody>
       \(body.joined(separator: "\n"))
       </tbody></table></div>
       """
+  }
+
+  /// A command line. Lines break between its words.
+  static func command(_ line: String) -> String {
+    let words = line.split(separator: " ").map { "<span>\(escaped(String($0)))</span>" }
+    return "<pre><code>\(words.joined(separator: " "))</code></pre>"
   }
 
   /// The names of marks beside their colours: a class of the mark and its name.

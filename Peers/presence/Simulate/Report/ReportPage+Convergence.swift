@@ -76,7 +76,7 @@ extension ReportPage {
     let samples = report.results.compactMap(\.samples)
     let ends = samples.map { ($0.agreement.last?.milliseconds ?? 0) - $0.focusMilliseconds }
     let end = max(1000, ends.max() ?? 0)
-    let past = min(samples.map(\.focusMilliseconds).max() ?? 0, max(10_000, 2 * end))
+    let past = min(samples.map(\.focusMilliseconds).max() ?? 0, max(3000, end))
     return Scale(kind: .linear, domain: -past...(end * 1.02))
   }
 
@@ -86,7 +86,8 @@ extension ReportPage {
     let words =
       isSpread
       ? "How many changes needed how long to reach the last node."
-      : "How many seeds needed how long after the faults until all nodes agreed."
+      : "How many seeds needed how long after the faults until all nodes agreed, looked at every "
+        + "0.25 s."
     guard let p50 = report.percentile(0.5), let p99 = report.percentile(0.99) else {
       return """
         <section><h2>Distribution of the times</h2>
@@ -94,7 +95,8 @@ extension ReportPage {
         """
     }
     let scale = Scale.spans(spans)
-    let bins = 24
+    // Few times in many bins would look like a comb.
+    let bins = min(24, 6 + spans.count / 3)
     var counts = [Int](repeating: 0, count: bins)
     for span in spans { counts[min(bins - 1, Int(scale.place(span) * Double(bins)))] += 1 }
     let amounts = Scale.amounts(upTo: Double(counts.max() ?? 1))

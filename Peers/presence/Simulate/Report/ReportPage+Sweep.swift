@@ -15,7 +15,7 @@ extension ReportPage {
         </div>
         """
     }
-    let delay = DelayRange.text(SimulationSweep.delay(options))
+    let delay = DelayRange.words(SimulationSweep.delay(options))
     return """
       <section>
       <h2>By node count and loss</h2>

@@ -74,7 +74,7 @@ struct ReportPage {
       <h1>\(HTML.escaped(title))</h1>
       <p class="about">\(HTML.escaped(about))</p>
       <p>\(verdict)</p>
-      <pre><code>\(HTML.escaped(command))</code></pre>
+      \(HTML.command(command))
       </header>
       """
   }
@@ -83,7 +83,7 @@ struct ReportPage {
     guard !report.failures.isEmpty else { return "" }
     let items = report.failures.prefix(20).map { result in
       "<li><b>seed \(result.seed)</b>: \(HTML.escaped(result.failure ?? ""))"
-        + "<pre><code>\(HTML.escaped(SimulationText.command(result, options)))</code></pre></li>"
+        + "\(HTML.command(SimulationText.command(result, options)))</li>"
     }
     let rest = report.failures.count - items.count
     return """
@@ -133,7 +133,7 @@ struct ReportPage {
     let links = scenario.links
     add(
       "one-way delay",
-      links.delayMicroseconds.map { "\(DelayRange.text($0)) ms" } ?? "by the seed, 0.1 to 19 ms")
+      links.delayMicroseconds.map { "\(DelayRange.words($0)) ms" } ?? "by the seed, 0.1 to 19 ms")
     add("loss at all times", "\(Figures.brief(links.loss * 100)) %")
     if links.duplication > 0 { add("doubles", "\(Figures.brief(links.duplication * 100)) %") }
     if links.reordering > 0 {
@@ -167,7 +167,7 @@ struct ReportPage {
     return """
       <section>
       <h2>What was simulated</h2>
-      \(HTML.table(["condition", "value"], rows))
+      \(HTML.table(["condition", "value"], rows, wraps: true))
       </section>
       """
   }

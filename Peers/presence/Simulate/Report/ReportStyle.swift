@@ -37,6 +37,7 @@ enum ReportStyle {
       margin: 8px 0; padding: 10px 12px; background: var(--raised); border-radius: 6px;
       white-space: pre-wrap; overflow-wrap: anywhere;
     }
+    pre span { display: inline-block; max-width: 100%; }
     .failures ul { padding-left: 18px; }
     .failures li { overflow-wrap: anywhere; }
     .tiles {
@@ -48,6 +49,7 @@ enum ReportStyle {
     .tiles span { color: var(--muted); font-size: 13.5px; line-height: 1.35; display: block; }
     .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); column-gap: 40px; }
     .multiples { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 12px 20px; }
+    .multiples { align-items: end; }
     figure { margin: 0; min-width: 0; }
     figcaption { font-size: 13px; line-height: 1.35; color: var(--muted); }
     figcaption b { color: var(--ink); }
@@ -65,7 +67,8 @@ enum ReportStyle {
     caption { text-align: left; color: var(--muted); padding-bottom: 4px; }
     th, td { text-align: left; padding: 5px 22px 5px 0; border-bottom: 1px solid var(--grid); }
     th { font-weight: 600; vertical-align: top; }
-    tbody th { white-space: nowrap; }
+    tbody th, td { white-space: nowrap; }
+    table.words td { white-space: normal; overflow-wrap: anywhere; }
     thead th { color: var(--muted); font-weight: 500; }
     summary { cursor: pointer; font-size: 20px; font-weight: 700; }
     footer { margin-top: 48px; color: var(--muted); font-size: 14px; }
@@ -91,7 +94,8 @@ enum ReportStyle {
       .narrow { display: block !important; max-width: 480px; }
       .pair { grid-template-columns: minmax(0, 1fr); }
       .multiples { grid-template-columns: repeat(2, minmax(0, 1fr)); column-gap: 12px; }
-      .multiples svg.plot text { font-size: 14.5px; }
+      tbody th { white-space: normal; }
+      .pair svg.plot text, .multiples svg.plot text { font-size: 14.5px; }
       .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
       h1 { font-size: 25px; }
       th, td { padding-right: 14px; }
