@@ -74,7 +74,7 @@ package func measureScale(
     world.drive(index) { engine, now in try? engine.perform(operation, now: now) }
     world.run(until: begin + 30 * World.second) { $0.watched?.missing.isEmpty ?? true }
     missed += world.watched?.missing.count ?? 0
-    spans += (world.watched?.told ?? []).map { $0 - begin }
+    spans += (world.watched?.arrivals ?? []).map { $0 - begin }
     world.watched = nil
     world.run(until: max(world.time, begin + World.second))
     let seconds = Double(world.time - begin) / Double(World.second)

@@ -7,19 +7,26 @@ enum SimulationRun {
   struct Options {
     var seed: UInt64
     var seeds: UInt64
-    var nodes: Int?
-    var faults: Set<Fault> = []
-    var isExact = false
-    var milliseconds: UInt64?
-    var boundMilliseconds: UInt64 = 30_000
+    /// What is simulated, but for its seed.
+    var scenario: SimulationOptions
+    var preset: Preset?
     var sodiumEvery: UInt64 = 0
+    /// The options of a command line that make the same, seeds left out.
+    var words: [String] = []
   }
 
   struct Report {
     var results: [SimulationResult] = []
     var failures: [SimulationResult] { results.filter { $0.failure != nil } }
-    /// Virtual milliseconds until all agreed, lowest first.
-    var convergence: [UInt64] { results.compactMap(\.convergenceMilliseconds).sorted() }
+    /// Virtual milliseconds, lowest first: until all agreed, one for each seed that passed; or until
+    /// a change was everywhere, one for each change that got there. Tenths are kept.
+    var convergence: [Double] {
+      results.flatMap { result -> [Double] in
+        guard result.changes.isEmpty else { return result.changes.compactMap(\.milliseconds) }
+        return result.convergenceMilliseconds.map { [Double($0)] } ?? []
+      }
+      .map { ($0 * 10).rounded() / 10 }.sorted()
+    }
     /// A hash of the hashes of all traces.
     var traceHash: UInt64 {
       var hasher = SipHash(key: HashKey(0, 0))
@@ -28,11 +35,7 @@ enum SimulationRun {
     }
     var wall: Duration = .zero
 
-    func percentile(_ share: Double) -> UInt64? {
-      let spans = convergence
-      guard let last = spans.last else { return nil }
-      return share >= 1 ? last : spans[min(Int(Double(spans.count) * share), spans.count - 1)]
-    }
+    func percentile(_ share: Double) -> Double? { Figures.percentile(share, of: convergence) }
   }
 
   struct UnknownName: Error, CustomStringConvertible {
@@ -74,12 +77,8 @@ enum SimulationRun {
   }
 
   static func simulation(_ options: Options, seed: UInt64) -> SimulationOptions {
-    var simulation = SimulationOptions(seed: seed)
-    simulation.nodes = options.nodes
-    simulation.faults = options.faults
-    simulation.isExact = options.isExact
-    simulation.faultMilliseconds = options.milliseconds
-    simulation.boundMilliseconds = options.boundMilliseconds
+    var simulation = options.scenario
+    simulation.seed = seed
     if options.sodiumEvery > 0, seed.isMultiple(of: options.sodiumEvery) {
       simulation.makeCrypto = { secret, meshSecret, life in
         SodiumCrypto(
@@ -97,14 +96,16 @@ enum SimulationRun {
       (0..<4).flatMap { SipHash.hash([UInt8($0)], key: HashKey(word, purpose)).bigEndianBytes })
   }
 
-  static func run(_ options: Options, each: (SimulationResult) -> Void) -> Report {
+  static func run(
+    _ options: Options, each: (SimulationResult) throws -> Void
+  ) rethrows -> Report {
     var report = Report()
     let clock = ContinuousClock()
     let start = clock.now
     for offset in 0..<options.seeds {
       let result = simulate(simulation(options, seed: options.seed &+ offset))
       report.results.append(result)
-      each(result)
+      try each(result)
     }
     report.wall = clock.now - start
     return report

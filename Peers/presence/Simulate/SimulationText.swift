@@ -5,6 +5,11 @@ enum SimulationText {
   static func line(_ result: SimulationResult) -> String {
     let head = "seed \(result.seed)  \(result.nodes) nodes  \(result.virtualMilliseconds / 1000) s"
     guard let failure = result.failure else {
+      let spans = result.changes.compactMap(\.milliseconds).sorted()
+      if let median = Figures.percentile(0.5, of: spans), let slowest = spans.last {
+        return "\(head)  \(spans.count) changes  everywhere after p50 "
+          + "\(Figures.span(milliseconds: median)), max \(Figures.span(milliseconds: slowest))"
+      }
       return "\(head)  \(result.faults.count) faults  agreed after "
         + "\(result.convergenceMilliseconds ?? 0) ms"
     }
@@ -20,14 +25,15 @@ enum SimulationText {
       Double(report.wall.components.seconds) + Double(report.wall.components.attoseconds) * 1e-18
     let datagrams = report.results.reduce(0) { $0 + $1.datagrams }
     func milliseconds(_ share: Double) -> String {
-      report.percentile(share).map { "\($0) ms" } ?? "none"
+      report.percentile(share).map { "\(Figures.brief($0, decimals: 1)) ms" } ?? "none"
     }
+    let heading = options.scenario.changes == nil ? "agreed after" : "spread in   "
     var lines = [
       "",
       "seeds        \(report.results.count), from \(options.seed)",
       "passed       \(report.results.count - report.failures.count)",
       "failed       \(report.failures.count)",
-      "agreed after p50 \(milliseconds(0.5)), p99 \(milliseconds(0.99)), max \(milliseconds(1))",
+      "\(heading) p50 \(milliseconds(0.5)), p99 \(milliseconds(0.99)), max \(milliseconds(1))",
       "simulated    \(seconds) s of meshes, \(datagrams) datagrams, "
         + "\(report.results.reduce(0) { $0 + $1.operations }) operations",
       "in           \(Int(wall * 10) / 10).\(Int(wall * 10) % 10) s: "
@@ -42,19 +48,12 @@ enum SimulationText {
 
   /// The one command that simulates a seed again.
   static func command(_ result: SimulationResult, _ options: SimulationRun.Options) -> String {
-    var words = ["presence simulate --seed \(result.seed) --seeds 1"]
-    if let nodes = options.nodes { words.append("--nodes \(nodes)") }
-    let names = options.faults.map(\.rawValue).sorted()
-    if names.count < SimulationRun.faultNames.count {
-      words.append("--faults \(names.isEmpty ? "none" : names.joined(separator: ","))")
-    }
-    if options.isExact { words.append("--exact") }
-    if let milliseconds = options.milliseconds { words.append("--seconds \(milliseconds / 1000)") }
-    if options.boundMilliseconds != 30_000 {
-      words.append("--bound \(options.boundMilliseconds / 1000)")
-    }
-    if options.sodiumEvery != 32 { words.append("--sodium-every \(options.sodiumEvery)") }
-    return words.joined(separator: " ")
+    (["presence simulate --seed \(result.seed) --seeds 1"] + options.words).joined(separator: " ")
+  }
+
+  /// The presets, one on a line.
+  static var presets: [String] {
+    Preset.allCases.map { "\($0.rawValue.padded(to: 17)) \($0.summary)" }
   }
 
   static func json(_ report: SimulationRun.Report, _ options: SimulationRun.Options) -> String {
@@ -78,9 +77,9 @@ struct SimulationDocument: Encodable {
   }
 
   struct Convergence: Encodable {
-    let p50: UInt64?
-    let p99: UInt64?
-    let max: UInt64?
+    let p50: Double?
+    let p99: Double?
+    let max: Double?
   }
 
   let seed: UInt64
@@ -93,6 +92,10 @@ struct SimulationDocument: Encodable {
   let virtualSeconds: UInt64
   let datagrams: UInt64
   let operations: Int
+  /// The name of the preset, if one was given.
+  let preset: String?
+  /// How many changes were timed, those that did not get everywhere included; 0 with faults.
+  let changes: Int
 
   init(_ report: SimulationRun.Report, _ options: SimulationRun.Options) {
     seed = options.seed
@@ -109,5 +112,7 @@ struct SimulationDocument: Encodable {
     virtualSeconds = report.results.reduce(0) { $0 + $1.virtualMilliseconds } / 1000
     datagrams = report.results.reduce(0) { $0 + $1.datagrams }
     operations = report.results.reduce(0) { $0 + $1.operations }
+    preset = options.preset?.rawValue
+    changes = report.results.reduce(0) { $0 + $1.changes.count }
   }
 }

@@ -115,7 +115,7 @@ extension World {
     return false
   }
 
-  private mutating func open(at node: Int) {
+  mutating func open(at node: Int) {
     let count = sessions.count
     let lease = random.chance(0.4) ? UInt64(2 + random.below(8)) * Self.second : nil
     sessions.append(
@@ -221,7 +221,7 @@ extension World {
   }
 
   /// True when everybody hears everybody, so that the last word wins at once.
-  private var isCalm: Bool { faults.isEmpty }
+  private var isCalm: Bool { faults.isEmpty && options.links == Links() }
 
   private mutating func adoptPlaces(_ index: Int) {
     let id = sessions[index].id

@@ -15,6 +15,7 @@ struct World {
     case checkDead(origin: OriginID, diedAt: UInt64)
     case check
     case adversary
+    case scripted(ScriptStep)
   }
 
   static let second: UInt64 = 1_000_000_000
@@ -57,6 +58,8 @@ struct World {
   var isMeasuring = false
   /// A change that is waited for, when spreading is measured.
   var watched: Watch?
+  /// Takes samples, when they are asked for.
+  var sampler: Sampler?
 
   // What happened.
   var trace = Trace()
@@ -83,10 +86,12 @@ struct World {
     let span = options.faultMilliseconds ?? UInt64(15_000 + random.below(25_000))
     faultsEnd = span * Self.millisecond
     let least = UInt64(100 + random.below(2000)) * 1000
-    calm = .calm(least...(least * UInt64(2 + random.below(8))))
+    let drawnDelay = least...(least * UInt64(2 + random.below(8)))
+    calm = options.links.weather(drawnDelay: drawnDelay)
     weather = calm
     slowest = calm.longestDelay
-    hasMulticast = random.chance(0.5)
+    let drawnMulticast = random.chance(0.5)
+    hasMulticast = options.hasMulticast ?? drawnMulticast
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
   }
@@ -151,11 +156,13 @@ struct World {
     }
     queue.add(.client, at: 100 * Self.millisecond)
     queue.add(.check, at: Self.second)
-    if !faults.isEmpty { queue.add(.strike, at: Self.second) }
+    if !faults.isEmpty && options.script == nil { queue.add(.strike, at: Self.second) }
     prepareAdversaries()
+    prepareScript()
   }
 
   private mutating func handle(_ event: Event) {
+    if let due = sampler?.due, time >= due { takeSample() }
     switch event {
     case .deliver(let to, let from, let bytes): deliver(bytes, to: to, from: from)
     case .tick(let node, let life, let due):
@@ -182,6 +189,7 @@ struct World {
       checkSome()
       queue.add(.check, at: time + 250 * Self.millisecond)
     case .adversary: actAdversary()
+    case .scripted(let step): act(step)
     }
   }
 
@@ -262,8 +270,10 @@ struct World {
       switch output {
       case .send(let bytes, let address):
         if bytes.count > Limits.datagramBytes { fail("I6: a datagram of \(bytes.count) bytes") }
+        sampler?.count(bytes, from: index, at: time)
         send(bytes, from: index, to: address)
       case .announce(let bytes):
+        sampler?.count(bytes, from: index, at: time)
         for other in nodes.indices { send(bytes, from: index, to: nodes[other].address) }
       case .persist(let durable):
         nodes[index].backups.append(nodes[index].disk)
