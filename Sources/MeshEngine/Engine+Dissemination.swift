@@ -98,6 +98,12 @@ extension Engine {
     }
   }
 
+  /// All neighbours get the heads of an origin again, until they prune it.
+  mutating func forgetPrunes(of slot: Int) {
+    for address in paths.keys { paths[address]?.pruned.remove(Int32(slot)) }
+    liveness[slot].parent = nil
+  }
+
   /// Somebody misses heads of an origin: it gets them from here again.
   mutating func graftHeads(of slot: Int, to address: PeerAddress) {
     guard !PlantedBug.isActive(.prunedNeverGrafted) else { return }

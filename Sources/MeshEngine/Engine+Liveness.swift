@@ -189,9 +189,10 @@ extension Engine {
     if life.isLeaving {
       // It said that it will not be heard again.
     } else if age >= askAfter {
-      // Somebody else may have heard of it: asked at the first doubt, then once a period.
+      // Somebody else may have heard of it: asked at the first doubt, once a period, then seldom.
       askForHead(of: slot)
-      if health != .offline { next = min(next, age + life.period) }
+      let pause = max(life.period, age.scaled(1, over: 4), .seconds(1))
+      next = min(next, age + min(pause, Self.longestDoubt))
     } else {
       next = min(next, askAfter)
     }
@@ -215,6 +216,9 @@ extension Engine {
     return due <= now
   }
 
+  /// How long it is at most from one question about a hidden origin to the next.
+  private static let longestDoubt = Span.seconds(60)
+
   /// How long the sessions of an origin that came back wait for its log.
   private static let settlingTime = Span.seconds(1)
 
@@ -226,6 +230,8 @@ extension Engine {
     if isVisible(slot) != wasVisible {
       noteMember(origin, isVisible: !wasVisible)
       liveness[slot].isGivenUp = false
+      // Its heads will come from where they come.
+      if wasVisible { forgetPrunes(of: slot) }
       for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
       if !isVisible(slot) && PlantedBug.isActive(.hiddenWrittenToState) { forget(slot) }
     }
@@ -247,7 +253,7 @@ extension Engine {
     for session in state.forget(slot: slot) { markDirty(session) }
     stores[slot].removeAll()
     liveness[slot] = Liveness(heardAt: now, health: .offline)
-    for address in paths.keys { paths[address]?.pruned.remove(Int32(slot)) }
+    forgetPrunes(of: slot)
     book[origin] = nil
     pulls[origin] = nil
     manifests[origin] = nil
