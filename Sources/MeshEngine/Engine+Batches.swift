@@ -151,10 +151,11 @@ extension Engine {
       state.logs[slot].generation == body.generation
     else { return counters.count(.framesKnown) }
     let room = state.room(body.room)
+    // A tombstone counts too: a move from before it comes too late.
     let isNews = body.moves.contains { move in
       let key = RecordKey(session: move.session, lane: .cursor, room: room)
       let known = max(
-        state.moving[slot][key]?.counter ?? 0, state.logs[slot].live(key)?.counter ?? 0)
+        state.moving[slot][key]?.counter ?? 0, state.logs[slot][key]?.counter ?? 0)
       return body.counter > known
     }
     guard isNews else { return counters.count(.framesKnown) }
@@ -162,15 +163,17 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     guard let frame = verified(envelope, as: FrameBody.self) else { return }
-    join(frame, slot: slot)
-    forward(.frame(envelope), from: address)
+    // What is not remembered here would go round for ever.
+    if join(frame, slot: slot) { forward(.frame(envelope), from: address) }
   }
 
-  /// Joins the moves of a frame and tells of those that are news.
-  mutating func join(_ frame: Verified<FrameBody>, slot: Int) {
+  /// Joins the moves of a frame and tells of those that are news. True when one is.
+  @discardableResult
+  mutating func join(_ frame: Verified<FrameBody>, slot: Int) -> Bool {
     state.witness(counter: frame.body.counter)
     reserveCounters()
     let room = state.room(frame.body.room)
+    var hasNews = false
     for move in frame.body.moves {
       let key = RecordKey(session: move.session, lane: .cursor, room: room)
       let isNews = state.join(
@@ -178,11 +181,13 @@ extension Engine {
         MovingCursors.Move(
           counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
       if isNews {
+        hasNews = true
         counters.count(.recordsJoined)
         tellCursor(key, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
       } else if state.moving[slot].count >= Limits.movingCursorsPerOrigin {
         counters.count(.movesRefused)
       }
     }
+    return hasNews
   }
 }
