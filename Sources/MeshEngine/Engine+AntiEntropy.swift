@@ -28,7 +28,10 @@ extension Engine {
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
       let members = book.keys.sorted()
-      guard let address = book[members[random.below(members.count)]] else { return }
+      let member = members[random.below(members.count)]
+      guard let address = book[member] else { return }
+      // Told of by somebody, and never heard of since: tried once.
+      if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
     }
   }
@@ -296,6 +299,13 @@ extension Engine {
     return head.claim
   }
 
+  /// True while a peer answers a pull.
+  func isPulling(_ origin: OriginID, from address: PeerAddress) -> Bool {
+    guard let pull = pulls[origin], pull.address == address else { return false }
+    if case .resting = pull.step { return false }
+    return pull.deadline > now
+  }
+
   /// True when a pull is not over, though the log is settled; it will be soon.
   mutating func isAwaitingEnd(_ origin: OriginID) -> Bool {
     guard let pull = pulls[origin], case .batches = pull.step, pull.deadline > now else {
@@ -324,7 +334,7 @@ extension Engine {
         if paths[peer] != nil { probe(peer) }
       }
     }
-    if liveness[slot].shownBy != nil { judge(origin) }
+    if liveness[slot].shownBy != nil { judge(slot) }
   }
 
   /// Lists for the neighbours what was pulled: they pull in turn what they lack.

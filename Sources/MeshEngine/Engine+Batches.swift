@@ -39,7 +39,7 @@ extension Engine {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
     }
-    let isAnswer = pulls[origin]?.address == address
+    let isAnswer = isPulling(origin, from: address)
     settle(slot, claim: batch.body.claim, from: address)
     // What is pulled is offered when it is complete: many have it already.
     if !isAnswer { forward(.batch(envelope), from: address) }

@@ -58,7 +58,7 @@ extension Engine {
     }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
     // What is pulled is offered when it is complete, and its head goes with it.
-    let isAnswer = pulls[origin]?.address == address
+    let isAnswer = isPulling(origin, from: address)
     guard let slot = open(origin, generation: generation) else { return }
     state.witness(counter: head.body.counter)
     reserveCounters()
@@ -144,13 +144,13 @@ extension Engine {
       liveness[slot].wasHeard ? max(liveness[slot].heardAt, leftAt) : leftAt
     liveness[slot].wasHeard = true
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
-    guard isNewer else { return judge(head.origin) }
+    guard isNewer else { return judge(slot) }
     liveness[slot].head = head.envelope
     liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
     liveness[slot].period = .milliseconds(head.body.periodMilliseconds)
     liveness[slot].isLeaving = head.body.isLeaving
-    judge(head.origin)
+    judge(slot)
   }
 
   // MARK: Judging
@@ -161,8 +161,8 @@ extension Engine {
   }
 
   /// Judges an origin by the age of its heartbeat, and sets the timer for the next judgement.
-  mutating func judge(_ origin: OriginID) {
-    guard origin != self.origin, let slot = state.slot(of: origin) else { return }
+  mutating func judge(_ slot: Int) {
+    guard slot != ownSlot, let origin = state.origins[slot] else { return }
     let life = liveness[slot]
     let age = now.since(life.heardAt)
     let timeToLive = timeToLive(slot)
@@ -309,9 +309,8 @@ extension Engine {
 
   /// Counts the age of an origin as half of its time to live at the most.
   private mutating func grant(_ slot: Int) {
-    guard let origin = state.origins[slot] else { return }
     liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
-    judge(origin)
+    judge(slot)
   }
 
   /// Sees whether nobody was heard for longer than any visible node may be silent.

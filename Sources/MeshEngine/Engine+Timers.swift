@@ -35,7 +35,7 @@ extension Engine {
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)
     case .removal(let session, let room): judgeRemoval(of: session, from: room)
-    case .liveness(let origin): judge(origin)
+    case .liveness(let origin): if let slot = state.slot(of: origin) { judge(slot) }
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)
     case .pull(let origin): retryPull(origin)
