@@ -39,8 +39,10 @@ extension Engine {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
     }
+    let isAnswer = pulls[origin]?.address == address
     settle(slot, claim: batch.body.claim, from: address)
-    forward(.batch(envelope), from: address)
+    // What is pulled is offered when it is complete: many have it already.
+    if !isAnswer { forward(.batch(envelope), from: address) }
   }
 
   /// Joins the records of a batch and keeps it. Own batches and those of others take this way.
@@ -79,7 +81,8 @@ extension Engine {
     state.sum(slot: slot)
     reserveCounters()
     stores[slot].insert(
-      batch.envelope, first: batch.body.first, last: batch.body.last, live: live)
+      batch.envelope, first: batch.body.first, last: batch.body.last, live: live,
+      hasTombstone: batch.body.records.contains { $0.value == nil })
     sweepRoomNames()
   }
 
@@ -112,9 +115,7 @@ extension Engine {
       state.dropTombstonesUncovered(slot: slot)
     }
     if state.settle(slot: slot, claim: claim) {
-      pulls[origin] = nil
-      manifests[origin] = nil
-      if liveness[slot].shownBy != nil { judge(origin) }
+      finishPull(slot)
     } else if slot != ownSlot {
       pull(slot, from: address)
     }

@@ -3,7 +3,7 @@ import MeshCRDT
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
   case head, digest, announce, stale
-  case flushBatch, flushFrame, flushHeads
+  case flushBatch, flushFrame, flushHeads, flushOffers
   case lease(SessionID)
   case typing(SessionID, RoomName)
   case rest(SessionID, RoomName)
@@ -30,6 +30,7 @@ extension Engine {
     case .flushBatch: flushBatches()
     case .flushFrame: flushFrames()
     case .flushHeads: flushHeads()
+    case .flushOffers: flushOffers()
     case .lease(let session): judgeLease(session)
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)

@@ -56,6 +56,7 @@ async def check_dead_channels(bases, room):
     await ann.join(topic, "1", {"id": "ann"})
     await ann.send("1", "2", topic, "phx_leave", {})
     await ann.expect("a leave is answered", ["1", "2", topic, "phx_reply", OK])
+    await ann.expect("and the channel closes", ["1", "1", topic, "phx_close", {}])
     for number, (event, payload) in enumerate(SAID):
         await refused(ann, "1", f"a{number}", topic, event, payload)
 
