@@ -296,6 +296,17 @@ extension Engine {
     return head.claim
   }
 
+  /// True when a pull is not over, though the log is settled; it will be soon.
+  mutating func isAwaitingEnd(_ origin: OriginID) -> Bool {
+    guard let pull = pulls[origin], case .batches = pull.step, pull.deadline > now else {
+      return false
+    }
+    let soon = min(pull.deadline, now + SyncLimits.stragglers)
+    pulls[origin]?.deadline = soon
+    timers.set(.pull(origin), at: soon)
+    return true
+  }
+
   /// The log of an origin is settled: nothing is missing of it. Neighbours may miss it as well.
   mutating func finishPull(_ slot: Int) {
     guard let origin = state.origins[slot] else { return }

@@ -115,7 +115,8 @@ extension Engine {
       state.dropTombstonesUncovered(slot: slot)
     }
     if state.settle(slot: slot, claim: claim) {
-      finishPull(slot)
+      // A part of an answer may be complete in itself.
+      if !isAwaitingEnd(origin) { finishPull(slot) }
     } else if slot != ownSlot {
       pull(slot, from: address)
     }

@@ -57,13 +57,15 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
+    // What is pulled is offered when it is complete, and its head goes with it.
+    let isAnswer = pulls[origin]?.address == address
     guard let slot = open(origin, generation: generation) else { return }
     state.witness(counter: head.body.counter)
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
     settle(slot, claim: head.body.claim, from: address)
     for key in state.dropMoves(slot: slot, through: head.body.counter) { markDirty(key.session) }
-    forwardHead(slot, isNewLife: known != generation, from: address)
+    if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
   }
 
   /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one

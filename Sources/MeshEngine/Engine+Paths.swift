@@ -224,7 +224,8 @@ extension Engine {
     if let lastHead {
       send(.head(ageMilliseconds: now.since(lastHeadAt).milliseconds, lastHead), to: address)
     }
-    probe(address)
+    // In the middle of pulling, much differs that will not differ soon.
+    if !isLarge || pulls.isEmpty { probe(address) }
     introduce(to: address)
   }
 
