@@ -165,6 +165,9 @@ package struct Engine: Sendable {
   /// The number of sessions and the origins in the state, seen or not.
   package var size: (origins: Int, sessions: Int) { (state.originCount, state.sessionCount) }
 
+  /// The number of records that this life of the node has written.
+  package var ownVersion: UInt64 { state.logs[ownSlot].highestVersion }
+
   /// The number of nodes that are seen, this one among them.
   package var visibleCount: Int { overlay.count }
 
