@@ -87,7 +87,7 @@ package struct Engine: Sendable {
   var lamportCeiling: UInt64
 
   // The view.
-  var shown: [SessionID: Int32] = [:]
+  var shown = SessionSlots()
   var dirty: [SessionID] = []
   var isDirty: Set<SessionID> = []
   package internal(set) var isStale = false

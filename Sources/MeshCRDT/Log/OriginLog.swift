@@ -23,7 +23,7 @@ package struct OriginLog: Hashable, Sendable {
   package private(set) var cut: Cut = .empty
   /// The highest that the origin said of itself.
   package private(set) var claim: Cut = .empty
-  package private(set) var entries: [SessionID: SessionEntry] = [:]
+  package private(set) var entries = DenseMap<SessionID, SessionEntry>()
   /// What the origin orders about sessions of any host, in the lane `removal`.
   package private(set) var removals: [RecordKey: Cell] = [:]
 
@@ -72,8 +72,8 @@ package struct OriginLog: Hashable, Sendable {
 
   /// Calls `body` with each live cell, in no order.
   package func forEachLive(_ body: (RecordKey, Cell) -> Void) {
-    for (session, entry) in entries {
-      for (key, cell) in entry.cells(of: session) where !cell.isTombstone { body(key, cell) }
+    for row in entries.rows {
+      for (key, cell) in row.value.cells(of: row.key) where !cell.isTombstone { body(key, cell) }
     }
     for (key, cell) in removals where !cell.isTombstone { body(key, cell) }
   }
@@ -82,12 +82,12 @@ package struct OriginLog: Hashable, Sendable {
   package var sessions: [SessionID] {
     removals.isEmpty
       ? entries.keys.sorted()
-      : Set(entries.keys).union(removals.keys.map(\.session)).sorted()
+      : Set(entries.rows.map(\.key)).union(removals.keys.map(\.session)).sorted()
   }
 
   /// All cells, removals last, in the order of the keys. Cost: the whole log, and a sort.
   package func cells() -> [(key: RecordKey, cell: Cell)] {
-    entries.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
+    entries.rows.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
       + removals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
@@ -121,7 +121,8 @@ extension OriginLog {
       return .refused
     }
     guard key.lane != .removal else { return joinRemoval(key, cell) }
-    let outcome = Self.put(key, cell, into: &entries[key.session, default: SessionEntry()])
+    let row = entries.row(of: key.session, default: SessionEntry())
+    let outcome = entries.change(row: row) { Self.put(key, cell, into: &$0) }
     guard case .replaced(let old) = outcome else { return outcome }
     if entries.count > Limits.sessionsPerOrigin {
       entries[key.session] = nil
@@ -147,8 +148,8 @@ extension OriginLog {
     let old = entry[key]
     if let old, !cell.wins(over: old) { return .known }
     // One place more than rooms: the lobby.
-    if old == nil, key.lane != .session, entry.places.count > Limits.roomsPerSession,
-      !entry.places.contains(where: { $0.room == key.room })
+    if old == nil, key.lane != .session, entry.placeCount > Limits.roomsPerSession,
+      entry.place(in: key.room) == nil
     {
       return .refused
     }
@@ -263,8 +264,12 @@ extension OriginLog {
       removals[key] = new
       return
     }
-    entries[key.session, default: SessionEntry()][key] = new
-    if new == nil, entries[key.session]?.isEmpty == true { entries[key.session] = nil }
+    let row = entries.row(of: key.session, default: SessionEntry())
+    let isEmpty = entries.change(row: row) { entry in
+      entry[key] = new
+      return entry.isEmpty
+    }
+    if isEmpty { entries.remove(key.session) }
   }
 
   /// Keeps the sums when a cell takes the place of another.

@@ -18,7 +18,7 @@ package struct MeshState: Sendable {
   private var slots: [OriginID: Int] = [:]
   private var freeSlots: [Int] = []
   /// The slots of the origins that have a live record of a session: nearly always one.
-  private var homes: [SessionID: Homes] = [:]
+  private var homes = SessionSlots()
   /// The slots of the origins that have a live removal under a key: few sessions have any.
   private var removers: [RecordKey: Homes] = [:]
 
@@ -50,14 +50,13 @@ package struct MeshState: Sendable {
 
   /// The slots that have a live record of a session, lowest first.
   package func homes(of session: SessionID) -> [Int] {
-    homes[session]?.slots.map { Int($0) } ?? []
+    homes.slots(of: session)
   }
 
   /// The slot that alone has a live record of a session; `nil` when none or several have. Cost: one
   /// look-up.
   package func onlyHome(of session: SessionID) -> Int? {
-    guard case .one(let slot) = homes[session] else { return nil }
-    return Int(slot)
+    homes.onlySlot(of: session)
   }
 
   /// False while nobody has ordered any removal.
@@ -228,18 +227,18 @@ extension MeshState {
 
   /// Notes that a slot has a live record of a session, or a live removal.
   private mutating func list(_ key: RecordKey, _ slot: Int) {
-    if key.lane == .session { homes[key.session].insert(slot) }
+    if key.lane == .session { homes.insert(slot, for: key.session) }
     if key.lane == .removal { removers[key].insert(slot) }
   }
 
   private mutating func unlist(_ key: RecordKey, _ slot: Int) {
-    if key.lane == .session { homes[key.session].remove(slot) }
+    if key.lane == .session { homes.remove(slot, from: key.session) }
     if key.lane == .removal { removers[key].remove(slot) }
   }
 
   /// Strikes a slot from the lists of all that its log holds.
   private mutating func unlist(_ slot: Int) {
-    for session in logs[slot].entries.keys { homes[session].remove(slot) }
+    for session in logs[slot].entries.keys { homes.remove(slot, from: session) }
     for key in logs[slot].removals.keys { removers[key].remove(slot) }
   }
 }
@@ -285,8 +284,8 @@ extension MeshState {
       guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
       if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
       digest.replace(old: nil, new: digestEntry(slot: slot), key: hashKey)
-      for (session, entry) in logs[slot].entries where entry.session?.isTombstone == false {
-        homes[session, default: []].append(slot)
+      for row in logs[slot].entries.rows where row.value.session?.isTombstone == false {
+        homes[row.key, default: []].append(slot)
       }
       for (key, cell) in logs[slot].removals where !cell.isTombstone {
         removers[key, default: []].append(slot)
