@@ -76,9 +76,9 @@ extension Engine {
   ) {
     let session = key.session
     guard configuration.emitsEvents, shown.onlySlot(of: session) == slot, winner(session) == slot,
-      let cell = state.logs[slot].live(
-        RecordKey(session: session, lane: .presence, room: key.room)),
-      let entered = cell.enteredCounter, counter >= entered,
+      let entered = state.look(
+        slot: slot, at: RecordKey(session: session, lane: .presence, room: key.room),
+        { $0.enteredCounter }), counter >= entered,
       !state.isRemoved(session, from: key.room, since: entered)
     else { return }
     // A change that is still to be told brings the cursor with it.

@@ -70,6 +70,39 @@ package struct OriginLog: Hashable, Sendable {
     return cell
   }
 
+  /// Looks at the live cell of a session in a room, where it lies. Cost: one look-up.
+  ///
+  /// This and the next one change nothing: `mutating` lets them work in place, without a copy of the
+  /// log's parts.
+  package mutating func look<Result>(
+    at key: RecordKey, _ body: (borrowing Cell) -> Result?
+  ) -> Result? {
+    guard let row = entries.row(of: key.session) else { return nil }
+    return entries.change(row: row) { entry in
+      guard let cell = entry[key], !cell.isTombstone else { return nil }
+      return body(cell)
+    }
+  }
+
+  /// Which of some cursors have no record in the log from this counter or a later one, as bits: only
+  /// of these a move is news. A tombstone counts too: a move from before it comes too late.
+  mutating func unrested(
+    _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> UInt64 {
+    var bits: UInt64 = 0
+    for index in moves.indices
+    where cursorCounter(of: moves[index].session, in: room) < counter {
+      bits |= 1 << UInt64(index)
+    }
+    return bits
+  }
+
+  /// The counter of the record of a cursor, at rest or removed; 0: there is none.
+  mutating func cursorCounter(of session: SessionID, in room: RoomID) -> UInt64 {
+    guard let row = entries.row(of: session) else { return 0 }
+    return entries.change(row: row) { $0.cursorCounter(in: room) }
+  }
+
   /// Calls `body` with each live cell, in no order.
   package func forEachLive(_ body: (RecordKey, Cell) -> Void) {
     for row in entries.rows {
@@ -149,7 +182,7 @@ extension OriginLog {
     if let old, !cell.wins(over: old) { return .known }
     // One place more than rooms: the lobby.
     if old == nil, key.lane != .session, entry.placeCount > Limits.roomsPerSession,
-      entry.place(in: key.room) == nil
+      !entry.isIn(key.room)
     {
       return .refused
     }

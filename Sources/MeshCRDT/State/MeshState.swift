@@ -177,6 +177,33 @@ extension MeshState {
     return moving[slot].join(key, move)
   }
 
+  /// Joins the moves of cursors in one room that have one counter, at most ``CursorMove/bound``.
+  package mutating func join(
+    slot: Int, _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> MovingCursors.Outcome {
+    precondition(moves.count <= CursorMove.bound)
+    let candidates = logs[slot].unrested(moves, in: room, counter: counter)
+    return moving[slot].join(moves, in: room, counter: counter, where: candidates)
+  }
+
+  /// True when one of some moves is newer than what is known of its cursor. Cost: up to the first.
+  package mutating func hasNews(
+    slot: Int, _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> Bool {
+    for move in moves where logs[slot].cursorCounter(of: move.session, in: room) < counter {
+      let key = RecordKey(session: move.session, lane: .cursor, room: room)
+      if moving[slot].counter(of: key) < counter { return true }
+    }
+    return false
+  }
+
+  /// Looks at the live cell of a session in a room, where it lies: see ``OriginLog/look(at:_:)``.
+  package mutating func look<Result>(
+    slot: Int, at key: RecordKey, _ body: (borrowing Cell) -> Result?
+  ) -> Result? {
+    logs[slot].look(at: key, body)
+  }
+
   /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
   @discardableResult
   package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {

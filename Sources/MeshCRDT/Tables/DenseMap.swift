@@ -27,7 +27,7 @@ package enum DenseSeed {
 ///
 /// Beside the rows there is a table of 4 bytes for each place: the number of a row in as many bits as
 /// the table has, and a tag of its hash in the others, so that nearly no foreign row is looked at
-/// (open addressing with linear probing; removing shifts back, Knuth 6.4 R). Rows grow by an eighth:
+/// (open addressing with linear probing; removing shifts back, Knuth 6.4 R). Rows grow by a sixteenth:
 /// with 32 bytes for a row, the map takes about 40 a key, where `Dictionary` takes up to 85.
 ///
 /// The order of the rows follows from the insertions and removals alone: the same on every run. A
@@ -126,7 +126,7 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
 
   private mutating func append(_ key: Key, _ value: Value) -> Int {
     if (rows.count + 1) * 16 > places.count * 13 { rebuild(places: max(8, places.count * 2)) }
-    if rows.count == rows.capacity { rows.reserveCapacity(rows.count + max(4, rows.count / 8)) }
+    if rows.count == rows.capacity { rows.reserveCapacity(rows.count + max(4, rows.count / 16)) }
     rows.append(Row(key: key, value: value))
     occupy(key, row: rows.count - 1)
     return rows.count - 1
