@@ -75,6 +75,9 @@ package struct Engine: Sendable {
   /// The removals that this node ordered and keeps up.
   var orders: [SessionID: [RoomName: RemovalOrder]] = [:]
   var pending = PendingWrites()
+  /// Frames of this node that are on their way out, and are joined here when they have gone: the
+  /// others need not wait for that.
+  var ownFrames: [Verified<FrameBody>] = []
   var heartbeat: UInt64 = 0
   var lastHead: Envelope?
   var lastHeadAt: MonotonicTime
@@ -229,6 +232,7 @@ extension Engine {
 
   /// Takes the time in, and forgives a pause: see ``Engine/forgive(pause:)``.
   private mutating func notice(_ now: MonotonicTime) {
+    joinOwnFrames()
     let now = max(now, lastNow)
     let due = max(timers.deadline ?? now, lastNow)
     let pause = now.since(lastNow)
@@ -265,6 +269,10 @@ extension Engine {
       let echo = paths[address]?.token ?? 0
       return .send(sealed(messages, echo: echo), to: address)
     }
+    if !ownFrames.isEmpty {
+      joinOwnFrames()
+      return takeOutput()
+    }
     if let farewell {
       self.farewell = nil
       disseminate(farewell)
@@ -299,7 +307,7 @@ extension Engine {
       counter: Life.mark(life) | datagramCounter, echo: echo
     ).write(to: &writer)
     for message in messages { writer.raw(message) }
-    var datagram = writer.bytes
+    var datagram = writer.take()
     crypto.seal(&datagram)
     precondition(datagram.count <= Limits.datagramBytes)
     counters.count(.datagramsSent)
