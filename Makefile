@@ -32,7 +32,9 @@ demo: build ## three nodes on this machine, each with its page: converge, cut on
 test: setup clients ## run all tests
 	$(SWIFT) test $(SWIFTFLAGS)
 
-bench: build ## measure, and print the figures (ARGS: more arguments)
+# Beside serf and y-protocols where they are: apt-get install serf nodejs node-y-protocols node-yjs
+bench: build ## measure, and print the figures: about five minutes (ARGS: more arguments)
+	$(SWIFT) build -c release --product allocations $(SWIFTFLAGS)
 	$(PRESENCE) bench $(ARGS)
 
 gateway-bench: build clients ## measure the gateway, beside the y-websocket server

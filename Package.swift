@@ -23,6 +23,7 @@ let package = Package(
     .library(name: "PresenceMesh", targets: ["PresenceMesh"]),
     .library(name: "MeshGateway", targets: ["MeshGateway"]),
     .executable(name: "presence", targets: ["presence"]),
+    .executable(name: "allocations", targets: ["allocations"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -111,6 +112,10 @@ let package = Package(
       ],
       path: "Peers/presence",
       swiftSettings: plantable),
+    .target(name: "CAllocationCount"),
+    .executableTarget(
+      name: "allocations", dependencies: ["MeshBench", "CAllocationCount"],
+      path: "Peers/allocations", swiftSettings: strict),
     .testTarget(name: "ArchitectureTests", swiftSettings: strict),
     .testTarget(
       name: "MeshCRDTTests", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),

@@ -16,6 +16,10 @@ package enum BenchError: Error, Hashable, Sendable {
   case refused(String)
   /// The engine did something else than the work that is measured.
   case workMissing(String)
+  /// What it is compared with is not installed; how it can be.
+  case notInstalled(String, remedy: String)
+  /// A count that must not rise has risen.
+  case risen(String, count: Double, bound: Double)
   /// The system does not say what is asked of it.
   case unavailable(String)
 }
@@ -32,6 +36,10 @@ extension BenchError: CustomStringConvertible {
     case .samplesMissing(let arrived, let count): "only \(arrived) of \(count) samples arrived"
     case .refused(let reason): "the engine refused: \(reason)"
     case .workMissing(let what): "the engine did not do the work: \(what)"
+    case .notInstalled(let name, let remedy):
+      "\(name) is not installed (\(remedy))"
+    case .risen(let name, let count, let bound):
+      "\(name) has risen to \(count), above \(bound)"
     case .unavailable(let what): "this system does not say \(what)"
     }
   }

@@ -241,9 +241,14 @@ extension Engine {
   /// Goes on with a pull: the next part, or, if everything is here and the sums differ, the list of
   /// what lives.
   mutating func hear(_ end: PullEnd, from address: PeerAddress) {
-    guard var pull = pulls[end.origin], pull.address == address, case .batches = pull.step,
-      let slot = state.slot(of: end.origin), state.logs[slot].generation == end.generation
+    guard let slot = state.slot(of: end.origin), state.logs[slot].generation == end.generation
     else { return }
+    guard var pull = pulls[end.origin] else {
+      // What came is all that this node has heard of, and the peer has more of it.
+      if end.hasMore, end.through == state.logs[slot].cut.version { self.pull(slot, from: address) }
+      return
+    }
+    guard pull.address == address, case .batches = pull.step else { return }
     pull.deadline = now + SyncLimits.answerTimeout
     pulls[end.origin] = pull
     timers.set(.pull(end.origin), at: pull.deadline)

@@ -143,28 +143,25 @@ extension Engine {
   /// Hears the moves of cursors. Known ones cost no verification.
   mutating func hear(frame envelope: Envelope, from address: PeerAddress) {
     counters.count(.framesReceived)
-    var reader = envelope.body
-    guard let body = try? FrameBody.read(&reader) else {
+    guard let unverified = try? Unverified<FrameBody>(envelope) else {
       return counters.count(.messagesMalformed)
     }
+    let body = unverified.body
     let origin = envelope.origin
     // A life that is not known yet: its heads and batches come first.
     guard origin != self.origin, let slot = state.slot(of: origin),
       state.logs[slot].generation == body.generation
     else { return counters.count(.framesKnown) }
     let room = state.room(body.room)
-    // A tombstone counts too: a move from before it comes too late.
-    let isNews = body.moves.contains { move in
-      let key = RecordKey(session: move.session, lane: .cursor, room: room)
-      let known = max(
-        state.moving[slot][key]?.counter ?? 0, state.logs[slot][key]?.counter ?? 0)
-      return body.counter > known
-    }
+    let isNews = state.hasNews(slot: slot, body.moves, in: room, counter: body.counter)
     guard isNews else { return counters.count(.framesKnown) }
     guard state.lamport.isPlausible(body.counter) else {
       return counters.count(.countersImplausible)
     }
-    guard let frame = verified(envelope, as: FrameBody.self) else { return }
+    guard let frame = try? verifier.verify(unverified) else {
+      return counters.count(.signaturesWrong)
+    }
+    counters.count(.signaturesVerified)
     // What is not remembered here would go round for ever.
     if join(frame, slot: slot) { forward(.frame(envelope), from: address) }
   }
@@ -175,20 +172,16 @@ extension Engine {
     state.witness(counter: frame.body.counter)
     reserveCounters()
     let room = state.room(frame.body.room)
-    var hasNews = false
-    for move in frame.body.moves {
+    let outcome = state.join(
+      slot: slot, frame.body.moves, in: room, counter: frame.body.counter)
+    counters.count(.recordsJoined, outcome.news.nonzeroBitCount)
+    counters.count(.movesRefused, outcome.refused)
+    let hasNews = outcome.news != 0
+    guard configuration.emitsEvents else { return hasNews }
+    for (index, move) in frame.body.moves.enumerated()
+    where outcome.news & 1 << UInt64(index) != 0 {
       let key = RecordKey(session: move.session, lane: .cursor, room: room)
-      let isNews = state.join(
-        slot: slot, key,
-        MovingCursors.Move(
-          counter: frame.body.counter, room: frame.body.room, cursor: move.cursor))
-      if isNews {
-        hasNews = true
-        counters.count(.recordsJoined)
-        tellCursor(key, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
-      } else if state.moving[slot].count >= Limits.movingCursorsPerOrigin {
-        counters.count(.movesRefused)
-      }
+      tellCursor(key, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
     }
     return hasNews
   }

@@ -67,7 +67,7 @@ extension Engine {
     if paths.count > PathLimits.paths { return "more paths than the bound" }
     if contacts.count > PathLimits.contacts { return "more contacts than the bound" }
     if pulls.count > Limits.origins { return "more pulls than the bound" }
-    for (session, slot) in shown where winner(session) != Int(slot) {
+    for session in shown.sessions where winner(session) != shown.onlySlot(of: session) {
       return "session \(session) is shown by another host than its winner"
     }
     return nil

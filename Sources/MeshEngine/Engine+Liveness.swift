@@ -7,6 +7,8 @@ extension Engine {
 
   /// Signs a head of this node and tells everybody.
   mutating func sendHead() {
+    // The head says which cursors are at rest.
+    joinOwnFrames()
     heartbeat += 1
     let period = headPeriod
     let body = HeadBody(

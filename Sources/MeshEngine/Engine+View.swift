@@ -45,14 +45,14 @@ extension Engine {
     let slot = winner(session)
     if let slot, slot != ownSlot, hosted[session] != nil { giveUp(session, to: slot) }
     guard let slot else {
-      if shown.removeValue(forKey: session) != nil { emit(.disappeared(session)) }
+      if shown.remove(session) { emit(.disappeared(session)) }
       return
     }
-    let before = shown.updateValue(Int32(slot), forKey: session)
+    let before = shown.replace(session, by: slot)
     guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else { return }
     if before == nil {
       emit(.appeared(snapshot))
-    } else if before == Int32(slot) || !PlantedBug.isActive(.moveNotTold) {
+    } else if before == slot || !PlantedBug.isActive(.moveNotTold) {
       emit(.changed(snapshot))
     }
   }
@@ -75,10 +75,10 @@ extension Engine {
     _ key: RecordKey, _ room: RoomName, _ cursor: Cursor, counter: UInt64, slot: Int
   ) {
     let session = key.session
-    guard configuration.emitsEvents, shown[session] == Int32(slot), winner(session) == slot,
-      let cell = state.logs[slot].live(
-        RecordKey(session: session, lane: .presence, room: key.room)),
-      let entered = cell.enteredCounter, counter >= entered,
+    guard configuration.emitsEvents, shown.onlySlot(of: session) == slot, winner(session) == slot,
+      let entered = state.look(
+        slot: slot, at: RecordKey(session: session, lane: .presence, room: key.room),
+        { $0.enteredCounter }), counter >= entered,
       !state.isRemoved(session, from: key.room, since: entered)
     else { return }
     // A change that is still to be told brings the cursor with it.

@@ -172,7 +172,15 @@ extension Engine {
     let frame = verifier.sign(body, bytes: writer.bytes)
     counters.count(.framesSent)
     disseminate(.frame(frame.envelope))
-    join(frame, slot: ownSlot)
+    ownFrames.append(frame)
+  }
+
+  /// Joins the frames that this node has told.
+  mutating func joinOwnFrames() {
+    guard !ownFrames.isEmpty else { return }
+    let frames = ownFrames
+    ownFrames.removeAll(keepingCapacity: true)
+    for frame in frames { join(frame, slot: ownSlot) }
   }
 
   // MARK: Counters and generations

@@ -81,6 +81,9 @@ package struct Engine: Sendable {
   /// The removals that this node ordered and keeps up.
   var orders: [SessionID: [RoomName: RemovalOrder]] = [:]
   var pending = PendingWrites()
+  /// Frames of this node that are on their way out, and are joined here when they have gone: the
+  /// others need not wait for that.
+  var ownFrames: [Verified<FrameBody>] = []
   var heartbeat: UInt64 = 0
   var lastHead: Envelope?
   var lastHeadAt: MonotonicTime
@@ -93,7 +96,7 @@ package struct Engine: Sendable {
   var lamportCeiling: UInt64
 
   // The view.
-  var shown: [SessionID: Int32] = [:]
+  var shown = SessionSlots()
   var dirty: [SessionID] = []
   var isDirty: Set<SessionID> = []
   package internal(set) var isStale = false
@@ -171,6 +174,9 @@ package struct Engine: Sendable {
   /// The number of sessions and the origins in the state, seen or not.
   package var size: (origins: Int, sessions: Int) { (state.originCount, state.sessionCount) }
 
+  /// The number of records that this life of the node has written.
+  package var ownVersion: UInt64 { state.logs[ownSlot].highestVersion }
+
   /// The number of nodes that are seen, this one among them.
   package var visibleCount: Int { overlay.count }
 
@@ -232,6 +238,7 @@ extension Engine {
 
   /// Takes the time in, and forgives a pause: see ``Engine/forgive(pause:)``.
   private mutating func notice(_ now: MonotonicTime) {
+    joinOwnFrames()
     let now = max(now, lastNow)
     let due = max(timers.deadline ?? now, lastNow)
     let pause = now.since(lastNow)
@@ -268,6 +275,10 @@ extension Engine {
       let echo = paths[address]?.token ?? 0
       return .send(sealed(messages, echo: echo), to: address)
     }
+    if !ownFrames.isEmpty {
+      joinOwnFrames()
+      return takeOutput()
+    }
     if let farewell {
       self.farewell = nil
       disseminate(farewell)
@@ -302,7 +313,7 @@ extension Engine {
       counter: Life.mark(life) | datagramCounter, echo: echo
     ).write(to: &writer)
     for message in messages { writer.raw(message) }
-    var datagram = writer.bytes
+    var datagram = writer.take()
     crypto.seal(&datagram)
     precondition(datagram.count <= Limits.datagramBytes)
     counters.count(.datagramsSent)

@@ -26,6 +26,20 @@ extension HeadBody: SignedBody { package static var kind: SignedKind { .head } }
 extension FrameBody: SignedBody { package static var kind: SignedKind { .frame } }
 extension ProofBody: SignedBody { package static var kind: SignedKind { .proof } }
 
+/// A body as it was read from an envelope whose signature nobody has verified yet: enough to see
+/// whether it is news.
+package struct Unverified<Body: SignedBody>: Sendable {
+  package let envelope: Envelope
+  package let body: Body
+
+  package init(_ envelope: Envelope) throws(WireError) {
+    guard envelope.kind == Body.kind else { throw .unknownKind(envelope.kind.rawValue) }
+    var reader = envelope.body
+    body = try Body.read(&reader)
+    self.envelope = envelope
+  }
+}
+
 /// Verifies and makes signed envelopes of one mesh.
 package struct Verifier: Sendable {
   package let mesh: MeshID
@@ -46,17 +60,23 @@ package struct Verifier: Sendable {
   package func verify<Body: SignedBody>(
     _ envelope: Envelope, as type: Body.Type
   ) throws(Failure) -> Verified<Body> {
-    guard envelope.kind == Body.kind else { throw .malformed(.unknownKind(envelope.kind.rawValue)) }
-    var reader = envelope.body
-    let body: Body
-    do { body = try Body.read(&reader) } catch { throw .malformed(error) }
+    let unverified: Unverified<Body>
+    do { unverified = try Unverified(envelope) } catch { throw .malformed(error) }
+    return try verify(unverified)
+  }
+
+  /// Verifies the signature over a body that was read before. Cost: one verification, about 50 µs.
+  package func verify<Body: SignedBody>(
+    _ unverified: Unverified<Body>
+  ) throws(Failure) -> Verified<Body> {
+    let envelope = unverified.envelope
     let origin = envelope.origin
     let signed = envelope.signedBytes(mesh: mesh.bytes)
     guard
       crypto.verify(signed, signature: envelope.signature, by: origin)
         || PlantedBug.isActive(.verifySkipped)
     else { throw .wrongSignature }
-    return Verified(origin: origin, body: body, envelope: envelope)
+    return Verified(origin: origin, body: unverified.body, envelope: envelope)
   }
 
   /// Signs a body by the node's own key. What was signed here is verified by that.

@@ -27,7 +27,7 @@ struct BenchTests {
 
   @Test(
     "Measurements with a second process bring their figures",
-    arguments: [FigureFamily.updateLatency, .memory])
+    arguments: [FigureFamily.cursor, .cursorMesh, .memory, .pull])
   func bringsItsFiguresByTwo(measurement: FigureFamily) async throws {
     let program = try #require(Program.path, "the program is not beside the tests")
     let launcher = ChildLauncher(program: program, arguments: ["bench", "--child"])
@@ -40,9 +40,9 @@ struct BenchTests {
 
   @Test("A measurement that cannot be made is told with the reason")
   func failureIsTold() async throws {
-    let report = try await Self.bench(only: ["update-latency-p50"]).run { _ in }
+    let report = try await Self.bench(only: ["cursor-p50"]).run { _ in }
     #expect(report.figures.isEmpty)
-    #expect(report.failures.map(\.name) == ["update-latency"])
+    #expect(report.failures.map(\.name) == ["cursor"])
     #expect(report.failures.allSatisfy { $0.reason.contains("second process") })
   }
 
@@ -74,12 +74,12 @@ struct ReportTests {
   func shape() throws {
     var report = Report(machine: .current())
     report.figures = [
-      Figure("update-latency-ratio", 1.7, "ratio", aim: 2, better: .lower, detail: "p50 / floor"),
+      Figure("cursor-p50-ratio", 1.7, "ratio", aim: 2, better: .lower, detail: "p50 / floor"),
       Figure("spread-p50", 18.512_34, "ms", better: .lower, detail: "simulated"),
     ]
     let value = try JSONSerialization.jsonObject(with: report.json())
     let object = try #require(value as? [String: Any])
-    #expect(Set(object.keys) == ["machine", "figures", "failures"])
+    #expect(Set(object.keys) == ["machine", "figures", "skipped", "failures"])
     let machine = try #require(object["machine"] as? [String: Any])
     #expect(
       Set(machine.keys) == [

@@ -10,6 +10,8 @@ package struct Report: Codable, Hashable, Sendable {
 
   package let machine: Machine
   package var figures: [Figure] = []
+  /// What was left out, because what it is compared with is not installed.
+  package var skipped: [Failure] = []
   /// Empty when all is well.
   package var failures: [Failure] = []
 

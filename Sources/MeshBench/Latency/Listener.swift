@@ -20,13 +20,15 @@ struct MeshSetup: Codable, Sendable {
 
   /// A new node of this mesh on a free port of loopback, with the settings that users get.
   func start(
-    peers: [PeerAddress] = [], onEvent: @escaping @Sendable (MeshEvent) -> Void
+    peers: [PeerAddress] = [], configure: (inout EngineConfiguration) -> Void = { _ in },
+    onEvent: @escaping @Sendable (MeshEvent) -> Void
   ) async throws(BenchError) -> MeshDriver {
     guard let mesh = MeshID(bytes: mesh) else { throw .refused("the id of the mesh") }
     var generator = SystemRandomNumberGenerator()
-    let configuration = EngineConfiguration(
+    var configuration = EngineConfiguration(
       mesh: mesh, generation: 1, lamport: 0,
       seed: (generator.next(), generator.next(), generator.next(), generator.next()))
+    configure(&configuration)
     let crypto = SodiumCrypto(node: .random(), keyring: MeshKeyring(key: SecretBytes(key)))
     let listen = [MeshDriver.Listen(Endpoint(host: "127.0.0.1", port: 0))]
     do {

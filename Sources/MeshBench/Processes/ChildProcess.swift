@@ -25,6 +25,10 @@ package enum ChildRole: String, CaseIterable, Sendable {
   case listener
   /// Holds sessions, and says how much memory they take.
   case holder
+  /// A node of a mesh that does what it is told, and notes when it sees what others do.
+  case member
+  /// A node with many sessions, from which another one pulls them.
+  case keeper
 
   /// Does it, talking over standard input and output, and returns when the parent is done.
   package func run() async throws(BenchError) {
@@ -32,6 +36,8 @@ package enum ChildRole: String, CaseIterable, Sendable {
     switch self {
     case .listener: try await Listener.run(link)
     case .holder: try Holder.run(link)
+    case .member: try await Member.run(link)
+    case .keeper: try await Keeper.run(link)
     }
   }
 }
@@ -39,12 +45,27 @@ package enum ChildRole: String, CaseIterable, Sendable {
 /// A second process. Whoever starts it ends it.
 final class ChildProcess {
   private let process: pid_t
-  private let input: CInt
+  private var input: CInt
   private let output: CInt
   private var hasEnded = false
   let link: PacketLink
+  /// Where what it says can be read.
+  var said: CInt { output }
 
-  init(_ role: ChildRole, launcher: ChildLauncher) throws(BenchError) {
+  /// This program in a role.
+  convenience init(_ role: ChildRole, launcher: ChildLauncher) throws(BenchError) {
+    try self.init([launcher.program] + launcher.arguments + [role.rawValue])
+  }
+
+  /// Any program.
+  ///
+  /// - Parameters:
+  ///   - arguments: The path of the program, and what it is called with.
+  ///   - variables: What its environment has beside this process's own.
+  ///   - isQuiet: True when what it says of its troubles is dropped.
+  init(
+    _ arguments: [String], variables: [String] = [], isQuiet: Bool = false
+  ) throws(BenchError) {
     let (childInput, input) = try Self.makePipe()
     let (output, childOutput) = try Self.makePipe()
     defer {
@@ -53,8 +74,8 @@ final class ChildProcess {
     }
     do throws(BenchError) {
       process = try Self.spawn(
-        [launcher.program] + launcher.arguments + [role.rawValue], reading: childInput,
-        writing: childOutput)
+        arguments, variables: variables, reading: childInput, writing: childOutput,
+        isQuiet: isQuiet)
     } catch {
       close(input)
       close(output)
@@ -69,7 +90,7 @@ final class ChildProcess {
   func end() {
     guard !hasEnded else { return }
     hasEnded = true
-    close(input)
+    closeInput()
     close(output)
     kill(process, SIGKILL)
     var status: CInt = 0
@@ -77,6 +98,31 @@ final class ChildProcess {
   }
 
   deinit { end() }
+
+  private func closeInput() {
+    if input >= 0 { close(input) }
+    input = -1
+  }
+
+  /// Everything that it says until it ends.
+  func readAll() -> String {
+    closeInput()
+    var text: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = read(output, &buffer, buffer.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return String(decoding: text, as: UTF8.self) }
+      text += buffer[..<count]
+    }
+  }
+
+  /// The path of an installed program; `nil` when there is none of that name.
+  static func installed(_ name: String) -> String? {
+    let folders = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+    return folders.split(separator: ":").map { "\($0)/\(name)" }
+      .first { access($0, X_OK) == 0 }
+  }
 
   /// The reading and the writing end of a pipe, neither of which other processes inherit.
   private static func makePipe() throws(BenchError) -> (reading: CInt, writing: CInt) {
@@ -87,7 +133,7 @@ final class ChildProcess {
   }
 
   private static func spawn(
-    _ arguments: [String], reading: CInt, writing: CInt
+    _ arguments: [String], variables: [String], reading: CInt, writing: CInt, isQuiet: Bool
   ) throws(BenchError) -> pid_t {
     #if canImport(Darwin)
       var actions: posix_spawn_file_actions_t?
@@ -98,11 +144,13 @@ final class ChildProcess {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_adddup2(&actions, reading, 0)
     posix_spawn_file_actions_adddup2(&actions, writing, 1)
-    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
-    defer { for word in words { free(word) } }
-    words.append(nil)
+    if isQuiet { posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0) }
+    let own = ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }
+    let words = arguments.map { strdup($0) } + [nil]
+    let environment = (own.sorted() + variables).map { strdup($0) } + [nil]
+    defer { for word in words + environment { free(word) } }
     var process: pid_t = 0
-    let number = posix_spawn(&process, arguments[0], &actions, nil, words, environ)
+    let number = posix_spawn(&process, arguments[0], &actions, nil, words, environment)
     guard number == 0 else { throw failure(number) }
     return process
   }

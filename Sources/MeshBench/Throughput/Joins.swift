@@ -5,8 +5,8 @@ import MeshTrust
 /// Cursor records decoded and joined per second on one core, with cryptography that costs nothing.
 enum Joins {
   /// As many cursors as a frame of one datagram holds.
-  private static let cursorsPerFrame = 46
-  private static let rooms = 10
+  static let cursorsPerFrame = 46
+  static let rooms = 10
 
   static func measure(_ scale: BenchScale) throws(BenchError) -> [Figure] {
     let heard = try rate(scale.rounds, emitsEvents: true)
@@ -24,7 +24,7 @@ enum Joins {
     ]
   }
 
-  private static func rate(_ rounds: Int, emitsEvents: Bool) throws(BenchError) -> Double {
+  static func rate(_ rounds: Int, emitsEvents: Bool) throws(BenchError) -> Double {
     let interval = EngineConfiguration(
       mesh: Station.mesh, generation: 1, lamport: 0, seed: (1, 2, 3, 4)
     ).frameInterval.milliseconds

@@ -31,13 +31,10 @@ enum Records {
         "frames-per-second", frames.recordsPerSecond, "1/s", better: .higher,
         detail: "frames of one cursor, each in a datagram of its own; " + parts(frames)),
       Figure(
-        "cpu-outside-libsodium", max(batches.shareOutside, frames.shareOutside), "%", aim: 25,
-        better: .lower, detail: "the higher one of the two below"),
-      Figure(
-        "cpu-outside-libsodium-frames", frames.shareOutside, "%", aim: 25, better: .lower,
+        "frame-cpu-share", frames.shareOutside, "%", aim: 15, better: .lower,
         detail: "1 - (open + verify alone) / Engine.receive with its outputs; " + parts(frames)),
       Figure(
-        "cpu-outside-libsodium-batches", batches.shareOutside, "%", aim: 25, better: .lower,
+        "batch-cpu-share", batches.shareOutside, "%", better: .lower,
         detail: "the same for batches; " + parts(batches)),
     ]
   }

@@ -58,7 +58,10 @@ package struct RoomID: Hashable, Comparable, Sendable {
   package let bits: UInt64
 
   package init(_ name: RoomName, key: HashKey) {
-    bits = SipHash.hash(Array(name.text.utf8), key: key) & ~7
+    var hasher = SipHash(key: key)
+    var text = name.text
+    text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    bits = hasher.finalize() & ~7
   }
 
   package init(bits: UInt64) { self.bits = bits & ~7 }

@@ -23,7 +23,7 @@ package struct OriginLog: Hashable, Sendable {
   package private(set) var cut: Cut = .empty
   /// The highest that the origin said of itself.
   package private(set) var claim: Cut = .empty
-  package private(set) var entries: [SessionID: SessionEntry] = [:]
+  package private(set) var entries = DenseMap<SessionID, SessionEntry>()
   /// What the origin orders about sessions of any host, in the lane `removal`.
   package private(set) var removals: [RecordKey: Cell] = [:]
 
@@ -70,10 +70,43 @@ package struct OriginLog: Hashable, Sendable {
     return cell
   }
 
+  /// Looks at the live cell of a session in a room, where it lies. Cost: one look-up.
+  ///
+  /// This and the next one change nothing: `mutating` lets them work in place, without a copy of the
+  /// log's parts.
+  package mutating func look<Result>(
+    at key: RecordKey, _ body: (borrowing Cell) -> Result?
+  ) -> Result? {
+    guard let row = entries.row(of: key.session) else { return nil }
+    return entries.change(row: row) { entry in
+      guard let cell = entry[key], !cell.isTombstone else { return nil }
+      return body(cell)
+    }
+  }
+
+  /// Which of some cursors have no record in the log from this counter or a later one, as bits: only
+  /// of these a move is news. A tombstone counts too: a move from before it comes too late.
+  mutating func unrested(
+    _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> UInt64 {
+    var bits: UInt64 = 0
+    for index in moves.indices
+    where cursorCounter(of: moves[index].session, in: room) < counter {
+      bits |= 1 << UInt64(index)
+    }
+    return bits
+  }
+
+  /// The counter of the record of a cursor, at rest or removed; 0: there is none.
+  mutating func cursorCounter(of session: SessionID, in room: RoomID) -> UInt64 {
+    guard let row = entries.row(of: session) else { return 0 }
+    return entries.change(row: row) { $0.cursorCounter(in: room) }
+  }
+
   /// Calls `body` with each live cell, in no order.
   package func forEachLive(_ body: (RecordKey, Cell) -> Void) {
-    for (session, entry) in entries {
-      for (key, cell) in entry.cells(of: session) where !cell.isTombstone { body(key, cell) }
+    for row in entries.rows {
+      for (key, cell) in row.value.cells(of: row.key) where !cell.isTombstone { body(key, cell) }
     }
     for (key, cell) in removals where !cell.isTombstone { body(key, cell) }
   }
@@ -82,12 +115,12 @@ package struct OriginLog: Hashable, Sendable {
   package var sessions: [SessionID] {
     removals.isEmpty
       ? entries.keys.sorted()
-      : Set(entries.keys).union(removals.keys.map(\.session)).sorted()
+      : Set(entries.rows.map(\.key)).union(removals.keys.map(\.session)).sorted()
   }
 
   /// All cells, removals last, in the order of the keys. Cost: the whole log, and a sort.
   package func cells() -> [(key: RecordKey, cell: Cell)] {
-    entries.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
+    entries.rows.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
       + removals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
@@ -121,7 +154,8 @@ extension OriginLog {
       return .refused
     }
     guard key.lane != .removal else { return joinRemoval(key, cell) }
-    let outcome = Self.put(key, cell, into: &entries[key.session, default: SessionEntry()])
+    let row = entries.row(of: key.session, default: SessionEntry())
+    let outcome = entries.change(row: row) { Self.put(key, cell, into: &$0) }
     guard case .replaced(let old) = outcome else { return outcome }
     if entries.count > Limits.sessionsPerOrigin {
       entries[key.session] = nil
@@ -147,8 +181,8 @@ extension OriginLog {
     let old = entry[key]
     if let old, !cell.wins(over: old) { return .known }
     // One place more than rooms: the lobby.
-    if old == nil, key.lane != .session, entry.places.count > Limits.roomsPerSession,
-      !entry.places.contains(where: { $0.room == key.room })
+    if old == nil, key.lane != .session, entry.placeCount > Limits.roomsPerSession,
+      !entry.isIn(key.room)
     {
       return .refused
     }
@@ -263,8 +297,12 @@ extension OriginLog {
       removals[key] = new
       return
     }
-    entries[key.session, default: SessionEntry()][key] = new
-    if new == nil, entries[key.session]?.isEmpty == true { entries[key.session] = nil }
+    let row = entries.row(of: key.session, default: SessionEntry())
+    let isEmpty = entries.change(row: row) { entry in
+      entry[key] = new
+      return entry.isEmpty
+    }
+    if isEmpty { entries.remove(key.session) }
   }
 
   /// Keeps the sums when a cell takes the place of another.

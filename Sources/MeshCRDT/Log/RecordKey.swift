@@ -46,3 +46,9 @@ package struct RecordKey: Hashable, Comparable, Sendable {
     left.session == right.session ? left.place < right.place : left.session < right.session
   }
 }
+
+extension RecordKey: DenseKey {
+  package var spread: UInt64 {
+    DenseSeed.spread(session.high ^ place, session.low &+ place.byteSwapped)
+  }
+}

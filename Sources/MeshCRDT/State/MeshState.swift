@@ -18,7 +18,7 @@ package struct MeshState: Sendable {
   private var slots: [OriginID: Int] = [:]
   private var freeSlots: [Int] = []
   /// The slots of the origins that have a live record of a session: nearly always one.
-  private var homes: [SessionID: Homes] = [:]
+  private var homes = SessionSlots()
   /// The slots of the origins that have a live removal under a key: few sessions have any.
   private var removers: [RecordKey: Homes] = [:]
 
@@ -48,14 +48,13 @@ package struct MeshState: Sendable {
 
   /// The slots that have a live record of a session, lowest first.
   package func homes(of session: SessionID) -> [Int] {
-    homes[session]?.slots.map { Int($0) } ?? []
+    homes.slots(of: session)
   }
 
   /// The slot that alone has a live record of a session; `nil` when none or several have. Cost: one
   /// look-up.
   package func onlyHome(of session: SessionID) -> Int? {
-    guard case .one(let slot) = homes[session] else { return nil }
-    return Int(slot)
+    homes.onlySlot(of: session)
   }
 
   /// False while nobody has ordered any removal.
@@ -193,6 +192,33 @@ extension MeshState {
     return moving[slot].join(key, move)
   }
 
+  /// Joins the moves of cursors in one room that have one counter, at most ``CursorMove/bound``.
+  package mutating func join(
+    slot: Int, _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> MovingCursors.Outcome {
+    precondition(moves.count <= CursorMove.bound)
+    let candidates = logs[slot].unrested(moves, in: room, counter: counter)
+    return moving[slot].join(moves, in: room, counter: counter, where: candidates)
+  }
+
+  /// True when one of some moves is newer than what is known of its cursor. Cost: up to the first.
+  package mutating func hasNews(
+    slot: Int, _ moves: [CursorMove], in room: RoomID, counter: UInt64
+  ) -> Bool {
+    for move in moves where logs[slot].cursorCounter(of: move.session, in: room) < counter {
+      let key = RecordKey(session: move.session, lane: .cursor, room: room)
+      if moving[slot].counter(of: key) < counter { return true }
+    }
+    return false
+  }
+
+  /// Looks at the live cell of a session in a room, where it lies: see ``OriginLog/look(at:_:)``.
+  package mutating func look<Result>(
+    slot: Int, at key: RecordKey, _ body: (borrowing Cell) -> Result?
+  ) -> Result? {
+    logs[slot].look(at: key, body)
+  }
+
   /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
   @discardableResult
   package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {
@@ -243,18 +269,18 @@ extension MeshState {
 
   /// Notes that a slot has a live record of a session, or a live removal.
   private mutating func list(_ key: RecordKey, _ slot: Int) {
-    if key.lane == .session { homes[key.session].insert(slot) }
+    if key.lane == .session { homes.insert(slot, for: key.session) }
     if key.lane == .removal { removers[key].insert(slot) }
   }
 
   private mutating func unlist(_ key: RecordKey, _ slot: Int) {
-    if key.lane == .session { homes[key.session].remove(slot) }
+    if key.lane == .session { homes.remove(slot, from: key.session) }
     if key.lane == .removal { removers[key].remove(slot) }
   }
 
   /// Strikes a slot from the lists of all that its log holds.
   private mutating func unlist(_ slot: Int) {
-    for session in logs[slot].entries.keys { homes[session].remove(slot) }
+    for session in logs[slot].entries.keys { homes.remove(slot, from: session) }
     for key in logs[slot].removals.keys { removers[key].remove(slot) }
   }
 }
@@ -300,8 +326,8 @@ extension MeshState {
       guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
       if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
       digest.replace(old: nil, new: digestEntry(slot: slot), key: hashKey)
-      for (session, entry) in logs[slot].entries where entry.session?.isTombstone == false {
-        homes[session, default: []].append(slot)
+      for row in logs[slot].entries.rows where row.value.session?.isTombstone == false {
+        homes[row.key, default: []].append(slot)
       }
       for (key, cell) in logs[slot].removals where !cell.isTombstone {
         removers[key, default: []].append(slot)

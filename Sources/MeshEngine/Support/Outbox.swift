@@ -18,15 +18,9 @@ struct Outbox: Sendable {
 
   /// Adds an encoded message.
   mutating func append(_ message: [UInt8], to address: PeerAddress) {
-    if queues[address] == nil {
-      order.append(address)
-      queues[address] = []
-    }
-    guard queues[address, default: []].count < Self.messagesPerAddress else {
-      dropped &+= 1
-      return
-    }
-    queues[address, default: []].append(message)
+    let count = queues[address, default: []].append(message, upTo: Self.messagesPerAddress)
+    if count == 1 { order.append(address) }
+    if count == nil { dropped &+= 1 }
   }
 
   mutating func append(single message: [UInt8], echo: UInt64, to address: PeerAddress) {
@@ -60,13 +54,22 @@ struct Outbox: Sendable {
       if count == queue.count {
         queues[address] = nil
         first += 1
-      } else {
-        queues[address] = Array(queue[count...])
+        return (address, queue)
       }
+      queues[address] = Array(queue[count...])
       return (address, Array(queue[0..<count]))
     }
     order.removeAll(keepingCapacity: true)
     first = 0
     return nil
+  }
+}
+
+extension [[UInt8]] {
+  /// Appends a message. Returns the number of messages then; `nil` when there is no room.
+  fileprivate mutating func append(_ message: [UInt8], upTo bound: Int) -> Int? {
+    guard count < bound else { return nil }
+    append(message)
+    return count
   }
 }

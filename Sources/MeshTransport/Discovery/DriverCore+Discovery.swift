@@ -12,7 +12,7 @@ extension DriverCore {
     interfaces = NetworkInterface.all()
     if let multicast = options.multicast { joinGroups(multicast) }
     refreshTask = eventLoop.assumeIsolated().scheduleTask(in: Self.refreshPeriod) { [self] in
-      refreshInterfaces()
+      turn { refreshInterfaces() }
     }
   }
 

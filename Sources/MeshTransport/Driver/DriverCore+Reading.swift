@@ -34,12 +34,14 @@ extension DriverCore {
       }
       .withBoundSocket(descriptor)
     future.assumeIsolated().whenComplete { [self] result in
-      switch result {
-      case .success(let channel) where phase == .running: socket.channel = channel
-      case .success(let channel): channel.close(promise: nil)
-      case .failure(let error):
-        report(.warning, "cannot read from \(socket.address): \(error)")
-        readingEnded(on: socket)
+      turn {
+        switch result {
+        case .success(let channel) where phase == .running: socket.channel = channel
+        case .success(let channel): channel.close(promise: nil)
+        case .failure(let error):
+          report(.warning, "cannot read from \(socket.address): \(error)")
+          readingEnded(on: socket)
+        }
       }
     }
   }
@@ -58,9 +60,11 @@ extension DriverCore {
     socket.failures += 1
     let delay = min(10 << min(socket.failures, 16), Self.longestResumeDelayMilliseconds)
     eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(Int64(delay))) { [self] in
-      guard phase == .running, socket.channel == nil else { return }
-      counters.socketsResumed += 1
-      resumeReading(socket)
+      turn {
+        guard phase == .running, socket.channel == nil else { return }
+        counters.socketsResumed += 1
+        resumeReading(socket)
+      }
     }
   }
 }

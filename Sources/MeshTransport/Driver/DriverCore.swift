@@ -2,8 +2,9 @@ import Logging
 import MeshEngine
 import NIOCore
 
-/// What belongs to the event loop: the engine, the sockets, the timer. Nothing else touches it, so
-/// that it needs no lock; ``MeshDriver`` reaches it through the loop.
+/// The engine, the sockets and the timer. The event loop works on it, step by step, each inside of
+/// ``turn(_:)``; an operation may also be performed on the thread that asks for it, under the same
+/// lock, through a ``CoreEntrance``.
 ///
 /// The order of work: an input (a datagram, an operation, the timer), then all outputs of the
 /// engine, then, once for each batch of inputs, the sockets are flushed and the timer is set.
@@ -15,6 +16,9 @@ final class DriverCore {
   }
 
   let eventLoop: any EventLoop
+  let lock = CoreLock()
+  /// True while the event loop holds the lock. Belongs to the loop.
+  var isInTurn = false
   let options: MeshDriver.Options
   let logger: Logger
   var engine: Engine
@@ -94,6 +98,39 @@ final class DriverCore {
     return result
   }
 
+  /// Performs an operation on whatever thread: the same, but for what only the event loop can do.
+  /// What there is to send goes out before anything else is done.
+  func performApart(_ operation: LocalOperation) -> Result<Void, OperationError> {
+    let result: Result<Void, OperationError>
+    do {
+      try engine.perform(operation, now: Self.now)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    var hasFlushed = false
+    while let output = engine.nextOutput() {
+      if case .send = output {
+        hasFlushed = false
+      } else if !hasFlushed {
+        flushSockets()
+        hasFlushed = true
+      }
+      handle(output)
+    }
+    flushSockets()
+    tellEvents()
+    return result
+  }
+
+  /// True when the event loop has something to do after ``performApart(_:)``: to send what the
+  /// system did not take, or to set the timer for earlier.
+  var needsLoop: Bool {
+    if sockets.contains(where: \.hasWaiting) { return true }
+    guard let deadline = engine.deadline else { return false }
+    return timer.map { deadline < $0.deadline } ?? true
+  }
+
   func addPeers(_ addresses: [PeerAddress]) {
     guard phase == .running else { return }
     engine.addPeers(addresses, now: Self.now)
@@ -104,22 +141,29 @@ final class DriverCore {
   /// Sends what the inputs brought about, tells this process of it, and sets the timer.
   func finishInput() {
     flush()
+    tellEvents()
+    arm()
+  }
+
+  private func tellEvents() {
+    guard !events.isEmpty else { return }
     for event in events { onEvent(event) }
     events.removeAll(keepingCapacity: true)
-    arm()
   }
 
   // MARK: Outputs
 
   /// Takes all outputs from the engine. Datagrams and events wait for ``finishInput()``.
   func drain() {
-    while let output = engine.nextOutput() {
-      switch output {
-      case .send(let bytes, let address): send(bytes, to: address)
-      case .announce(let bytes): announce(bytes)
-      case .event(let event): events.append(event)
-      case .persist(let state): onPersist(state)
-      }
+    while let output = engine.nextOutput() { handle(output) }
+  }
+
+  private func handle(_ output: Output) {
+    switch output {
+    case .send(let bytes, let address): send(bytes, to: address)
+    case .announce(let bytes): announce(bytes)
+    case .event(let event): events.append(event)
+    case .persist(let state): onPersist(state)
     }
   }
 
@@ -149,6 +193,11 @@ final class DriverCore {
   }
 
   private func flush() {
+    flushSockets()
+    if sockets.contains(where: \.hasWaiting) { scheduleRetry() }
+  }
+
+  private func flushSockets() {
     guard phase != .closed else { return }
     for socket in sockets where socket.hasWaiting {
       let number = socket.flush(counting: &counters)
@@ -156,7 +205,6 @@ final class DriverCore {
         report(.debug, "datagrams are not sent from \(socket.address): \(Platform.message(number))")
       }
     }
-    if sockets.contains(where: \.hasWaiting) { scheduleRetry() }
   }
 
   /// Tries again soon to send what the system did not take. Sockets of datagrams fill rarely, and
@@ -165,8 +213,10 @@ final class DriverCore {
     guard !isRetryScheduled else { return }
     isRetryScheduled = true
     eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [self] in
-      isRetryScheduled = false
-      flush()
+      turn {
+        isRetryScheduled = false
+        flush()
+      }
     }
   }
 
@@ -182,7 +232,7 @@ final class DriverCore {
     }
     let task = eventLoop.assumeIsolated().scheduleTask(
       deadline: .uptimeNanoseconds(deadline.nanoseconds)
-    ) { [self] in fire() }
+    ) { [self] in turn { fire() } }
     timer = (task, deadline)
   }
 
@@ -216,7 +266,7 @@ final class DriverCore {
     flush()
     if attemptsLeft > 0, sockets.contains(where: \.hasWaiting) {
       eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [self] in
-        finishClosing(attemptsLeft: attemptsLeft - 1)
+        turn { finishClosing(attemptsLeft: attemptsLeft - 1) }
       }
       return
     }

@@ -4,13 +4,15 @@ package import MeshTrust
 import NIOCore
 import NIOPosix
 
-/// A node on real sockets: an engine, the event loop that owns it, and what connects both to the
+/// A node on real sockets: an engine, the event loop that drives it, and what connects both to the
 /// network.
 ///
-/// All methods may be called from anywhere; each is one step on the loop. A driver that is released
+/// All methods may be called from anywhere; each is one step on the loop, but for ``perform(_:)``,
+/// which needs no loop while nobody else is at work. A driver that is released
 /// without ``shutdown()`` shuts down by itself.
 package final class MeshDriver: Sendable {
   let core: NIOLoopBound<DriverCore>
+  private let entrance: CoreEntrance
   private let eventLoop: any EventLoop
   private let closed: EventLoopFuture<Void>
   /// The addresses of the sockets, with the ports that the system gave; wildcards are not expanded.
@@ -18,6 +20,7 @@ package final class MeshDriver: Sendable {
 
   private init(core: DriverCore) {
     self.core = NIOLoopBound(core, eventLoop: core.eventLoop)
+    entrance = CoreEntrance(core)
     eventLoop = core.eventLoop
     closed = core.whenClosed.futureResult
     boundAddresses = core.sockets.map(\.address)
@@ -25,15 +28,15 @@ package final class MeshDriver: Sendable {
 
   deinit {
     let core = core
-    eventLoop.execute { core.value.shutdown() }
+    eventLoop.execute { core.value.turn { core.value.shutdown() } }
   }
 
   /// Binds the sockets and starts the engine.
   ///
   /// - Parameters:
-  ///   - onEvent: Is called on the event loop, in the order of the events, the first perhaps before
-  ///     this returns. It must not block.
-  ///   - onPersist: Is called on the event loop, in order. The state must be on the disk before the
+  ///   - onEvent: Is called in the order of the events, one at a time, on the event loop or on the
+  ///     thread that performs an operation, the first perhaps before this returns. It must not block.
+  ///   - onPersist: Is called in order, in the same way. The state must be on the disk before the
   ///     process ends.
   /// - Throws: A ``TransportError`` when an address that is not optional cannot be listened on.
   ///   Nothing is left open then.
@@ -55,15 +58,18 @@ package final class MeshDriver: Sendable {
         engine: Engine(configuration: configuration, crypto: crypto, now: DriverCore.now),
         sockets: sockets, options: options, logger: logger, eventLoop: eventLoop,
         onEvent: onEvent, onPersist: onPersist)
-      core.start()
+      core.turn { core.start() }
       return .success(MeshDriver(core: core))
     }
     return try result.get()
   }
 
-  /// Does what a user of this node wants done.
+  /// Does what a user of this node wants done. What there is to tell others has gone to the system
+  /// when this returns. It is done on this thread if nobody else works on the engine, else on the
+  /// event loop: waking that up takes longer than the work.
   /// - Throws: An `OperationError` when the engine refuses; no state changed then.
   package func perform(_ operation: LocalOperation) async throws(OperationError) {
+    if let result = entrance.performAtOnce(operation) { return try result.get() }
     try await onCore { $0.perform(operation) }.get()
   }
 
@@ -73,8 +79,13 @@ package final class MeshDriver: Sendable {
     _ operation: LocalOperation,
     completion: @escaping @Sendable (Result<Void, OperationError>) -> Void
   ) {
-    let core = core
-    eventLoop.execute { completion(core.value.perform(operation)) }
+    let (core, entrance) = (core, entrance)
+    entrance.noteQueued()
+    eventLoop.execute {
+      let result = core.value.turn { core.value.perform(operation) }
+      entrance.noteDone()
+      completion(result)
+    }
   }
 
   /// Reads from the engine on the event loop: no event comes between what is read.
@@ -132,7 +143,7 @@ extension MeshDriver {
     _ body: @escaping @Sendable (DriverCore) -> Value
   ) async -> Value {
     let core = core
-    return await Self.onLoop(eventLoop) { body(core.value) }
+    return await Self.onLoop(eventLoop) { core.value.turn { body(core.value) } }
   }
 
   private static func onLoop<Value: Sendable>(

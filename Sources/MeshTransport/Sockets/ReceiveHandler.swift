@@ -16,19 +16,22 @@ final class ReceiveHandler: ChannelInboundHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let envelope = unwrapInboundIn(data)
     guard let sender = PeerAddress(envelope.remoteAddress) else { return }
-    socket.failures = 0
-    core.receive(Array(envelope.data.readableBytesView), from: sender, on: socket)
+    let datagram = Array(envelope.data.readableBytesView)
+    core.turn {
+      socket.failures = 0
+      core.receive(datagram, from: sender, on: socket)
+    }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    core.finishInput()
+    core.turn { core.finishInput() }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    core.receiveFailed(error, on: socket)
+    core.turn { core.receiveFailed(error, on: socket) }
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    core.readingEnded(on: socket)
+    core.turn { core.readingEnded(on: socket) }
   }
 }

@@ -77,11 +77,23 @@ package struct ByteReader {
   }
 
   package mutating func origin() throws(WireError) -> OriginID {
-    OriginID(try uint64(), try uint64(), try uint64(), try uint64())
+    let start = try range(OriginID.byteCount).lowerBound
+    return bytes.withUnsafeBytes { bytes in
+      func word(_ index: Int) -> UInt64 {
+        UInt64(
+          bigEndian: bytes.loadUnaligned(fromByteOffset: start + 8 * index, as: UInt64.self))
+      }
+      return OriginID(word(0), word(1), word(2), word(3))
+    }
   }
 
   package mutating func session() throws(WireError) -> SessionID {
-    SessionID(try uint64(), try uint64())
+    let start = try range(SessionID.byteCount).lowerBound
+    return bytes.withUnsafeBytes { bytes in
+      SessionID(
+        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)),
+        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self)))
+    }
   }
 
   /// A length, then that many bytes, at most `bound`.

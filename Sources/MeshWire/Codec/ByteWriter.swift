@@ -8,6 +8,19 @@ package struct ByteWriter {
 
   package var count: Int { bytes.count }
 
+  /// Gives the bytes away, without a copy; the writer is empty then.
+  package mutating func take() -> [UInt8] {
+    var taken: [UInt8] = []
+    swap(&taken, &bytes)
+    return taken
+  }
+
+  /// Writes two bytes over those at an offset, most significant first.
+  package mutating func replace(at offset: Int, by value: UInt16) {
+    bytes[offset] = UInt8(value >> 8)
+    bytes[offset + 1] = UInt8(value & 0xFF)
+  }
+
   package mutating func byte(_ value: UInt8) { bytes.append(value) }
 
   package mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }

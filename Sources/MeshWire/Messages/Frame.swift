@@ -5,23 +5,16 @@ package import MeshCRDT
 /// Layout of the body: generation (varint), Lamport counter of the tick (varint), the room's name,
 /// number of cursors (varint, from 1), and for each the session id (16) and the cursor.
 package struct FrameBody: Hashable, Sendable {
-  package struct Move: Hashable, Sendable {
-    package let session: SessionID
-    package let cursor: Cursor
-
-    package init(session: SessionID, cursor: Cursor) {
-      self.session = session
-      self.cursor = cursor
-    }
-  }
+  package typealias Move = CursorMove
 
   package let generation: UInt64
   package let counter: UInt64
   package let room: RoomName
   package let moves: [Move]
 
+  private static let leastMoveBytes = SessionID.byteCount + 5
   /// The most cursors of a frame: none is shorter than 21 bytes.
-  package static let moveBound: UInt64 = 64
+  package static let moveBound = UInt64(CursorMove.bound)
 
   package init(generation: UInt64, counter: UInt64, room: RoomName, moves: [Move]) {
     self.generation = generation
@@ -48,6 +41,7 @@ package struct FrameBody: Hashable, Sendable {
     let count = try reader.varint(below: moveBound + 1)
     guard generation > 0, count > 0 else { throw .outOfBounds }
     var moves: [Move] = []
+    moves.reserveCapacity(min(Int(count), reader.remaining / leastMoveBytes))
     for _ in 0..<count {
       let session = try reader.session()
       moves.append(Move(session: session, cursor: try ValueCodec.readCursor(from: &reader)))

@@ -58,7 +58,10 @@ package enum Message: Hashable, Sendable {
 extension Message {
   /// The message with its header.
   package func encoded() -> [UInt8] {
-    var writer = ByteWriter(reserving: 128)
+    var writer = ByteWriter(reserving: Self.headerBytes + sizeHint)
+    writer.byte(kind)
+    // The length of the body, as soon as it is known.
+    writer.uint16(0)
     switch self {
     case .challenge(let token): writer.uint64(token)
     case .proof(let envelope), .batch(let envelope), .frame(let envelope):
@@ -84,11 +87,18 @@ extension Message {
       writer.varint(origins.count)
       for origin in origins { writer.origin(origin) }
     }
-    var framed = ByteWriter(reserving: Self.headerBytes + writer.count)
-    framed.byte(kind)
-    framed.uint16(UInt16(writer.count))
-    framed.raw(writer.bytes)
-    return framed.bytes
+    writer.replace(at: 1, by: UInt16(writer.count - Self.headerBytes))
+    return writer.take()
+  }
+
+  /// About as many bytes as the body takes.
+  private var sizeHint: Int {
+    switch self {
+    case .proof(let envelope), .batch(let envelope), .frame(let envelope): envelope.bytes.count
+    case .head(_, let envelope): 5 + envelope.bytes.count
+    case .digest: 8 + 8 * Digest.bucketCount
+    default: 128
+    }
   }
 
   /// Reads the next message of a datagram; `nil` for one of a kind that is not known, which is

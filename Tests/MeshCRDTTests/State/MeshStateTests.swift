@@ -135,7 +135,7 @@ struct MeshStateTests {
     for key in [Sample.key(1), Sample.key(2, .cursor, room: 1)] {
       _ = state.join(slot: slot, key, Sample.cell(key, version: 1, [1]))
     }
-    let move = MovingCursors.Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    let move = MovingCursors.Move(counter: 5, cursor: Cursor(x: 0, y: 0))
     #expect(state.join(slot: slot, Sample.key(2, .cursor, room: 1), move) == true)
     #expect(Self.open(&state, origin, generation: 1) == (nil, []))
     #expect(Self.open(&state, origin, generation: 2) == (slot, []))
@@ -210,7 +210,7 @@ struct MeshStateTests {
     _ = state.join(slot: slot, present.key, present.cell)
     let first = Sample.key(1, .cursor, room: 1)
     let second = Sample.key(2, .cursor, room: 1)
-    let move = MovingCursors.Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    let move = MovingCursors.Move(counter: 5, cursor: Cursor(x: 0, y: 0))
     for key in [first, second] { #expect(state.join(slot: slot, key, move) == true) }
     #expect(state.dropMoves(slot: slot, through: 5) == [], "the log is not complete yet")
     state.settle(slot: slot, claim: Sample.claim(1, live: [present]))

@@ -17,7 +17,7 @@ struct MovingCursorTests {
         Cursor(column: column, row: 1, isVisible: true, anchor: "a"),
         Cursor(column: column, row: 1, isVisible: false, anchor: "a"),
         Cursor(column: column, row: 2, isVisible: false, anchor: nil),
-      ].map { Move(counter: counter, room: .lobby, cursor: $0) }
+      ].map { Move(counter: counter, cursor: $0) }
     }
   }
 
@@ -68,7 +68,7 @@ struct MovingCursorTests {
 
   @Test("A cursor that rests at a later counter leaves the table, an earlier rest does not count")
   func restingCursorLeaves() {
-    let move = Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    let move = Move(counter: 5, cursor: Cursor(x: 0, y: 0))
     for (counter, isKept) in [(UInt64(4), true), (5, false), (6, false)] {
       var table = Self.joined([(Self.key, move), (Self.other, move)])
       table.rest(Self.key, at: counter)
@@ -79,20 +79,20 @@ struct MovingCursorTests {
 
   @Test("Moves up to a counter are dropped, later ones stay")
   func movesUpToACounterAreDropped() {
-    let early = Move(counter: 1, room: .lobby, cursor: Cursor(x: 0, y: 0))
-    let late = Move(counter: 9, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    let early = Move(counter: 1, cursor: Cursor(x: 0, y: 0))
+    let late = Move(counter: 9, cursor: Cursor(x: 0, y: 0))
     let third = Sample.key(3, .cursor, room: 1)
     var table = Self.joined([(Self.key, early), (Self.other, late), (third, early)])
     #expect(table.drop(through: 5) == [Self.key, third].sorted())
-    #expect(Array(table.moves.keys) == [Self.other])
+    #expect(table.moves.rows.map(\.key) == [Self.other])
     #expect(table.oldestCounter == 9)
   }
 
   @Test("The table is bounded: new cursors are refused, known ones go on")
   func tableIsBounded() {
     var table = MovingCursors()
-    let move = Move(counter: 1, room: .lobby, cursor: Cursor(x: 0, y: 0))
-    let later = Move(counter: 2, room: .lobby, cursor: Cursor(x: 0, y: 0))
+    let move = Move(counter: 1, cursor: Cursor(x: 0, y: 0))
+    let later = Move(counter: 2, cursor: Cursor(x: 0, y: 0))
     let bound = UInt64(Limits.movingCursorsPerOrigin)
     for number in 1...bound { #expect(table.join(Sample.key(number, .cursor), move) == true) }
     #expect(table.join(Sample.key(bound + 1, .cursor), move) == false)
@@ -104,7 +104,7 @@ struct MovingCursorTests {
   func movesAndRecordsCommute() throws {
     for value: [UInt8]? in [[1], nil] {
       for counter in UInt64(4)...6 {
-        let move = Move(counter: 5, room: .lobby, cursor: Cursor(x: 0, y: 0))
+        let move = Move(counter: 5, cursor: Cursor(x: 0, y: 0))
         let record = Sample.written(Self.key, version: 1, counter: counter, value)
         var states = [
           MeshState(hashKey: Sample.hashKey), MeshState(hashKey: Sample.hashKey),
