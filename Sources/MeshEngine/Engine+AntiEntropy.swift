@@ -8,7 +8,9 @@ import MeshWire
 extension Engine {
   /// Compares with a random peer, and sets the next time.
   mutating func sendDigest() {
-    timers.set(.digest, at: now + random.jittered(configuration.digestPeriod))
+    // Few hear the heads of all from themselves, and what these claim.
+    let period = configuration.digestPeriod.scaled(isLarge ? 1 : 2, over: 1)
+    timers.set(.digest, at: now + random.jittered(period))
     seekNeighbours()
     let all = receivers()
     guard !all.isEmpty else { return }
@@ -23,7 +25,10 @@ extension Engine {
     switch random.below(16) {
     case 0..<12:
       let neighbours = neighbours()
-      probe(neighbours[random.below(neighbours.count)])
+      let address = neighbours[random.below(neighbours.count)]
+      probe(address)
+      asked = (address, 2)
+      timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
     case 12..<15: probe(all[random.below(all.count)])
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
@@ -34,6 +39,16 @@ extension Engine {
       if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
     }
+  }
+
+  /// A neighbour has not answered a digest: another one is asked, before it is time for the next.
+  mutating func probeAgain() {
+    guard let (address, tries) = asked, paths[address]?.probe != nil else { return }
+    let others = neighbours().filter { $0 != address }
+    guard tries > 0, let other = random.sample(others, 1).first else { return }
+    probe(other)
+    asked = (other, tries - 1)
+    timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
   }
 
   mutating func probe(_ address: PeerAddress) {
@@ -210,12 +225,21 @@ extension Engine {
       startOver(slot)
       after = 0
     }
+    let deadline = now + answerTimeout(address)
     pulls[origin] = PullState(
-      address: address, step: .batches, deadline: now + SyncLimits.answerTimeout,
+      address: address, step: .batches, deadline: deadline,
       held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures)
     counters.count(.pullsSent)
     send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
-    timers.set(.pull(origin), at: now + SyncLimits.answerTimeout)
+    timers.set(.pull(origin), at: deadline)
+  }
+
+  /// How long a peer's answer may take: some round trips, if it is known how long one is.
+  private func answerTimeout(_ address: PeerAddress) -> Span {
+    guard isLarge, let roundTrip = paths[address]?.roundTrip else {
+      return SyncLimits.answerTimeout
+    }
+    return min(roundTrip.scaled(4, over: 1) + .milliseconds(50), SyncLimits.answerTimeout)
   }
 
   /// Answers a pull: the head, the batches above the version, and where that ends.
@@ -384,10 +408,22 @@ extension Engine {
     }
     guard !state.logs[slot].isSettled else { return finishPull(slot) }
     if case .resting = pull.step {
-      // The origin itself knows best. Without it, the next digest finds somebody who holds more.
-      if let address = pathOf[origin], isVisible(slot) { self.pull(slot, from: address) }
+      // The origin itself knows best; in a big mesh, any neighbour may know. Without them, the next
+      // digest finds somebody who holds more.
+      guard isVisible(slot) else { return }
+      if let address = pathOf[origin] {
+        self.pull(slot, from: address)
+      } else if isLarge, pull.failures < 4, let address = random.sample(neighbours(), 1).first {
+        self.pull(slot, from: address)
+      }
     } else if case .ended = pull.step {
       goOn(origin, slot)
+    } else if case .batches = pull.step, isLarge, isVisible(slot), pull.failures < 4,
+      let other = random.sample(neighbours().filter { $0 != pull.address }, 1).first
+    {
+      // Lost on the way, it seems: somebody else has it too.
+      pulls[origin]?.failures += 1
+      self.pull(slot, from: other)
     } else if case .manifest = pull.step, repeatManifest(origin) {
       return
     } else {

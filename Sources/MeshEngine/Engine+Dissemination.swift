@@ -132,7 +132,7 @@ extension Engine {
   package var headPeriod: Span {
     guard isLarge else { return configuration.headPeriod }
     let members = UInt64(overlay.count)
-    let budget = min(configuration.headBudget, 1000 + 15 * members)
+    let budget = min(configuration.headBudget, 700 + 15 * members)
     return max(configuration.headPeriod, .milliseconds(members * Self.headBytes * 1000 / budget))
   }
 
@@ -148,9 +148,7 @@ extension Engine {
   /// Tries to reach the neighbours that there is no path to.
   mutating func seekNeighbours() {
     guard isLarge else { return }
-    for neighbour in overlay.neighbours(of: origin) where pathOf[neighbour] == nil {
-      if let address = book[neighbour] { contact(address, isConfigured: false) }
-    }
+    seek(overlay.neighbours(of: origin))
   }
 
   /// True when enough of the neighbours are reached, so that other addresses are not urgent.
@@ -159,5 +157,6 @@ extension Engine {
   /// True when a path is worth being kept up.
   func isWanted(_ origin: OriginID) -> Bool {
     !isLarge || overlay.neighbours(of: self.origin).contains(origin)
+      || frameRoutes.values.contains { $0.neighbours.contains(origin) }
   }
 }

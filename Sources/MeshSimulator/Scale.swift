@@ -1,5 +1,7 @@
 import MeshCRDT
 package import MeshEngine
+import MeshTrust
+import MeshWire
 
 /// What a mesh of many nodes costs and how fast it is: in a world without faults but loss.
 package struct ScaleResult: Sendable {
@@ -15,8 +17,8 @@ package struct ScaleResult: Sendable {
   package let spread: (p50: Double, p99: Double, last: Double)
   /// Nodes that were not told a change within 30 s.
   package let missed: Int
-  /// Bytes that a node sent for one change, less what it sends when idle, in sizes of the datagram
-  /// that tells the change: the mean over nodes and changes, the most of any node.
+  /// Bytes of datagrams with a batch that a node sent for one change, in sizes of the smallest of
+  /// them: the mean over nodes and changes, the most of any node.
   package let copies: (mean: Double, most: Double)
   /// The number of paths of a node: mean and most.
   package let paths: (mean: Double, most: Int)
@@ -66,7 +68,7 @@ package func measureScale(
     let index = world.random.below(count)
     let status = Status.allCases[change % Status.allCases.count]
     let begin = world.time
-    let sent = world.bytesSent
+    world.batchMeter = BatchMeter(for: world)
     world.watched = Watch(
       session: sessions[index], status: status, missing: Set(world.nodes.indices))
     let operation = LocalOperation.setStatus(
@@ -77,12 +79,13 @@ package func measureScale(
     spans += (world.watched?.arrivals ?? []).map { $0 - begin }
     world.watched = nil
     world.run(until: max(world.time, begin + World.second))
-    let seconds = Double(world.time - begin) / Double(World.second)
-    for (node, bytes) in zip(world.bytesSent, sent).map({ Double($0 - $1) }).enumerated() {
-      let own = max(0, bytes - idle[node] * seconds) / Double(world.largestChange)
+    guard let meter = world.batchMeter, meter.least > 0 else { continue }
+    for bytes in meter.bytes {
+      let own = Double(bytes) / Double(meter.least)
       copies.sum += own
       copies.most = max(copies.most, own)
     }
+    world.batchMeter = nil
   }
   spans.sort()
   func milliseconds(_ share: Double) -> Double {
@@ -115,9 +118,6 @@ extension World {
     return sums
   }
 
-  /// About the length of the datagram that tells the change of a status.
-  var largestChange: Int { 330 }
-
   /// Starts all nodes, one after the other, and lets them find each other. Returns how long that took
   /// after the last one started, 120 s at the most.
   /// - Parameter members: how many each node must see.
@@ -144,5 +144,32 @@ extension World {
           at: WallTime(milliseconds: 0)), now: now)
     }
     return id
+  }
+}
+
+/// Counts the datagrams with batches that nodes send.
+struct BatchMeter {
+  /// By node.
+  private(set) var bytes: [UInt64]
+  /// The length of the smallest of them; 0: there was none.
+  private(set) var least: UInt64 = 0
+  private let reader: any Crypto
+
+  init(for world: World) {
+    bytes = Array(repeating: 0, count: world.nodes.count)
+    reader = world.options.makeCrypto(0, world.meshSecret, 0)
+  }
+
+  mutating func count(_ datagram: [UInt8], from index: Int) {
+    guard let inner = reader.open(datagram, epoch: reader.sealingEpoch) else { return }
+    var messages = ByteReader(inner)
+    guard (try? InnerHeader.read(&messages)) != nil else { return }
+    while !messages.isAtEnd, let message = try? Message.read(&messages) {
+      guard case .batch = message else { continue }
+      let size = UInt64(datagram.count)
+      bytes[index] += size
+      least = least == 0 ? size : min(least, size)
+      return
+    }
   }
 }
