@@ -95,8 +95,18 @@ extension Engine {
     guard isLarge, let origin = state.origins[slot], let parent = liveness[slot].parent,
       parent != sender, paths[parent] != nil
     else { return }
+    // Where heads get lost, one way is not enough.
+    if let doubtedAt = liveness[slot].doubtedAt,
+      now < doubtedAt + liveness[slot].period.scaled(Self.doubtHalfPeriods, over: 2)
+    {
+      return
+    }
     send(.prune([origin]), to: sender)
   }
+
+  /// For how long after it was missed an origin's heads may come by several ways, in halves of its
+  /// period.
+  private static let doubtHalfPeriods: UInt64 = 16
 
   /// A neighbour gets the heads of these origins by another way.
   mutating func hearPrune(_ origins: [OriginID], from address: PeerAddress) {
