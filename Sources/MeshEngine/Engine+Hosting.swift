@@ -210,13 +210,11 @@ extension Engine {
     _ session: SessionID, _ room: RoomName, _ cursor: Cursor
   ) throws(OperationError) {
     if room.isLobby { try enter(session, room) }
-    var host = try hosting(session)
-    guard host.places[room] != nil else { throw .notInRoom(session, room) }
-    guard host.places[room]?.cursor != cursor else { return }
-    host.places[room]?.cursor = cursor
-    host.places[room]?.movedAt = now
-    host.places[room]?.isResting = false
-    hosted[session] = host
+    guard let index = hosted.index(forKey: session) else { throw .unknownSession(session) }
+    guard let hasMoved = hosted.values[index].move(to: cursor, in: room, now: now) else {
+      throw .notInRoom(session, room)
+    }
+    guard hasMoved else { return }
     pending.setMove(session, room, cursor)
     if !PlantedBug.isActive(.restingCursorNotPacked) {
       timers.set(.rest(session, room), at: now + configuration.cursorRest)
@@ -249,7 +247,7 @@ extension Engine {
       let movedAt = place.movedAt
     else { return }
     let due = movedAt + configuration.cursorRest
-    guard due <= now, pending.moves[room]?[session] == nil else {
+    guard due <= now, !pending.hasMove(of: session, in: room) else {
       return timers.set(.rest(session, room), at: max(due, now + .milliseconds(1)))
     }
     hosted[session]?.places[room]?.isResting = true

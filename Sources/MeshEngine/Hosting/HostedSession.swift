@@ -21,6 +21,16 @@ struct HostedSession: Sendable {
   var heardAt: MonotonicTime
   var places: [RoomName: Place] = [:]
 
+  /// Moves the cursor in a room. True when it was elsewhere; `nil` when the session is not there.
+  mutating func move(to cursor: Cursor, in room: RoomName, now: MonotonicTime) -> Bool? {
+    guard let index = places.index(forKey: room) else { return nil }
+    guard places.values[index].cursor != cursor else { return false }
+    places.values[index].cursor = cursor
+    places.values[index].movedAt = now
+    places.values[index].isResting = false
+    return true
+  }
+
   /// When the lease ends; `nil`: with the process.
   var endsAt: MonotonicTime? {
     switch lease {
@@ -34,10 +44,13 @@ struct HostedSession: Sendable {
 struct PendingWrites: Sendable {
   private(set) var records: [RecordKey: Record] = [:]
   private(set) var order: [RecordKey] = []
-  private(set) var moves: [RoomName: [SessionID: Cursor]] = [:]
+  /// The first move: mostly there is one alone, which needs no table.
+  private var move: (room: RoomName, session: SessionID, cursor: Cursor)?
+  /// The moves, when there are several.
+  private var moves: [RoomName: [SessionID: Cursor]] = [:]
 
   var hasRecords: Bool { !records.isEmpty }
-  var hasMoves: Bool { !moves.isEmpty }
+  var hasMoves: Bool { move != nil || !moves.isEmpty }
 
   mutating func set(_ key: RecordKey, _ record: Record) {
     if records.updateValue(record, forKey: key) == nil { order.append(key) }
@@ -51,17 +64,33 @@ struct PendingWrites: Sendable {
     return order.compactMap { key in records[key].map { (key, $0) } }
   }
 
+  func hasMove(of session: SessionID, in room: RoomName) -> Bool {
+    if let move { return move.session == session && move.room == room }
+    return moves[room]?[session] != nil
+  }
+
   mutating func setMove(_ session: SessionID, _ room: RoomName, _ cursor: Cursor) {
+    guard hasMoves, move.map({ $0.session != session || $0.room != room }) ?? true else {
+      move = (room, session, cursor)
+      return
+    }
+    if let move { moves[move.room] = [move.session: move.cursor] }
+    move = nil
     moves[room, default: [:]][session] = cursor
   }
 
   mutating func dropMoves(of session: SessionID, in room: RoomName) {
+    if let move, move.session == session, move.room == room { self.move = nil }
     moves[room]?[session] = nil
     if moves[room]?.isEmpty == true { moves[room] = nil }
   }
 
   /// The moves by room, in the order of names and ids.
   mutating func takeMoves() -> [(room: RoomName, moves: [(SessionID, Cursor)])] {
+    if let move {
+      self.move = nil
+      return [(move.room, [(move.session, move.cursor)])]
+    }
     defer { moves = [:] }
     return moves.sorted { $0.key < $1.key }.map { room, moves in
       (room, moves.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
