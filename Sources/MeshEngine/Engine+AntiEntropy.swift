@@ -28,7 +28,10 @@ extension Engine {
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
       let members = book.keys.sorted()
-      guard let address = book[members[random.below(members.count)]] else { return }
+      let member = members[random.below(members.count)]
+      guard let address = book[member] else { return }
+      // Told of by somebody, and never heard of since: tried once.
+      if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
     }
   }
@@ -64,7 +67,8 @@ extension Engine {
   }
 
   private func pages(
-    of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool
+    of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool,
+    atMost bound: Int = SyncLimits.entriesPages
   ) -> [Entries] {
     var pages: [Entries] = []
     var rest = entries[...]
@@ -77,7 +81,7 @@ extension Engine {
           nonce: nonce, wantsAnswer: wantsAnswer, hasMore: !rest.isEmpty, mask: mask,
           after: after, entries: page))
       after = page.last?.origin ?? after
-    } while !rest.isEmpty && pages.count < SyncLimits.entriesPages
+    } while !rest.isEmpty && pages.count < bound
     return pages
   }
 
@@ -107,6 +111,7 @@ extension Engine {
       }
       pulled += 1
       pull(entry, from: address)
+      askNext = address
     }
     guard entries.wantsAnswer else { return }
     let last = entries.hasMore ? entries.entries.last?.origin : nil
@@ -222,9 +227,10 @@ extension Engine {
     let after = log.generation == pull.generation ? pull.after : 0
     sendHead(of: pull.origin, to: address)
     if isLarge && pull.after == 0 { introduce(pull.origin, to: address) }
-    let (batches, hasMore) = stores[slot].answer(after: after, bytes: SyncLimits.answerBytes)
+    let (batches, through, hasMore) = stores[slot].answer(
+      after: after, bytes: SyncLimits.answerBytes)
     for batch in batches { send(.batch(batch.envelope), to: address) }
-    let reached = hasMore ? batches.last?.last ?? after : log.highestVersion
+    let reached = hasMore ? through : log.highestVersion
     send(
       .pullEnd(
         PullEnd(
@@ -253,17 +259,30 @@ extension Engine {
         .pull(Pull(origin: end.origin, generation: end.generation, after: end.through)),
         to: address)
     } else if state.logs[slot].isSettled {
-      pulls[end.origin] = nil
-    } else if state.logs[slot].highestVersion <= state.logs[slot].claim.version,
-      !PlantedBug.isActive(.manifestNotAsked)
-    {
-      pull.step = .manifest
-      pulls[end.origin] = pull
-      beginManifest(slot, from: address)
+      finishPull(slot)
     } else {
-      // Records came that are newer than any word about them: a head or batch will say more.
-      rest(end.origin)
+      // Parts of the answer may still be under way.
+      pull.step = .ended
+      pull.deadline = now + SyncLimits.stragglers
+      pulls[end.origin] = pull
+      timers.set(.pull(end.origin), at: pull.deadline)
     }
+  }
+
+  /// All of an answer came, and the log is not what its origin signed.
+  private mutating func goOn(_ origin: OriginID, _ slot: Int) {
+    guard var pull = pulls[origin],
+      state.logs[slot].highestVersion <= state.logs[slot].claim.version,
+      !PlantedBug.isActive(.manifestNotAsked)
+    else {
+      // Records came that are newer than any word about them: a head or batch will say more.
+      return rest(origin)
+    }
+    pull.step = .manifest
+    pull.deadline = now + SyncLimits.answerTimeout
+    pulls[origin] = pull
+    timers.set(.pull(origin), at: pull.deadline)
+    beginManifest(slot, from: pull.address)
   }
 
   /// Takes the word of the newest head again, which starting over forgot, if what is held now is what
@@ -283,6 +302,59 @@ extension Engine {
       head.generation == state.logs[slot].generation
     else { return .empty }
     return head.claim
+  }
+
+  /// True while a peer answers a pull.
+  func isPulling(_ origin: OriginID, from address: PeerAddress) -> Bool {
+    guard let pull = pulls[origin], pull.address == address else { return false }
+    if case .resting = pull.step { return false }
+    return pull.deadline > now
+  }
+
+  /// True when a pull is not over, though the log is settled; it will be soon.
+  mutating func isAwaitingEnd(_ origin: OriginID) -> Bool {
+    guard let pull = pulls[origin], case .batches = pull.step, pull.deadline > now else {
+      return false
+    }
+    let soon = min(pull.deadline, now + SyncLimits.stragglers)
+    pulls[origin]?.deadline = soon
+    timers.set(.pull(origin), at: soon)
+    return true
+  }
+
+  /// The log of an origin is settled: nothing is missing of it. Neighbours may miss it as well.
+  mutating func finishPull(_ slot: Int) {
+    guard let origin = state.origins[slot] else { return }
+    manifests[origin] = nil
+    if let pull = pulls.removeValue(forKey: origin) {
+      if isLarge {
+        offers[slot] = pull.address
+        if timers.due(.flushOffers) == nil {
+          timers.set(.flushOffers, at: now + SyncLimits.offerDelay)
+        }
+      }
+      if pulls.isEmpty, let peer = askNext {
+        // A list may have been too long for its answer.
+        askNext = nil
+        if paths[peer] != nil { probe(peer) }
+      }
+    }
+    if liveness[slot].shownBy != nil { judge(slot) }
+  }
+
+  /// Lists for the neighbours what was pulled: they pull in turn what they lack.
+  mutating func flushOffers() {
+    let ready = offers.filter { state.origins[$0.key] != nil && state.logs[$0.key].isSettled }
+    offers = [:]
+    for address in neighbours() {
+      let entries = ready.filter { $0.value != address }
+        .compactMap { state.digestEntry(slot: $0.key) }
+        .sorted { $0.origin < $1.origin }
+      guard !entries.isEmpty else { continue }
+      let mask = entries.reduce(UInt32(0)) { $0 | 1 << UInt32(Digest.bucket(of: $1.origin)) }
+      send(
+        pages(of: entries, mask: mask, nonce: 0, wantsAnswer: false, atMost: .max), to: address)
+    }
   }
 
   /// A try that led nowhere: the next comes later, with whom the next digest finds.
@@ -305,14 +377,17 @@ extension Engine {
   mutating func retryPull(_ origin: OriginID) {
     guard let pull = pulls[origin] else { return }
     guard pull.deadline <= now else { return timers.set(.pull(origin), at: pull.deadline) }
-    guard let slot = state.slot(of: origin), !state.logs[slot].isSettled else {
+    guard let slot = state.slot(of: origin) else {
       pulls[origin] = nil
       manifests[origin] = nil
       return
     }
+    guard !state.logs[slot].isSettled else { return finishPull(slot) }
     if case .resting = pull.step {
       // The origin itself knows best. Without it, the next digest finds somebody who holds more.
       if let address = pathOf[origin], isVisible(slot) { self.pull(slot, from: address) }
+    } else if case .ended = pull.step {
+      goOn(origin, slot)
     } else if case .manifest = pull.step, repeatManifest(origin) {
       return
     } else {

@@ -39,8 +39,10 @@ extension Engine {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
     }
+    let isAnswer = isPulling(origin, from: address)
     settle(slot, claim: batch.body.claim, from: address)
-    forward(.batch(envelope), from: address)
+    // What is pulled is offered when it is complete: many have it already.
+    if !isAnswer { forward(.batch(envelope), from: address) }
   }
 
   /// Joins the records of a batch and keeps it. Own batches and those of others take this way.
@@ -79,7 +81,8 @@ extension Engine {
     state.sum(slot: slot)
     reserveCounters()
     stores[slot].insert(
-      batch.envelope, first: batch.body.first, last: batch.body.last, live: live)
+      batch.envelope, first: batch.body.first, last: batch.body.last, live: live,
+      hasTombstone: batch.body.records.contains { $0.value == nil })
     sweepRoomNames()
   }
 
@@ -112,9 +115,8 @@ extension Engine {
       state.dropTombstonesUncovered(slot: slot)
     }
     if state.settle(slot: slot, claim: claim) {
-      pulls[origin] = nil
-      manifests[origin] = nil
-      if liveness[slot].shownBy != nil { judge(origin) }
+      // A part of an answer may be complete in itself.
+      if !isAwaitingEnd(origin) { finishPull(slot) }
     } else if slot != ownSlot {
       pull(slot, from: address)
     }
@@ -160,12 +162,13 @@ extension Engine {
       return counters.count(.signaturesWrong)
     }
     counters.count(.signaturesVerified)
-    join(frame, slot: slot)
-    forward(.frame(envelope), from: address)
+    // What is not remembered here would go round for ever.
+    if join(frame, slot: slot) { forward(.frame(envelope), from: address) }
   }
 
-  /// Joins the moves of a frame and tells of those that are news.
-  mutating func join(_ frame: Verified<FrameBody>, slot: Int) {
+  /// Joins the moves of a frame and tells of those that are news. True when one is.
+  @discardableResult
+  mutating func join(_ frame: Verified<FrameBody>, slot: Int) -> Bool {
     state.witness(counter: frame.body.counter)
     reserveCounters()
     let room = state.room(frame.body.room)
@@ -173,11 +176,13 @@ extension Engine {
       slot: slot, frame.body.moves, in: room, counter: frame.body.counter)
     counters.count(.recordsJoined, outcome.news.nonzeroBitCount)
     counters.count(.movesRefused, outcome.refused)
-    guard configuration.emitsEvents else { return }
+    let hasNews = outcome.news != 0
+    guard configuration.emitsEvents else { return hasNews }
     for (index, move) in frame.body.moves.enumerated()
     where outcome.news & 1 << UInt64(index) != 0 {
       let key = RecordKey(session: move.session, lane: .cursor, room: room)
       tellCursor(key, frame.body.room, move.cursor, counter: frame.body.counter, slot: slot)
     }
+    return hasNews
   }
 }

@@ -33,6 +33,18 @@ extension Engine {
     state.slot(of: origin).flatMap { state.digestEntry(slot: $0) }
   }
 
+  /// The version up to which all of an origin's log is held; 0: nothing of this life is.
+  package func heldVersion(of origin: OriginID) -> UInt64 {
+    state.slot(of: origin).map { state.logs[$0].held.version } ?? 0
+  }
+
+  /// The bytes of this node's own batches with a live record above a version.
+  package func ownBytes(after version: UInt64) -> UInt64 {
+    stores[ownSlot].batches.reduce(0) {
+      $1.live > 0 && $1.last > version ? $0 + UInt64($1.envelope.bytes.count) : $0
+    }
+  }
+
   /// The Lamport counter.
   package var lamportCounter: UInt64 { state.lamport.counter }
 

@@ -57,26 +57,35 @@ extension Engine {
   mutating func forwardHead(_ slot: Int, isNewLife: Bool, from sender: PeerAddress) {
     guard isLarge, let origin = state.origins[slot] else { return }
     liveness[slot].parent = sender
-    for address in neighbours() where address != sender {
-      guard let path = paths[address], !path.pruned.contains(Int32(slot)) else { continue }
-      if isNewLife { introduce(origin, to: address) }
-      if !path.heads.contains(Int32(slot)) { paths[address]?.heads.append(Int32(slot)) }
+    if isNewLife {
+      for address in neighbours()
+      where address != sender && !liveness[slot].pruned.contains(address) {
+        introduce(origin, to: address)
+      }
     }
-    if timers.due(.flushHeads) == nil {
+    guard !liveness[slot].isWaiting else { return }
+    liveness[slot].isWaiting = true
+    waitingHeads.append(slot)
+    if waitingHeads.count == 1 {
       timers.set(.flushHeads, at: now + headPeriod.scaled(1, over: 20))
     }
   }
 
   /// Tells the heads that waited, each with its age now.
   mutating func flushHeads() {
-    for address in neighbours() {
-      guard let waiting = paths[address]?.heads, !waiting.isEmpty else { continue }
-      paths[address]?.heads = []
-      for slot in waiting {
-        guard let head = liveness[Int(slot)].head, state.origins[Int(slot)] == head.origin else {
-          continue
-        }
-        send(.head(ageMilliseconds: age(Int(slot)), head), to: address)
+    let waiting = waitingHeads
+    waitingHeads = []
+    for slot in waiting {
+      // It may have been forgotten, and its place taken.
+      let wasWaiting = liveness[slot].isWaiting
+      liveness[slot].isWaiting = false
+      guard wasWaiting, let head = liveness[slot].head, state.origins[slot] == head.origin else {
+        continue
+      }
+      let message = Message.head(ageMilliseconds: age(slot), head).encoded()
+      for address in neighbours()
+      where address != liveness[slot].parent && !liveness[slot].pruned.contains(address) {
+        outbox.append(message, to: address)
       }
     }
   }
@@ -92,16 +101,28 @@ extension Engine {
   /// A neighbour gets the heads of these origins by another way.
   mutating func hearPrune(_ origins: [OriginID], from address: PeerAddress) {
     for origin in origins {
-      guard let slot = state.slot(of: origin) else { continue }
-      paths[address]?.pruned.insert(Int32(slot))
-      paths[address]?.heads.removeAll { $0 == Int32(slot) }
+      guard let slot = state.slot(of: origin), !liveness[slot].pruned.contains(address) else {
+        continue
+      }
+      // Of those who pruned, the neighbours of today count.
+      if liveness[slot].pruned.count >= Self.prunedBound { liveness[slot].pruned.removeFirst() }
+      liveness[slot].pruned.append(address)
     }
+  }
+
+  /// How many addresses that pruned are kept for each origin.
+  private static let prunedBound = 16
+
+  /// All neighbours get the heads of an origin again, until they prune it.
+  mutating func forgetPrunes(of slot: Int) {
+    liveness[slot].pruned = []
+    liveness[slot].parent = nil
   }
 
   /// Somebody misses heads of an origin: it gets them from here again.
   mutating func graftHeads(of slot: Int, to address: PeerAddress) {
     guard !PlantedBug.isActive(.prunedNeverGrafted) else { return }
-    paths[address]?.pruned.remove(Int32(slot))
+    liveness[slot].pruned.removeAll { $0 == address }
   }
 
   // MARK: The overlay
@@ -109,6 +130,7 @@ extension Engine {
   /// How long it is from one head of this node to the next: the same at all nodes that see as many
   /// members, so that the heads of all fit into each node's budget.
   package var headPeriod: Span {
+    guard isLarge else { return configuration.headPeriod }
     let members = UInt64(overlay.count)
     let budget = min(configuration.headBudget, 1000 + 15 * members)
     return max(configuration.headPeriod, .milliseconds(members * Self.headBytes * 1000 / budget))

@@ -59,13 +59,15 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
+    // What is pulled is offered when it is complete, and its head goes with it.
+    let isAnswer = isPulling(origin, from: address)
     guard let slot = open(origin, generation: generation) else { return }
     state.witness(counter: head.body.counter)
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
     settle(slot, claim: head.body.claim, from: address)
     for key in state.dropMoves(slot: slot, through: head.body.counter) { markDirty(key.session) }
-    forwardHead(slot, isNewLife: known != generation, from: address)
+    if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
   }
 
   /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one
@@ -144,13 +146,13 @@ extension Engine {
       liveness[slot].wasHeard ? max(liveness[slot].heardAt, leftAt) : leftAt
     liveness[slot].wasHeard = true
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
-    guard isNewer else { return judge(head.origin) }
+    guard isNewer else { return judge(slot) }
     liveness[slot].head = head.envelope
     liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
     liveness[slot].period = .milliseconds(head.body.periodMilliseconds)
     liveness[slot].isLeaving = head.body.isLeaving
-    judge(head.origin)
+    judge(slot)
   }
 
   // MARK: Judging
@@ -161,8 +163,8 @@ extension Engine {
   }
 
   /// Judges an origin by the age of its heartbeat, and sets the timer for the next judgement.
-  mutating func judge(_ origin: OriginID) {
-    guard origin != self.origin, let slot = state.slot(of: origin) else { return }
+  mutating func judge(_ slot: Int) {
+    guard slot != ownSlot, let origin = state.origins[slot] else { return }
     let life = liveness[slot]
     let age = now.since(life.heardAt)
     let timeToLive = timeToLive(slot)
@@ -191,9 +193,10 @@ extension Engine {
     if life.isLeaving {
       // It said that it will not be heard again.
     } else if age >= askAfter {
-      // Somebody else may have heard of it: asked at the first doubt, then once a period.
+      // Somebody else may have heard of it: asked at the first doubt, once a period, then seldom.
       askForHead(of: slot)
-      if health != .offline { next = min(next, age + life.period) }
+      let pause = max(life.period, age.scaled(1, over: 4), .seconds(1))
+      next = min(next, age + min(pause, Self.longestDoubt))
     } else {
       next = min(next, askAfter)
     }
@@ -217,6 +220,9 @@ extension Engine {
     return due <= now
   }
 
+  /// How long it is at most from one question about a hidden origin to the next.
+  private static let longestDoubt = Span.seconds(60)
+
   /// How long the sessions of an origin that came back wait for its log.
   private static let settlingTime = Span.seconds(1)
 
@@ -228,6 +234,8 @@ extension Engine {
     if isVisible(slot) != wasVisible {
       noteMember(origin, isVisible: !wasVisible)
       liveness[slot].isGivenUp = false
+      // Its heads will come from where they come.
+      if wasVisible { forgetPrunes(of: slot) }
       for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
       if !isVisible(slot) && PlantedBug.isActive(.hiddenWrittenToState) { forget(slot) }
     }
@@ -249,7 +257,7 @@ extension Engine {
     for session in state.forget(slot: slot) { markDirty(session) }
     stores[slot].removeAll()
     liveness[slot] = Liveness(heardAt: now, health: .offline)
-    for address in paths.keys { paths[address]?.pruned.remove(Int32(slot)) }
+    forgetPrunes(of: slot)
     book[origin] = nil
     pulls[origin] = nil
     manifests[origin] = nil
@@ -303,9 +311,8 @@ extension Engine {
 
   /// Counts the age of an origin as half of its time to live at the most.
   private mutating func grant(_ slot: Int) {
-    guard let origin = state.origins[slot] else { return }
     liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
-    judge(origin)
+    judge(slot)
   }
 
   /// Sees whether nobody was heard for longer than any visible node may be silent.

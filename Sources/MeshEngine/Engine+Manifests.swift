@@ -129,9 +129,7 @@ extension Engine {
       stores[slot].release(cell)
       markDirty(key.session)
     }
-    pulls[origin] = nil
-    manifests[origin] = nil
-    if liveness[slot].shownBy != nil { judge(origin) }
+    finishPull(slot)
   }
 }
 

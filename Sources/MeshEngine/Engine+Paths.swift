@@ -204,7 +204,7 @@ extension Engine {
     }
     if !isReachedElsewhere(life, than: address) {
       pathOf[life.origin] = address
-      if book.count < Limits.origins { book[life.origin] = address }
+      note(address, of: life.origin)
     }
     noteHeard()
     timers.set(.path(address), at: now + configuration.pathTimeout)
@@ -228,7 +228,8 @@ extension Engine {
     if let lastHead {
       send(.head(ageMilliseconds: now.since(lastHeadAt).milliseconds, lastHead), to: address)
     }
-    probe(address)
+    // In the middle of pulling, much differs that will not differ soon.
+    if !isLarge || pulls.isEmpty { probe(address) }
     introduce(to: address)
   }
 
@@ -262,11 +263,16 @@ extension Engine {
   mutating func hear(_ introductions: [Introduction]) {
     for hint in introductions where hint.origin != origin && pathOf[hint.origin] == nil {
       let address = PeerAddress(high: hint.addressHigh, low: hint.addressLow, port: hint.port)
-      if book[hint.origin] != nil || book.count < Limits.origins { book[hint.origin] = address }
+      note(address, of: hint.origin)
       // In a big mesh some are enough.
       guard isWanted(hint.origin) || pathOf.count < 2 * 2 * configuration.rings else { continue }
       contact(address, isConfigured: false)
     }
+  }
+
+  /// Remembers where an origin was heard last, by whomever.
+  private mutating func note(_ address: PeerAddress, of origin: OriginID) {
+    if book[origin] != nil || book.count < Limits.origins { book[origin] = address }
   }
 
   mutating func send(_ message: Message, to address: PeerAddress) {
@@ -348,6 +354,9 @@ extension Engine {
 
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
+    for slot in liveness.indices where !liveness[slot].pruned.isEmpty {
+      liveness[slot].pruned.removeAll { $0 == path.address }
+    }
     guard pathOf[path.life.origin] == path.address else { return }
     let others = paths.values.filter { $0.life.origin == path.life.origin }
     pathOf[path.life.origin] =

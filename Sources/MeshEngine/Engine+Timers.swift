@@ -3,7 +3,7 @@ import MeshCRDT
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
   case head, digest, announce, stale
-  case flushBatch, flushFrame, flushHeads
+  case flushBatch, flushFrame, flushHeads, flushOffers
   case lease(SessionID)
   case typing(SessionID, RoomName)
   case rest(SessionID, RoomName)
@@ -30,11 +30,12 @@ extension Engine {
     case .flushBatch: flushBatches()
     case .flushFrame: flushFrames()
     case .flushHeads: flushHeads()
+    case .flushOffers: flushOffers()
     case .lease(let session): judgeLease(session)
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)
     case .removal(let session, let room): judgeRemoval(of: session, from: room)
-    case .liveness(let origin): judge(origin)
+    case .liveness(let origin): if let slot = state.slot(of: origin) { judge(slot) }
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)
     case .pull(let origin): retryPull(origin)

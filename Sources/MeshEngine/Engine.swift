@@ -67,6 +67,12 @@ package struct Engine: Sendable {
 
   // Exchanges under way.
   var pulls: [OriginID: PullState] = [:]
+  /// The slots whose heads wait to be sent on.
+  var waitingHeads: [Int] = []
+  /// What was pulled and is to be offered to the neighbours: from whom, by slot.
+  var offers: [Int: PeerAddress] = [:]
+  /// Who is asked for more when what was pulled is here.
+  var askNext: PeerAddress?
   var manifests: [OriginID: ManifestState] = [:]
   var manifestCache: ManifestCache?
 

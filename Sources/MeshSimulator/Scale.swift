@@ -120,25 +120,27 @@ extension World {
 
   /// Starts all nodes, one after the other, and lets them find each other. Returns how long that took
   /// after the last one started, 120 s at the most.
-  mutating func joinAll(every step: UInt64) -> UInt64 {
+  /// - Parameter members: how many each node must see.
+  mutating func joinAll(every step: UInt64, until members: Int? = nil) -> UInt64 {
+    let members = members ?? nodes.count
     for index in nodes.indices { queue.add(.start(node: index), at: UInt64(index) * step) }
     run(until: UInt64(nodes.count) * step)
     let begin = time
     while time < begin + 120 * Self.second {
       run(until: time + Self.second / 2)
-      let isComplete = nodes.allSatisfy { $0.box.map { $0.engine.visibleCount } == nodes.count }
+      let isComplete = nodes.allSatisfy { ($0.box?.engine.visibleCount ?? 0) >= members }
       if isComplete { break }
     }
     return time - begin
   }
 
   /// Opens a session of a user of its own at a node.
-  mutating func openSession(at index: Int) -> SessionID {
+  mutating func openSession(at index: Int, user: String? = nil) -> SessionID {
     let id = SessionID(random.next(), random.next())
     drive(index) { engine, now in
       try? engine.perform(
         .open(
-          id, Profile(userID: "user-\(index)"), device: "", .attached,
+          id, Profile(userID: user ?? "user-\(index)"), device: "", .attached,
           at: WallTime(milliseconds: 0)), now: now)
     }
     return id

@@ -41,9 +41,7 @@ package struct MeshState: Sendable {
   package var stateHash: UInt64 { digest.stateHash(key: hashKey) }
 
   /// The slots in the order of the origin ids.
-  package var sortedSlots: [Int] {
-    slots.sorted { $0.key < $1.key }.map(\.value)
-  }
+  package private(set) var sortedSlots: [Int] = []
 
   /// The id of a room in this state.
   package func room(_ name: RoomName) -> RoomID { RoomID(name, key: hashKey) }
@@ -120,6 +118,7 @@ extension MeshState {
       logs[slot] = OriginLog(generation: generation)
     }
     slots[origin] = slot
+    sortedSlots.insert(slot, at: place(of: origin))
     sum(slot: slot)
     return slot
   }
@@ -129,6 +128,7 @@ extension MeshState {
     guard let origin = origins[slot] else { return [] }
     let sessions = logs[slot].sessions
     unlist(slot)
+    sortedSlots.remove(at: place(of: origin))
     logs[slot] = OriginLog(generation: 0)
     moving[slot] = MovingCursors()
     origins[slot] = nil
@@ -136,6 +136,21 @@ extension MeshState {
     slots[origin] = nil
     freeSlots.append(slot)
     return sessions
+  }
+
+  /// Where an origin stands, or would stand, among the sorted slots.
+  private func place(of origin: OriginID) -> Int {
+    var low = 0
+    var high = sortedSlots.count
+    while low < high {
+      let middle = (low + high) / 2
+      if let other = origins[sortedSlots[middle]], other < origin {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low
   }
 
   private mutating func replaceLog(at slot: Int, by log: OriginLog) {

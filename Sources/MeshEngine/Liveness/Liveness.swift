@@ -20,6 +20,10 @@ struct Liveness: Sendable {
   var shownBy: MonotonicTime?
   /// Over which path its newest head came first.
   var parent: PeerAddress?
+  /// The neighbours that get its heads by another way.
+  var pruned: [PeerAddress] = []
+  /// True while its newest head waits to be sent on.
+  var isWaiting = false
   /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
   var isGivenUp = false
 

@@ -9,6 +9,8 @@ struct Life: Hashable, Sendable {
   let generation: UInt64
   let number: UInt64
 
+  func hash(into hasher: inout Hasher) { hasher.combine(origin.word0 &+ number) }
+
   /// What the datagram counters of a life begin with: its lowest 24 bits, above 40 bits that count.
   /// So each datagram tells its life, and old ones are not taken for those of another.
   static func mark(_ number: UInt64) -> UInt64 { (number & 0xFF_FFFF) << 40 }
@@ -28,10 +30,6 @@ struct Path: Sendable {
   var heardAt: MonotonicTime
   /// The last round trip, by a digest and its answer.
   var roundTrip: Span?
-  /// Slots of the origins whose heads the node gets by another way.
-  var pruned: Set<Int32> = []
-  /// Slots of the origins whose heads wait to be sent on.
-  var heads: [Int32] = []
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
 

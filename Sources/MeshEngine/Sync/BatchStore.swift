@@ -11,6 +11,8 @@ struct BatchStore: Sendable {
     let last: UInt64
     let envelope: Envelope
     var live: Int
+    /// True when a record of it removed something.
+    let hasTombstone: Bool
   }
 
   /// How many batches without a live record are kept at least.
@@ -56,8 +58,11 @@ struct BatchStore: Sendable {
   func covers(_ version: UInt64) -> Bool { index(of: version) { _ in true } != nil }
 
   /// Keeps a batch of which `live` records live.
-  mutating func insert(_ envelope: Envelope, first: UInt64, last: UInt64, live: Int) {
-    let stored = Stored(first: first, last: last, envelope: envelope, live: live)
+  mutating func insert(
+    _ envelope: Envelope, first: UInt64, last: UInt64, live: Int, hasTombstone: Bool
+  ) {
+    let stored = Stored(
+      first: first, last: last, envelope: envelope, live: live, hasTombstone: hasTombstone)
     if let newest = batches.last, newest.last >= last {
       batches.insert(stored, at: index(after: last))
     } else {
@@ -91,17 +96,27 @@ struct BatchStore: Sendable {
 
   mutating func removeAll() { self = BatchStore() }
 
-  /// The batches with records above a version, oldest first, of at most so many bytes but at least
-  /// one; and whether there are more.
-  func answer(after version: UInt64, bytes: Int) -> (batches: ArraySlice<Stored>, hasMore: Bool) {
-    let start = index(after: version)
-    var end = start
+  /// The batches above a version that say something, oldest first, of at most so many bytes but at
+  /// least one; up to which version that is all; and whether there are more.
+  ///
+  /// What was written over is left out: the later word counts. So is, for who knows nothing, what was
+  /// removed. The newest batch always stands in it: its claim says what the log is now.
+  func answer(
+    after version: UInt64, bytes: Int
+  ) -> (batches: [Stored], through: UInt64, hasMore: Bool) {
+    var found: [Stored] = []
     var sum = 0
-    while end < batches.count, end == start || sum + batches[end].envelope.bytes.count <= bytes {
-      sum += batches[end].envelope.bytes.count
-      end += 1
+    for index in index(after: version)..<batches.count {
+      let batch = batches[index]
+      let saysSomething = batch.live > 0 || batch.hasTombstone && version > 0
+      guard saysSomething || index == batches.count - 1 else { continue }
+      guard found.isEmpty || sum + batch.envelope.bytes.count <= bytes else {
+        return (found, found.last?.last ?? version, true)
+      }
+      sum += batch.envelope.bytes.count
+      found.append(batch)
     }
-    return (batches[start..<end], end < batches.count)
+    return (found, batches.last?.last ?? version, false)
   }
 
   /// The oldest batches of which less than a quarter lives.

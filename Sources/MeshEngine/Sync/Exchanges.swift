@@ -6,6 +6,8 @@ struct PullState: Sendable {
   enum Step: Sendable {
     /// Batches above a version were asked for.
     case batches
+    /// All batches were answered, but for what is late.
+    case ended
     /// The list of live records was asked for.
     case manifest
     /// The last try did not lead to a settled log: wait a little.
@@ -65,8 +67,12 @@ enum SyncLimits {
   static let entriesPages = 8
   /// Origins that are pulled from one peer after one list of entries.
   static let pullsAtOnce = 64
+  /// How long what was pulled waits for company before it is offered.
+  static let offerDelay = Span.milliseconds(20)
   /// How long an answer may take.
   static let answerTimeout = Span.milliseconds(400)
+  /// How long the parts of an answer may come after its end.
+  static let stragglers = Span.milliseconds(30)
   /// The first rest after a try that led nowhere; it doubles up to 2^5 times that.
   static let rest = Span.milliseconds(150)
 }

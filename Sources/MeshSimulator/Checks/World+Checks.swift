@@ -152,7 +152,9 @@ extension World {
       if snapshot.isStale { return "node \(index) is stale" }
       let visible = snapshot.nodes.filter { $0.value == .online || $0.value == .suspect }
       if Set(visible.keys).subtracting(hidden) != Set(origins.keys) {
-        return "node \(index) sees \(visible.count) of \(origins.count) nodes"
+        let missing = origins.keys.filter { visible[$0] == nil }.min()
+        let words = missing.map { ": \($0.short) is \(engine.describe($0))" } ?? ""
+        return "node \(index) sees \(visible.count) of \(origins.count) nodes\(words)"
       }
       views.append(snapshot.sessions.filter { !hidden.contains($0.host) })
     }

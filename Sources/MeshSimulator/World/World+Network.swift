@@ -10,6 +10,7 @@ extension World {
     watch(bytes, from: index, to: address)
     if address == traitor?.address { return transmit(bytes, from: source, to: address) }
     guard let target = nodeAt[address], canHear(from: index, target) else { return }
+    if isMeasuring, crossedAt == nil, (index ^ target) & 1 == 1 { crossedAt = time }
     transmit(bytes, from: source, to: address)
   }
 

@@ -56,6 +56,9 @@ struct World {
 
   /// True when costs are measured: what a check would remember of each datagram is left out.
   var isMeasuring = false
+  /// When a datagram first went from a node of even index to one of odd index, or back, when costs
+  /// are measured.
+  var crossedAt: UInt64?
   /// A change that is waited for, when spreading is measured.
   var watched: Watch?
   /// Takes samples, when they are asked for.

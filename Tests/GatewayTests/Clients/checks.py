@@ -94,11 +94,14 @@ def run(main, seconds=58):
         stop_processes()
         os._exit(1)
 
+    # Whoever started this program may have blocked signals.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGALRM, alarm)
     signal.alarm(seconds)
     status = 1
     try:
-        asyncio.run(ended(main))
+        # Not asyncio.run: it waits for the tasks of clients that do not let themselves be cancelled.
+        asyncio.new_event_loop().run_until_complete(ended(main))
         status = 0
     except Failed as failure:
         print(f"FAILED {failure}", flush=True)

@@ -56,6 +56,7 @@ async def check_dead_channels(bases, room):
     await ann.join(topic, "1", {"id": "ann"})
     await ann.send("1", "2", topic, "phx_leave", {})
     await ann.expect("a leave is answered", ["1", "2", topic, "phx_reply", OK])
+    await ann.expect("and the channel closes", ["1", "1", topic, "phx_close", {}])
     for number, (event, payload) in enumerate(SAID):
         await refused(ann, "1", f"a{number}", topic, event, payload)
 
@@ -66,7 +67,7 @@ async def check_dead_channels(bases, room):
             "the user is there", api, f"/api/v1/rooms/{room}/count", lambda c: c["users"] == 1
         )
         await api.call("DELETE", "/api/v1/users/ann/sessions", text="somebody signs the user out")
-        await ann.expect("its channel ends", [ref, ref, topic, "phx_error", {}])
+        await ann.expect("its channel ends", [ref, ref, topic, "phx_close", {}])
         for number, (event, payload) in enumerate(SAID):
             await refused(ann, ref, f"{ref}{number}", topic, event, payload)
     await ann.send(None, "99", "phoenix", "heartbeat", {})
