@@ -211,12 +211,14 @@ extension Engine {
   ) throws(OperationError) {
     if room.isLobby { try enter(session, room) }
     guard let index = hosted.index(forKey: session) else { throw .unknownSession(session) }
-    guard let hasMoved = hosted.values[index].move(to: cursor, in: room, now: now) else {
-      throw .notInRoom(session, room)
+    let movement = hosted.values[index].move(to: cursor, in: room, now: now)
+    switch movement {
+    case .notThere: throw .notInRoom(session, room)
+    case .none: return
+    case .moved, .began: pending.setMove(session, room, cursor)
     }
-    guard hasMoved else { return }
-    pending.setMove(session, room, cursor)
-    if !PlantedBug.isActive(.restingCursorNotPacked) {
+    // The timer of a cursor that moves on sets itself anew.
+    if case .began = movement, !PlantedBug.isActive(.restingCursorNotPacked) {
       timers.set(.rest(session, room), at: now + configuration.cursorRest)
     }
     scheduleFrame()

@@ -94,7 +94,7 @@ package struct Verifier: Sendable {
   private func signedEnvelope(kind: SignedKind, bytes: [UInt8]) -> Envelope {
     let origin = crypto.origin
     let signed = Envelope.signedBytes(
-      kind: kind, mesh: mesh.bytes, origin: origin, body: bytes[...])
+      kind: kind, mesh: mesh.bytes, origin: origin, body: bytes)
     var writer = ByteWriter(reserving: Envelope.overheadBytes + bytes.count)
     writer.origin(origin)
     writer.raw(crypto.sign(signed))

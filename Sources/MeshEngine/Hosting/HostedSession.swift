@@ -12,6 +12,14 @@ struct HostedSession: Sendable {
     /// True when the cursor was written since it moved.
     var isResting = true
     var typingUntil: MonotonicTime?
+
+    fileprivate mutating func move(to cursor: Cursor, now: MonotonicTime) -> Movement {
+      guard self.cursor != cursor else { return .none }
+      defer { isResting = false }
+      self.cursor = cursor
+      movedAt = now
+      return isResting ? .began : .moved
+    }
   }
 
   var value: SessionValue
@@ -21,14 +29,21 @@ struct HostedSession: Sendable {
   var heardAt: MonotonicTime
   var places: [RoomName: Place] = [:]
 
-  /// Moves the cursor in a room. True when it was elsewhere; `nil` when the session is not there.
-  mutating func move(to cursor: Cursor, in room: RoomName, now: MonotonicTime) -> Bool? {
-    guard let index = places.index(forKey: room) else { return nil }
-    guard places.values[index].cursor != cursor else { return false }
-    places.values[index].cursor = cursor
-    places.values[index].movedAt = now
-    places.values[index].isResting = false
-    return true
+  /// What moving a cursor changed.
+  enum Movement: Sendable {
+    /// The session is not in the room.
+    case notThere
+    /// It was there already.
+    case none
+    case moved
+    /// It was at rest, and is no more.
+    case began
+  }
+
+  /// Moves the cursor in a room.
+  mutating func move(to cursor: Cursor, in room: RoomName, now: MonotonicTime) -> Movement {
+    guard let index = places.index(forKey: room) else { return .notThere }
+    return places.values[index].move(to: cursor, now: now)
   }
 
   /// When the lease ends; `nil`: with the process.

@@ -72,11 +72,13 @@ final class SocketReader: @unchecked Sendable {
         socket.failures = 0
         core.receive(bytes, from: sender, on: socket)
         count += 1
+        // Mostly one comes alone. Of several, what the others bring about goes together.
+        if count == 1 { core.finishInputApart() }
         let isEnough = count == Self.datagramsAtOnce
         core.lock.unlock()
         reading = isEnough ? .nothing : read(&buffer, flags: Platform.withoutWaiting)
       }
-      if count > 0 {
+      if count > 1 {
         core.lock.lock()
         core.finishInputApart()
         core.lock.unlock()

@@ -61,6 +61,12 @@ package struct Envelope: Hashable, Sendable {
     return writer.take()
   }
 
+  package static func signedBytes(
+    kind: SignedKind, mesh: [UInt8], origin: OriginID, body: [UInt8]
+  ) -> [UInt8] {
+    signedBytes(kind: kind, mesh: mesh, origin: origin, body: body[...])
+  }
+
   package func signedBytes(mesh: [UInt8]) -> [UInt8] {
     Self.signedBytes(
       kind: kind, mesh: mesh, origin: origin, body: bytes[Self.overheadBytes...])
