@@ -211,15 +211,15 @@ extension Engine {
     _ session: SessionID, _ room: RoomName, _ cursor: Cursor
   ) throws(OperationError) {
     if room.isLobby { try enter(session, room) }
-    var host = try hosting(session)
-    guard host.places[room] != nil else { throw .notInRoom(session, room) }
-    guard host.places[room]?.cursor != cursor else { return }
-    host.places[room]?.cursor = cursor
-    host.places[room]?.movedAt = now
-    host.places[room]?.isResting = false
-    hosted[session] = host
-    pending.setMove(session, room, cursor)
-    if !PlantedBug.isActive(.restingCursorNotPacked) {
+    guard let index = hosted.index(forKey: session) else { throw .unknownSession(session) }
+    let movement = hosted.values[index].move(to: cursor, in: room, now: now)
+    switch movement {
+    case .notThere: throw .notInRoom(session, room)
+    case .none: return
+    case .moved, .began: pending.setMove(session, room, cursor)
+    }
+    // The timer of a cursor that moves on sets itself anew.
+    if case .began = movement, !PlantedBug.isActive(.restingCursorNotPacked) {
       timers.set(.rest(session, room), at: now + configuration.cursorRest)
     }
     scheduleFrame()
@@ -250,7 +250,7 @@ extension Engine {
       let movedAt = place.movedAt
     else { return }
     let due = movedAt + configuration.cursorRest
-    guard due <= now, pending.moves[room]?[session] == nil else {
+    guard due <= now, !pending.hasMove(of: session, in: room) else {
       return timers.set(.rest(session, room), at: max(due, now + .milliseconds(1)))
     }
     hosted[session]?.places[room]?.isResting = true

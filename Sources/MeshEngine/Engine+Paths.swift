@@ -31,21 +31,25 @@ extension Engine {
     if header.sender == origin && header.generation == generation {
       return counters.count(.datagramsOwn)
     }
-    let ownToken = paths[address]?.ownToken ?? crypto.token(forAddress: address.bytes)
+    let known = paths.index(forKey: address)
+    let ownToken =
+      known.map { paths.values[$0].ownToken } ?? crypto.token(forAddress: address.bytes)
     guard header.echo == ownToken || PlantedBug.isActive(.pathNotChallenged) else {
       return hearUnproven(&reader, header, from: address, bytes: datagram.count)
     }
     if DatagramLayout.beginsWithProof(reader) {
       return hearProof(&reader, header, from: address)
     }
-    guard let path = paths[address], path.life.origin == header.sender,
-      path.life.generation == header.generation, path.life.covers(header.counter)
+    guard let known else { return askForProof(header, from: address, bytes: datagram.count) }
+    let life = paths.values[known].life
+    guard life.origin == header.sender, life.generation == header.generation,
+      life.covers(header.counter)
     else { return askForProof(header, from: address, bytes: datagram.count) }
-    guard isFirst(header.counter, of: path.life) else {
+    guard isFirst(header.counter, of: life) else {
       return counters.count(.datagramsReplayed)
     }
     counters.count(.datagramsAccepted)
-    paths[address]?.heardAt = lastNow
+    paths.values[known].heardAt = lastNow
     noteHeard()
     handleAll(&reader, from: address)
   }

@@ -113,7 +113,7 @@ extension Engine {
 
   private func snapshot(_ session: SessionID, slot: Int) -> SessionSnapshot? {
     guard let origin = state.origins[slot],
-      let entry = state.logs[slot].entries[session], let cell = entry.session,
+      let entry = state.entry(of: session, slot: slot), let cell = entry.session,
       case .session(let value) = cell.decoded(.session)
     else { return nil }
     let places = entry.places.compactMap { place -> SessionSnapshot.Place? in

@@ -199,6 +199,9 @@ package struct Engine: Sendable {
 
   /// When ``tick(now:)`` is next due.
   package var deadline: MonotonicTime? { timers.deadline }
+
+  /// The same, without a copy of the engine: for whoever asks after each input.
+  package mutating func currentDeadline() -> MonotonicTime? { timers.deadline }
 }
 
 // MARK: - Inputs
@@ -269,6 +272,9 @@ extension Engine {
 // MARK: - Outputs
 
 extension Engine {
+  /// True when the next output is a datagram, so that others wait for it.
+  package var hasDatagram: Bool { mutating get { durable == nil && !outbox.isEmpty } }
+
   /// What is to be done next; `nil`: nothing.
   package mutating func nextOutput() -> Output? {
     guard let output = takeOutput() else { return nil }
@@ -286,7 +292,7 @@ extension Engine {
       return .send(sealed([single.message], echo: single.echo), to: single.address)
     }
     if let (address, messages) = outbox.nextDatagram() {
-      let echo = paths[address]?.token ?? 0
+      let echo = echo(to: address)
       return .send(sealed(messages, echo: echo), to: address)
     }
     if !ownFrames.isEmpty {
@@ -311,6 +317,12 @@ extension Engine {
     nextEvent = 0
     counters[.outboxDropped] = outbox.dropped
     return nil
+  }
+
+  /// What a node at an address wants to be answered with; 0: there is no path.
+  private mutating func echo(to address: PeerAddress) -> UInt64 {
+    guard let index = paths.index(forKey: address) else { return 0 }
+    return paths.values[index].echo()
   }
 
   /// A datagram of these messages.

@@ -66,6 +66,9 @@ package struct Verifier: Sendable {
   }
 
   /// Verifies the signature over a body that was read before. Cost: one verification, about 50 µs.
+  @_specialize(where Body == BatchBody)
+  @_specialize(where Body == FrameBody)
+  @_specialize(where Body == HeadBody)
   package func verify<Body: SignedBody>(
     _ unverified: Unverified<Body>
   ) throws(Failure) -> Verified<Body> {
@@ -80,16 +83,25 @@ package struct Verifier: Sendable {
   }
 
   /// Signs a body by the node's own key. What was signed here is verified by that.
+  @_specialize(where Body == BatchBody)
+  @_specialize(where Body == FrameBody)
+  @_specialize(where Body == HeadBody)
   package func sign<Body: SignedBody>(_ body: Body, bytes: [UInt8]) -> Verified<Body> {
+    Verified(
+      origin: crypto.origin, body: body, envelope: signedEnvelope(kind: Body.kind, bytes: bytes))
+  }
+
+  private func signedEnvelope(kind: SignedKind, bytes: [UInt8]) -> Envelope {
+    let origin = crypto.origin
     let signed = Envelope.signedBytes(
-      kind: Body.kind, mesh: mesh.bytes, origin: crypto.origin, body: bytes)
+      kind: kind, mesh: mesh.bytes, origin: origin, body: bytes)
     var writer = ByteWriter(reserving: Envelope.overheadBytes + bytes.count)
-    writer.origin(crypto.origin)
+    writer.origin(origin)
     writer.raw(crypto.sign(signed))
     writer.raw(bytes)
-    guard let envelope = try? Envelope(kind: Body.kind, bytes: writer.bytes) else {
+    guard let envelope = try? Envelope(kind: kind, bytes: writer.take()) else {
       preconditionFailure("a signed body has at least one byte")
     }
-    return Verified(origin: crypto.origin, body: body, envelope: envelope)
+    return envelope
   }
 }

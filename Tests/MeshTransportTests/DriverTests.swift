@@ -62,8 +62,12 @@ struct DriverTests {
   func readingIsTakenUpAgain() async throws {
     let driver = try await TestMesh().driver()
     let address = try #require(driver.boundAddresses.first)
-    #expect(await eventually { await driver.onCore { $0.sockets.first?.channel != nil } })
-    await driver.onCore { $0.sockets.first?.channel?.close(promise: nil) }
+    #expect(await eventually { await driver.onCore { $0.sockets.first?.reader != nil } })
+    await driver.onCore { core in
+      guard let socket = core.sockets.first else { return }
+      socket.reader?.stop()
+      core.readingEnded(on: socket)
+    }
     let sender = try RawSocket()
     let goesOn = await eventually {
       sender.send([1, 2, 3], to: address)

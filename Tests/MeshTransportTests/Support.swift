@@ -79,7 +79,7 @@ final class RawSocket {
   /// The next datagram that is there; `nil` when there is none.
   func receive() -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: 2048)
-    let count = recv(socket.descriptor, &bytes, bytes.count, 0)
+    let count = recv(socket.descriptor, &bytes, bytes.count, Platform.withoutWaiting)
     return count >= 0 ? Array(bytes[..<count]) : nil
   }
 }

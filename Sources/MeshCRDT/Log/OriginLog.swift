@@ -75,9 +75,9 @@ package struct OriginLog: Hashable, Sendable {
   ///
   /// This and the next one change nothing: `mutating` lets them work in place, without a copy of the
   /// log's parts.
-  package mutating func look<Result>(
-    at key: RecordKey, _ body: (borrowing Cell) -> Result?
-  ) -> Result? {
+  package mutating func look(
+    at key: RecordKey, _ body: (borrowing Cell) -> UInt64?
+  ) -> UInt64? {
     guard let row = entries.row(of: key.session) else { return nil }
     return entries.change(row: row) { entry in
       guard let cell = entry[key], !cell.isTombstone else { return nil }

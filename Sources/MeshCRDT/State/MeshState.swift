@@ -73,6 +73,11 @@ package struct MeshState: Sendable {
     return removers[key]?.slots.compactMap { logs[Int($0)].live(key) } ?? []
   }
 
+  /// What the log of a slot says of a session. Cost: one look-up.
+  package func entry(of session: SessionID, slot: Int) -> SessionEntry? {
+    logs[slot].entries[session]
+  }
+
   package func digestEntry(slot: Int) -> DigestEntry? {
     origins[slot].map {
       DigestEntry(origin: $0, generation: logs[slot].generation, held: logs[slot].held)
@@ -213,9 +218,9 @@ extension MeshState {
   }
 
   /// Looks at the live cell of a session in a room, where it lies: see ``OriginLog/look(at:_:)``.
-  package mutating func look<Result>(
-    slot: Int, at key: RecordKey, _ body: (borrowing Cell) -> Result?
-  ) -> Result? {
+  package mutating func look(
+    slot: Int, at key: RecordKey, _ body: (borrowing Cell) -> UInt64?
+  ) -> UInt64? {
     logs[slot].look(at: key, body)
   }
 

@@ -32,6 +32,9 @@ struct Path: Sendable {
   var roundTrip: Span?
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
+
+  /// ``token``, read where the path lies: a getter would copy all of it out of a dictionary.
+  mutating func echo() -> UInt64 { token }
 }
 
 /// An address that is tried because there is no path to it.

@@ -16,6 +16,9 @@ struct Outbox: Sendable {
   /// Messages with an echo of their own, to addresses without a path.
   private var singles: [(address: PeerAddress, echo: UInt64, message: [UInt8])] = []
 
+  /// True when nothing is on its way out.
+  var isEmpty: Bool { singles.isEmpty && first == order.count }
+
   /// Adds an encoded message.
   mutating func append(_ message: [UInt8], to address: PeerAddress) {
     let count = queues[address, default: []].append(message, upTo: Self.messagesPerAddress)

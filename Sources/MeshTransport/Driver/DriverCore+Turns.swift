@@ -41,7 +41,7 @@ final class CoreEntrance: @unchecked Sendable {
     defer { core.lock.unlock() }
     guard core.phase == .running, queued.load(ordering: .relaxed) == 0 else { return nil }
     let result = core.performApart(operation)
-    if core.needsLoop { core.eventLoop.execute { [self] in core.turn { core.finishInput() } } }
+    if core.needsLoop { core.callLoop() }
     return result
   }
 }

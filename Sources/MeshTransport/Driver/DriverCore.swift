@@ -33,6 +33,8 @@ final class DriverCore {
   /// What was told to the log before, so that a lasting trouble is told once.
   var reported: Set<String> = []
   var refreshTask: Scheduled<Void>?
+  /// Threads that read, or are about to end.
+  var readerCount = 0
   let whenClosed: EventLoopPromise<Void>
 
   private var events: [MeshEvent] = []
@@ -108,16 +110,9 @@ final class DriverCore {
     } catch {
       result = .failure(error)
     }
-    var hasFlushed = false
-    while let output = engine.nextOutput() {
-      if case .send = output {
-        hasFlushed = false
-      } else if !hasFlushed {
-        flushSockets()
-        hasFlushed = true
-      }
-      handle(output)
-    }
+    while engine.hasDatagram, let output = engine.nextOutput() { handle(output) }
+    flushSockets()
+    drain()
     flushSockets()
     tellEvents()
     return result
@@ -127,7 +122,7 @@ final class DriverCore {
   /// system did not take, or to set the timer for earlier.
   var needsLoop: Bool {
     if sockets.contains(where: \.hasWaiting) { return true }
-    guard let deadline = engine.deadline else { return false }
+    guard let deadline = engine.currentDeadline() else { return false }
     return timer.map { deadline < $0.deadline } ?? true
   }
 
@@ -144,6 +139,16 @@ final class DriverCore {
     tellEvents()
     arm()
   }
+
+  /// The same on whatever thread: the event loop is called for what only it can do.
+  func finishInputApart() {
+    flushSockets()
+    tellEvents()
+    if needsLoop { callLoop() }
+  }
+
+  /// Lets the event loop send what the system did not take, and set the timer.
+  func callLoop() { eventLoop.execute { [self] in turn { finishInput() } } }
 
   private func tellEvents() {
     guard !events.isEmpty else { return }
@@ -225,7 +230,7 @@ final class DriverCore {
   /// Sets the timer to the engine's deadline. A timer that fires earlier than that only sets itself
   /// anew, so that a deadline that moves back costs nothing.
   private func arm() {
-    guard phase == .running, let deadline = engine.deadline else { return }
+    guard phase == .running, let deadline = engine.currentDeadline() else { return }
     if let timer {
       if timer.deadline <= deadline { return }
       timer.task.cancel()
@@ -240,7 +245,7 @@ final class DriverCore {
     timer = nil
     guard phase == .running else { return }
     let now = Self.now
-    if let deadline = engine.deadline, deadline <= now {
+    if let deadline = engine.currentDeadline(), deadline <= now {
       engine.tick(now: now)
       drain()
     }
@@ -274,7 +279,8 @@ final class DriverCore {
     for socket in sockets + groupSockets { socket.close() }
     sockets = []
     groupSockets = []
-    whenClosed.succeed()
+    // The ports are free when the readers have let go of them, too.
+    if readerCount == 0 { whenClosed.succeed() }
   }
 
   /// Tells the log something once.

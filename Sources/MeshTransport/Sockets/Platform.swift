@@ -14,6 +14,10 @@ enum Platform {
     static let datagramSocket = SOCK_DGRAM
   #endif
 
+  /// A call of the system that would wait returns instead.
+  static let withoutWaiting = CInt(MSG_DONTWAIT)
+  static let endOfReading = CInt(SHUT_RD)
+
   static let ipLevel = CInt(IPPROTO_IP)
   static let ipv6Level = CInt(IPPROTO_IPV6)
 

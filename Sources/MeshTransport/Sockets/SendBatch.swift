@@ -56,10 +56,11 @@ final class SendBatch {
 
   /// Sends at most ``capacity`` datagrams, each of at most ``Limits/datagramBytes``.
   func send(_ datagrams: ArraySlice<OutgoingDatagram>, over descriptor: CInt) -> Outcome {
+    // One alone needs no copy.
     #if !canImport(Darwin)
-      if let sendMany = Self.sendMany {
+      if datagrams.count > 1, let sendMany = Self.sendMany {
         let count = fill(datagrams)
-        let sent = sendMany(descriptor, headers, CUnsignedInt(count), 0)
+        let sent = sendMany(descriptor, headers, CUnsignedInt(count), Platform.withoutWaiting)
         return sent >= 0
           ? Outcome(sent: Int(sent), errorNumber: 0) : Outcome(sent: 0, errorNumber: errno)
       }
@@ -76,7 +77,7 @@ final class SendBatch {
   /// Sends one datagram. Returns 0, or the error number.
   static func sendOne(_ bytes: [UInt8], to address: PeerAddress, over descriptor: CInt) -> CInt {
     address.withSystemAddress { name, length in
-      sendto(descriptor, bytes, bytes.count, 0, name, length) >= 0 ? 0 : errno
+      sendto(descriptor, bytes, bytes.count, Platform.withoutWaiting, name, length) >= 0 ? 0 : errno
     }
   }
 

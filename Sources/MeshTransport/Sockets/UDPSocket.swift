@@ -1,6 +1,5 @@
 import MeshCRDT
 import MeshEngine
-import NIOCore
 
 #if canImport(Darwin)
   import Darwin
@@ -12,17 +11,19 @@ import NIOCore
 
 /// A bound UDP socket of one family.
 ///
-/// SwiftNIO reads from it, through a duplicate of the descriptor, and this type writes to it. NIO's
-/// own writing would not do: a datagram channel of NIO closes itself when the system refuses a
-/// datagram for any reason other than its size or an unreachable host, so that a firewall
-/// (`EPERM`), an interface without a route (`ENETUNREACH`) or full buffers (`ENOBUFS`) would take
-/// the socket from everybody. As the descriptor is ours, the port also stays ours if NIO's channel
-/// should fail.
+/// A ``SocketReader`` reads from it, through a duplicate of the descriptor, and this type writes to
+/// it. A datagram channel of NIO would not do: it closes itself when the system refuses a datagram
+/// for any reason other than its size or an unreachable host, so that a firewall (`EPERM`), an
+/// interface without a route (`ENETUNREACH`) or full buffers (`ENOBUFS`) would take the socket from
+/// everybody. As the descriptor is ours, the port also stays ours if the reader should fail.
 final class UDPSocket {
   /// The most datagrams that wait for the system to take them.
   static let waitingBound = 4096
   /// What is asked of the system for each buffer; it may give less.
   private static let bufferBytes: CInt = 4 << 20
+
+  /// How long a reader sleeps at once.
+  static let longestSleepSeconds = 1
 
   let descriptor: CInt
   /// The address that it is bound to, with the port that the system gave.
@@ -30,7 +31,7 @@ final class UDPSocket {
   /// True when the socket receives announcements and sends nothing.
   let isGroup: Bool
   /// What reads from it; `nil` while reading is being taken up.
-  var channel: (any Channel)?
+  var reader: SocketReader?
   /// Failures to read in a row.
   var failures = 0
 
@@ -68,9 +69,11 @@ final class UDPSocket {
 
   /// Sets what must be set before binding. Returns 0, or the error number.
   private static func prepare(_ descriptor: CInt, family: CInt, group: Bool) -> CInt {
-    guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0,
-      fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) == 0
-    else { return errno }
+    guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { return errno }
+    // Readers sleep in the system; what is sent never waits.
+    let sleep = timeval(tv_sec: longestSleepSeconds, tv_usec: 0)
+    let number = setOption(descriptor, level: SOL_SOCKET, name: SO_RCVTIMEO, to: sleep)
+    if number != 0 { return number }
     let yes: CInt = 1
     if family == AF_INET6 {
       let number = setOption(descriptor, level: Platform.ipv6Level, name: IPV6_V6ONLY, to: yes)
@@ -113,7 +116,7 @@ final class UDPSocket {
     }
   }
 
-  /// A second descriptor of the same socket, for NIO to read from and to close; `nil` when the
+  /// A second descriptor of the same socket, for a reader to read from and to close; `nil` when the
   /// process has no descriptor left.
   func duplicate() -> CInt? {
     guard !isClosed else { return nil }
@@ -123,8 +126,10 @@ final class UDPSocket {
 
   /// Closes the socket and stops reading. What waits is dropped.
   func close() {
-    channel?.close(promise: nil)
-    channel = nil
+    reader?.stop()
+    reader = nil
+    // Wakes the reader up, where the system does so for a socket without a peer.
+    if !isClosed { _ = shutdown(descriptor, Platform.endOfReading) }
     waiting = []
     closeDescriptor()
   }

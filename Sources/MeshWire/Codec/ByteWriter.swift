@@ -23,7 +23,11 @@ package struct ByteWriter {
 
   package mutating func byte(_ value: UInt8) { bytes.append(value) }
 
-  package mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }
+  // Not one generic function for all: from other modules that would be called without
+  // specialization, which costs more than all the rest of a message.
+  package mutating func raw(_ values: [UInt8]) { bytes.append(contentsOf: values) }
+  package mutating func raw(_ values: ArraySlice<UInt8>) { bytes.append(contentsOf: values) }
+  package mutating func raw(_ values: String.UTF8View) { bytes.append(contentsOf: values) }
 
   private mutating func fixed(_ bigEndian: some FixedWidthInteger & BitwiseCopyable) {
     withUnsafeBytes(of: bigEndian) { bytes.append(contentsOf: $0) }

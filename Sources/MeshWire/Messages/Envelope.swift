@@ -50,7 +50,7 @@ package struct Envelope: Hashable, Sendable {
 
   /// The bytes that the signature covers.
   package static func signedBytes(
-    kind: SignedKind, mesh: [UInt8], origin: OriginID, body: some Collection<UInt8>
+    kind: SignedKind, mesh: [UInt8], origin: OriginID, body: ArraySlice<UInt8>
   ) -> [UInt8] {
     var writer = ByteWriter(reserving: 96 + body.count)
     writer.raw(kind.domain.utf8)
@@ -58,7 +58,13 @@ package struct Envelope: Hashable, Sendable {
     writer.raw(mesh)
     writer.origin(origin)
     writer.raw(body)
-    return writer.bytes
+    return writer.take()
+  }
+
+  package static func signedBytes(
+    kind: SignedKind, mesh: [UInt8], origin: OriginID, body: [UInt8]
+  ) -> [UInt8] {
+    signedBytes(kind: kind, mesh: mesh, origin: origin, body: body[...])
   }
 
   package func signedBytes(mesh: [UInt8]) -> [UInt8] {

@@ -14,7 +14,7 @@ package struct FrameBody: Hashable, Sendable {
 
   private static let leastMoveBytes = SessionID.byteCount + 5
   /// The most cursors of a frame: none is shorter than 21 bytes.
-  package static let moveBound = UInt64(CursorMove.bound)
+  package static let moveBound: UInt64 = 64
 
   package init(generation: UInt64, counter: UInt64, room: RoomName, moves: [Move]) {
     self.generation = generation
