@@ -77,7 +77,7 @@ extension Engine {
     send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer), to: address)
   }
 
-  private mutating func send(_ pages: [Entries], to address: PeerAddress) {
+  mutating func send(_ pages: [Entries], to address: PeerAddress) {
     for page in pages { send(.entries(page), to: address) }
   }
 

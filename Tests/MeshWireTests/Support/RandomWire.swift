@@ -92,7 +92,8 @@ struct RandomWire {
     case .removal: return .removal(RemovalValue(isFinal: generator.chance(50)))
     case .interest:
       let count = Int.random(in: 0...Limits.roomsFollowed, using: &generator)
-      return .interest(InterestValue(rooms: (0..<count).map { _ in RoomID(bits: generator.next()) }))
+      return .interest(
+        InterestValue(rooms: (0..<count).map { _ in RoomID(bits: generator.next()) }))
     }
   }
 
