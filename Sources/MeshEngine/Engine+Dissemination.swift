@@ -125,6 +125,7 @@ extension Engine {
 
   /// All neighbours get the heads of an origin again, until they prune it.
   mutating func forgetPrunes(of slot: Int) {
+    guard !PlantedBug.isActive(.prunedNeverGrafted) else { return }
     liveness[slot].pruned = []
     liveness[slot].parent = nil
   }

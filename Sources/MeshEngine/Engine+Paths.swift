@@ -354,7 +354,8 @@ extension Engine {
 
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
-    for slot in liveness.indices where !liveness[slot].pruned.isEmpty {
+    for slot in liveness.indices
+    where !liveness[slot].pruned.isEmpty && !PlantedBug.isActive(.prunedNeverGrafted) {
       liveness[slot].pruned.removeAll { $0 == path.address }
     }
     guard pathOf[path.life.origin] == path.address else { return }

@@ -112,7 +112,10 @@ extension VectorFile {
       unsigned(.batch) { $0.raw(fields + [UInt8](repeating: 0, count: 9)) }
     }
     return [
-      Reject("a lane that does not exist", .message, batch([4] + session + [1]), .notCanonical),
+      Reject("a lane that does not exist", .message, batch([5] + session + [1]), .notCanonical),
+      Reject(
+        "an interest of a session", .message,
+        batch([4] + [UInt8](repeating: 1, count: SessionID.byteCount) + [0, 1, 0]), .notCanonical),
       Reject("an unknown bit in a record", .message, batch([0x40] + session + [1]), .notCanonical),
       Reject(
         "a tombstone with a value", .message, batch([0x80] + session + [1, 0]), .trailingBytes(1)),
