@@ -62,11 +62,11 @@ extension Engine {
     send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer), to: address)
   }
 
-  private mutating func send(_ pages: [Entries], to address: PeerAddress) {
+  mutating func send(_ pages: [Entries], to address: PeerAddress) {
     for page in pages { send(.entries(page), to: address) }
   }
 
-  private func pages(
+  func pages(
     of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool,
     atMost bound: Int = SyncLimits.entriesPages
   ) -> [Entries] {

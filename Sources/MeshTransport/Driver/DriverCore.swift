@@ -8,7 +8,9 @@ import NIOCore
 ///
 /// The order of work: an input (a datagram, an operation, the timer), then all outputs of the
 /// engine, then, once for each batch of inputs, the sockets are flushed and the timer is set.
-final class DriverCore {
+///
+/// `@unchecked Sendable`: after its making it is touched under its lock alone.
+final class DriverCore: @unchecked Sendable {
   enum Phase {
     case running
     case closing

@@ -169,13 +169,16 @@ struct RandomWire {
         (0..<number(below: HeadKnown.bound + 1, from: 1)).map { _ in
           HeadKnown(origin: origin(), generation: generation(), heartbeat: counter())
         })
-    default:
+    case 13:
       return .introduction(
         (0..<number(below: Introduction.bound + 1, from: 1)).map { _ in
           Introduction(
             origin: origin(), addressHigh: generator.next(), addressLow: generator.next(),
             port: UInt16.random(in: 0...UInt16.max, using: &generator))
         })
+    default:
+      return .prune(
+        (0..<number(below: Message.pruneBound + 1, from: 1)).map { _ in origin() })
     }
   }
 
