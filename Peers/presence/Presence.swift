@@ -45,7 +45,8 @@ struct Presence: AsyncParsableCommand {
           PeersCommand.self, CountersCommand.self, DoctorCommand.self, DebugCommand.self,
         ]),
       CommandGroup(
-        name: "Laboratory", subcommands: [SimulateCommand.self, BenchCommand.self]),
+        name: "Laboratory",
+        subcommands: [SimulateCommand.self, MeasureCommand.self, BenchCommand.self]),
     ])
 
   /// Parses and runs a command, and ends the process with its exit code.

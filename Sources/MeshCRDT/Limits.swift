@@ -58,6 +58,10 @@ public enum Limits {
   public static let tombstonesPerOrigin = 65_536
   /// Orders of one origin to remove sessions, from the mesh or from a room.
   public static let removalsPerOrigin = 4096
+  /// The same, with the record of its interest.
+  static let noticesPerOrigin = removalsPerOrigin + 1
+  /// Rooms that a node follows, when it does not follow all.
+  public static let roomsFollowed = 64
   /// Cursors of one origin that moved and have not come to rest.
   public static let movingCursorsPerOrigin = 4096
   /// Departed users that a roster remembers.

@@ -54,6 +54,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case removalNotObeyed
   /// Who asked not to be told the heads of an origin is never told them again.
   case prunedNeverGrafted
+  /// A node that follows other rooms than before does not say so.
+  case interestNotTold
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

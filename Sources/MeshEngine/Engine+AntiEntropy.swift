@@ -8,7 +8,9 @@ import MeshWire
 extension Engine {
   /// Compares with a random peer, and sets the next time.
   mutating func sendDigest() {
-    timers.set(.digest, at: now + random.jittered(configuration.digestPeriod))
+    // Few hear the heads of all from themselves, and what these claim.
+    let period = configuration.digestPeriod.scaled(isLarge ? 1 : 2, over: 1)
+    timers.set(.digest, at: now + random.jittered(period))
     seekNeighbours()
     let all = receivers()
     guard !all.isEmpty else { return }
@@ -23,7 +25,10 @@ extension Engine {
     switch random.below(16) {
     case 0..<12:
       let neighbours = neighbours()
-      probe(neighbours[random.below(neighbours.count)])
+      let address = neighbours[random.below(neighbours.count)]
+      probe(address)
+      asked = (address, 2)
+      timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
     case 12..<15: probe(all[random.below(all.count)])
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
@@ -34,6 +39,16 @@ extension Engine {
       if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
     }
+  }
+
+  /// A neighbour has not answered a digest: another one is asked, before it is time for the next.
+  mutating func probeAgain() {
+    guard let (address, tries) = asked, paths[address]?.probe != nil else { return }
+    let others = neighbours().filter { $0 != address }
+    guard tries > 0, let other = random.sample(others, 1).first else { return }
+    probe(other)
+    asked = (other, tries - 1)
+    timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
   }
 
   mutating func probe(_ address: PeerAddress) {

@@ -163,7 +163,7 @@ extension Engine {
     }
     counters.count(.signaturesVerified)
     // What is not remembered here would go round for ever.
-    if join(frame, slot: slot) { forward(.frame(envelope), from: address) }
+    if join(frame, slot: slot) { forward(frame: envelope, in: room, from: address) }
   }
 
   /// Joins the moves of a frame and tells of those that are news. True when one is.

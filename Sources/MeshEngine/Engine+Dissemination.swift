@@ -95,8 +95,18 @@ extension Engine {
     guard isLarge, let origin = state.origins[slot], let parent = liveness[slot].parent,
       parent != sender, paths[parent] != nil
     else { return }
+    // Where heads get lost, one way is not enough.
+    if let doubtedAt = liveness[slot].doubtedAt,
+      now < doubtedAt + liveness[slot].period.scaled(Self.doubtHalfPeriods, over: 2)
+    {
+      return
+    }
     send(.prune([origin]), to: sender)
   }
+
+  /// For how long after it was missed an origin's heads may come by several ways, in halves of its
+  /// period.
+  private static let doubtHalfPeriods: UInt64 = 16
 
   /// A neighbour gets the heads of these origins by another way.
   mutating func hearPrune(_ origins: [OriginID], from address: PeerAddress) {
@@ -132,7 +142,7 @@ extension Engine {
   package var headPeriod: Span {
     guard isLarge else { return configuration.headPeriod }
     let members = UInt64(overlay.count)
-    let budget = min(configuration.headBudget, 1000 + 15 * members)
+    let budget = min(configuration.headBudget, 700 + 15 * members)
     return max(configuration.headPeriod, .milliseconds(members * Self.headBytes * 1000 / budget))
   }
 
@@ -148,9 +158,7 @@ extension Engine {
   /// Tries to reach the neighbours that there is no path to.
   mutating func seekNeighbours() {
     guard isLarge else { return }
-    for neighbour in overlay.neighbours(of: origin) where pathOf[neighbour] == nil {
-      if let address = book[neighbour] { contact(address, isConfigured: false) }
-    }
+    seek(overlay.neighbours(of: origin))
   }
 
   /// True when enough of the neighbours are reached, so that other addresses are not urgent.
@@ -159,5 +167,6 @@ extension Engine {
   /// True when a path is worth being kept up.
   func isWanted(_ origin: OriginID) -> Bool {
     !isLarge || overlay.neighbours(of: self.origin).contains(origin)
+      || frameRoutes.values.contains { $0.neighbours.contains(origin) }
   }
 }

@@ -63,6 +63,7 @@ extension Engine {
       try move(session, room, cursor)
     case .remove(let session, let room, let isFinal):
       try remove(session, from: room, isFinal: isFinal)
+    case .follow(let rooms): try follow(rooms)
     case .all(let operations): for operation in operations { try host(operation) }
     case .leaveMesh: leaveMesh()
     }

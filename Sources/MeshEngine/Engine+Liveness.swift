@@ -193,10 +193,16 @@ extension Engine {
     if life.isLeaving {
       // It said that it will not be heard again.
     } else if age >= askAfter {
-      // Somebody else may have heard of it: asked at the first doubt, once a period, then seldom.
+      // Somebody else may have heard of it: asked at the first doubt, then while it is doubted, then
+      // seldom.
       askForHead(of: slot)
-      let pause = max(life.period, age.scaled(1, over: 4), .seconds(1))
-      next = min(next, age + min(pause, Self.longestDoubt))
+      let pause =
+        if isLarge && health != .offline {
+          max(life.period.scaled(1, over: 4), .milliseconds(250))
+        } else {
+          min(max(life.period, age.scaled(1, over: 4), .seconds(1)), Self.longestDoubt)
+        }
+      next = min(next, age + pause)
     } else {
       next = min(next, askAfter)
     }
@@ -269,6 +275,7 @@ extension Engine {
     let known = HeadKnown(
       origin: origin, generation: state.logs[slot].generation, heartbeat: liveness[slot].heartbeat)
     guard !isLarge else {
+      liveness[slot].doubtedAt = now
       // The one that it came from, and another.
       var asked = liveness[slot].parent.map { paths[$0] == nil ? [] : [$0] } ?? []
       asked += random.sample(neighbours().filter { $0 != asked.first }, 1)

@@ -37,12 +37,21 @@ extension Engine {
       startOver(slot)
       after = 0
     }
+    let deadline = now + answerTimeout(address)
     pulls[origin] = PullState(
-      address: address, step: .batches, deadline: now + SyncLimits.answerTimeout,
+      address: address, step: .batches, deadline: deadline,
       held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures)
     counters.count(.pullsSent)
     send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
-    timers.set(.pull(origin), at: now + SyncLimits.answerTimeout)
+    timers.set(.pull(origin), at: deadline)
+  }
+
+  /// How long a peer's answer may take: some round trips, if it is known how long one is.
+  private func answerTimeout(_ address: PeerAddress) -> Span {
+    guard isLarge, let roundTrip = paths[address]?.roundTrip else {
+      return SyncLimits.answerTimeout
+    }
+    return min(roundTrip.scaled(4, over: 1) + .milliseconds(50), SyncLimits.answerTimeout)
   }
 
   /// Answers a pull: the head, the batches above the version, and where that ends.
@@ -211,10 +220,22 @@ extension Engine {
     }
     guard !state.logs[slot].isSettled else { return finishPull(slot) }
     if case .resting = pull.step {
-      // The origin itself knows best. Without it, the next digest finds somebody who holds more.
-      if let address = pathOf[origin], isVisible(slot) { self.pull(slot, from: address) }
+      // The origin itself knows best; in a big mesh, any neighbour may know. Without them, the next
+      // digest finds somebody who holds more.
+      guard isVisible(slot) else { return }
+      if let address = pathOf[origin] {
+        self.pull(slot, from: address)
+      } else if isLarge, pull.failures < 4, let address = random.sample(neighbours(), 1).first {
+        self.pull(slot, from: address)
+      }
     } else if case .ended = pull.step {
       goOn(origin, slot)
+    } else if case .batches = pull.step, isLarge, isVisible(slot), pull.failures < 4,
+      let other = random.sample(neighbours().filter { $0 != pull.address }, 1).first
+    {
+      // Lost on the way, it seems: somebody else has it too.
+      pulls[origin]?.failures += 1
+      self.pull(slot, from: other)
     } else if case .manifest = pull.step, repeatManifest(origin) {
       return
     } else {

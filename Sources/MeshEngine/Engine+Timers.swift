@@ -2,7 +2,7 @@ import MeshCRDT
 
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
-  case head, digest, announce, stale
+  case head, digest, digestAgain, announce, stale
   case flushBatch, flushFrame, flushHeads, flushOffers
   case lease(SessionID)
   case typing(SessionID, RoomName)
@@ -19,6 +19,7 @@ extension Engine {
     switch timer {
     case .head: sendHead()
     case .digest: sendDigest()
+    case .digestAgain: probeAgain()
     case .announce:
       if let period = configuration.announcePeriod {
         announcement = true

@@ -5,6 +5,8 @@ import MeshWire
 
 extension Engine {
   mutating func markDirty(_ session: SessionID) {
+    // What somebody follows changed.
+    if session == .nobody { frameRoutes = [:] }
     guard isDirty.insert(session).inserted else { return }
     dirty.append(session)
   }

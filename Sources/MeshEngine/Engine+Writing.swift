@@ -171,7 +171,7 @@ extension Engine {
     body.write(to: &writer)
     let frame = verifier.sign(body, bytes: writer.bytes)
     counters.count(.framesSent)
-    disseminate(.frame(frame.envelope))
+    disseminate(frame: frame.envelope, in: state.room(body.room))
     ownFrames.append(frame)
   }
 
@@ -232,6 +232,7 @@ extension Engine {
         writeCursor(session, room, host)
       }
     }
+    writeInterest()
     for (session, rooms) in orders.sorted(by: { $0.key < $1.key }) {
       for (room, order) in rooms.sorted(by: { $0.key < $1.key }) {
         write(order, session, room)

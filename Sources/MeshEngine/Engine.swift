@@ -50,14 +50,22 @@ package struct Engine: Sendable {
     didSet {
       sortedReceivers = nil
       knownNeighbours = nil
+      frameRoutes = [:]
     }
   }
   /// The addresses of ``pathOf``, when they were put in order since it changed.
   var sortedReceivers: [PeerAddress]?
   /// All visible origins, and who is whose neighbour.
-  var overlay: Overlay { didSet { knownNeighbours = nil } }
+  var overlay: Overlay {
+    didSet {
+      knownNeighbours = nil
+      frameRoutes = [:]
+    }
+  }
   /// The paths to this node's neighbours, when they were looked up since something changed.
   var knownNeighbours: [PeerAddress]?
+  /// Whom frames go to by room, as far as it was looked up since something changed.
+  var frameRoutes: [RoomID: FrameRoute] = [:]
   /// Where origins were heard last, or are said to be.
   var book: [OriginID: PeerAddress] = [:]
   /// What was heard of each sender. Kept when its path is lost, so that nothing is heard twice.
@@ -71,6 +79,8 @@ package struct Engine: Sendable {
   var waitingHeads: [Int] = []
   /// What was pulled and is to be offered to the neighbours: from whom, by slot.
   var offers: [Int: PeerAddress] = [:]
+  /// The neighbour that a digest was sent to, and how many others may be asked in its place.
+  var asked: (address: PeerAddress, tries: Int)?
   /// Who is asked for more when what was pulled is here.
   var askNext: PeerAddress?
   var manifests: [OriginID: ManifestState] = [:]
@@ -78,6 +88,10 @@ package struct Engine: Sendable {
 
   // Hosting.
   var hosted: [SessionID: HostedSession] = [:]
+  /// The rooms whose cursors this node follows; `nil`: all.
+  var followed: Set<RoomName>?
+  /// The counter of its word about that; `nil`: it said nothing.
+  var interestCounter: UInt64?
   /// The removals that this node ordered and keeps up.
   var orders: [SessionID: [RoomName: RemovalOrder]] = [:]
   var pending = PendingWrites()

@@ -61,7 +61,7 @@ struct GatewayError: Error, Equatable {
       case .tooManySessions: .tooManySessions
       case .tooManyRooms: .tooManyRooms
       case .sessionRemoved, .removedFromRoom: .sessionRemoved
-      case .tooManyRemovals: .tooManyRequests
+      case .tooManyRemovals, .tooManyFollowed: .tooManyRequests
       case .unknownStatus: .unknownStatus
       case .countersExhausted, .meshLeft, .invalidInvite, .noMesh, .stateDirectory, .network:
         .unavailable

@@ -29,6 +29,8 @@ public enum PresenceError: Error, Hashable, Sendable {
   case removedFromRoom(SessionID, RoomName)
   /// As many removals as there may be wait for others to hear them. Try again later.
   case tooManyRemovals(limit: Int)
+  /// More rooms than can be followed one by one. Follow all of them instead.
+  case tooManyFollowed(limit: Int)
   /// The Lamport counters of the mesh are used up. Make a new mesh.
   case countersExhausted
   /// This node has left the mesh. Join again.
@@ -79,6 +81,8 @@ extension PresenceError: CustomStringConvertible {
     case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room) by order"
     case .tooManyRemovals(let limit):
       "\(limit) removals wait for other nodes to hear them: try again later"
+    case .tooManyFollowed(let limit):
+      "at most \(limit) rooms can be followed: name fewer, or follow all"
     case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
     case .meshLeft: "this node has left the mesh: join again"
     case .invalidRoomName(let name):
@@ -117,6 +121,7 @@ extension PresenceError {
       case .sessionRemoved(let id): .sessionRemoved(id)
       case .removedFromRoom(let id, let room): .removedFromRoom(id, room)
       case .tooManyRemovals(let limit): .tooManyRemovals(limit: limit)
+      case .tooManyFollowed(let limit): .tooManyFollowed(limit: limit)
       case .countersExhausted: .countersExhausted
       case .meshLeft: .meshLeft
       }

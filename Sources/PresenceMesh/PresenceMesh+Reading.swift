@@ -66,6 +66,20 @@ extension PresenceMesh {
     PresenceEvents(hub: hub, scope: .mesh, capacity: buffer, mesh: self)
   }
 
+  /// Follows the cursors of some rooms only: other nodes send this one no moves of the others.
+  ///
+  /// A node follows all rooms until it is told otherwise. Where it does not, a cursor shows where it
+  /// came to rest last, about a second after that; all else of the room shows as ever. The other nodes
+  /// hear of it with the next change that this node tells: moves of a room that is followed anew come
+  /// a network delay later.
+  ///
+  /// - Parameter rooms: at most ``Limits/roomsFollowed``; `nil`: all rooms.
+  /// - Throws: ``PresenceError/tooManyFollowed(limit:)``, ``PresenceError/meshLeft``; what was followed
+  ///   before is followed still.
+  public func follow(rooms: Set<RoomName>?) async throws(PresenceError) {
+    try await perform(.follow(rooms))
+  }
+
   /// The events of one user anywhere in the mesh: comes online, goes, changes. The snapshots have
   /// that user or nobody.
   public func watch(user: String) -> PresenceEvents {

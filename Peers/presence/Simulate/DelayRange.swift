@@ -5,6 +5,8 @@ import ArgumentParser
 struct DelayRange: ExpressibleByArgument {
   let microseconds: ClosedRange<UInt64>
 
+  init(microseconds: ClosedRange<UInt64>) { self.microseconds = microseconds }
+
   init?(argument: String) {
     let parts = argument.split(separator: "-", omittingEmptySubsequences: false)
     let numbers = parts.compactMap { Double($0) }

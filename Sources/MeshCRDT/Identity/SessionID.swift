@@ -12,6 +12,9 @@ public struct SessionID: Hashable, Comparable, Sendable {
     self.low = low
   }
 
+  /// The id in records that concern no session.
+  package static let nobody = SessionID(0, 0)
+
   /// A new id from the system's random source.
   public static func random(using generator: inout some RandomNumberGenerator) -> Self {
     SessionID(generator.next(), generator.next())

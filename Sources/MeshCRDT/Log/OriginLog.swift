@@ -24,8 +24,9 @@ package struct OriginLog: Hashable, Sendable {
   /// The highest that the origin said of itself.
   package private(set) var claim: Cut = .empty
   package private(set) var entries = DenseMap<SessionID, SessionEntry>()
-  /// What the origin orders about sessions of any host, in the lane `removal`.
-  package private(set) var removals: [RecordKey: Cell] = [:]
+  /// What the origin orders about sessions of any host, and which rooms it follows: the lanes
+  /// `removal` and `interest`.
+  package private(set) var notices: [RecordKey: Cell] = [:]
 
   // Kept incrementally; functions of the above.
   /// The number of live records.
@@ -42,7 +43,7 @@ package struct OriginLog: Hashable, Sendable {
   /// Equal when all that peers can observe is equal.
   package static func == (left: Self, right: Self) -> Bool {
     left.generation == right.generation && left.cut == right.cut && left.claim == right.claim
-      && left.entries == right.entries && left.removals == right.removals
+      && left.entries == right.entries && left.notices == right.notices
   }
 
   package func hash(into hasher: inout Hasher) {
@@ -61,7 +62,7 @@ package struct OriginLog: Hashable, Sendable {
   }
 
   package subscript(key: RecordKey) -> Cell? {
-    key.lane == .removal ? removals[key] : entries[key.session]?[key]
+    key.isNotice ? notices[key] : entries[key.session]?[key]
   }
 
   /// The live cell of a key: a tombstone is none.
@@ -108,20 +109,20 @@ package struct OriginLog: Hashable, Sendable {
     for row in entries.rows {
       for (key, cell) in row.value.cells(of: row.key) where !cell.isTombstone { body(key, cell) }
     }
-    for (key, cell) in removals where !cell.isTombstone { body(key, cell) }
+    for (key, cell) in notices where !cell.isTombstone { body(key, cell) }
   }
 
   /// The sessions that the origin says something of, in the order of their ids.
   package var sessions: [SessionID] {
-    removals.isEmpty
+    notices.isEmpty
       ? entries.keys.sorted()
-      : Set(entries.rows.map(\.key)).union(removals.keys.map(\.session)).sorted()
+      : Set(entries.rows.map(\.key)).union(notices.keys.map(\.session)).sorted()
   }
 
-  /// All cells, removals last, in the order of the keys. Cost: the whole log, and a sort.
+  /// All cells, notices last, in the order of the keys. Cost: the whole log, and a sort.
   package func cells() -> [(key: RecordKey, cell: Cell)] {
     entries.rows.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
-      + removals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+      + notices.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
 
@@ -153,7 +154,7 @@ extension OriginLog {
     if cell.isTombstone && tombstones.count >= Limits.tombstonesPerOrigin && self[key] == nil {
       return .refused
     }
-    guard key.lane != .removal else { return joinRemoval(key, cell) }
+    guard !key.isNotice else { return joinNotice(key, cell) }
     let row = entries.row(of: key.session, default: SessionEntry())
     let outcome = entries.change(row: row) { Self.put(key, cell, into: &$0) }
     guard case .replaced(let old) = outcome else { return outcome }
@@ -165,11 +166,11 @@ extension OriginLog {
     return .replaced(old)
   }
 
-  private mutating func joinRemoval(_ key: RecordKey, _ cell: Cell) -> Outcome {
-    let old = removals[key]
+  private mutating func joinNotice(_ key: RecordKey, _ cell: Cell) -> Outcome {
+    let old = notices[key]
     if let old, !cell.wins(over: old) { return .known }
-    guard old != nil || removals.count < Limits.removalsPerOrigin else { return .refused }
-    removals[key] = cell
+    guard old != nil || notices.count < Limits.noticesPerOrigin else { return .refused }
+    notices[key] = cell
     count(key, old, replacedBy: cell)
     return .replaced(old)
   }
@@ -293,8 +294,8 @@ extension OriginLog {
   /// Puts a cell in the place of another and keeps the sums.
   private mutating func replace(_ key: RecordKey, _ old: Cell?, by new: Cell?) {
     count(key, old, replacedBy: new)
-    guard key.lane != .removal else {
-      removals[key] = new
+    guard !key.isNotice else {
+      notices[key] = new
       return
     }
     let row = entries.row(of: key.session, default: SessionEntry())

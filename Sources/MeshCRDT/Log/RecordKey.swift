@@ -8,6 +8,8 @@ package enum Lane: UInt8, Hashable, CaseIterable, Comparable, Sendable {
   case cursor = 2
   /// The order that a session, of whatever host, leaves a room; for the lobby, that it ends.
   case removal = 3
+  /// The rooms whose cursors the origin wants to be told; it concerns no session.
+  case interest = 4
 
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
@@ -31,16 +33,25 @@ package struct RecordKey: Hashable, Comparable, Sendable {
     place = lane == .session ? 0 : room.bits | UInt64(lane.rawValue)
   }
 
+  /// The key of the origin's interest: it concerns no session, and all rooms.
+  package static func interest(lobby: RoomID) -> Self {
+    RecordKey(session: .nobody, lane: .interest, room: lobby)
+  }
+
   package var lane: Lane {
     switch place & 7 {
     case 1: .presence
     case 2: .cursor
     case 3: .removal
+    case 4: .interest
     default: .session
     }
   }
 
   package var room: RoomID { RoomID(bits: place) }
+
+  /// True for what stands outside of the sessions of the origin.
+  package var isNotice: Bool { place & 7 > 2 }
 
   package static func < (left: Self, right: Self) -> Bool {
     left.session == right.session ? left.place < right.place : left.session < right.session

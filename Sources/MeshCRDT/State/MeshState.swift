@@ -286,7 +286,7 @@ extension MeshState {
   /// Strikes a slot from the lists of all that its log holds.
   private mutating func unlist(_ slot: Int) {
     for session in logs[slot].entries.keys { homes.remove(slot, from: session) }
-    for key in logs[slot].removals.keys { removers[key].remove(slot) }
+    for key in logs[slot].notices.keys where key.lane == .removal { removers[key].remove(slot) }
   }
 }
 
@@ -334,7 +334,7 @@ extension MeshState {
       for row in logs[slot].entries.rows where row.value.session?.isTombstone == false {
         homes[row.key, default: []].append(slot)
       }
-      for (key, cell) in logs[slot].removals where !cell.isTombstone {
+      for (key, cell) in logs[slot].notices where key.lane == .removal && !cell.isTombstone {
         removers[key, default: []].append(slot)
       }
     }

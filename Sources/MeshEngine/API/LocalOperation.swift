@@ -36,6 +36,9 @@ package indirect enum LocalOperation: Sendable {
   /// Takes a session of whatever host out of a room; out of the lobby: ends it. When that is final, it
   /// may not come back for a while.
   case remove(SessionID, from: RoomName, isFinal: Bool)
+  /// Follows the cursors of these rooms alone, at most ``Limits/roomsFollowed``; `nil`: of all rooms,
+  /// as at the beginning.
+  case follow(Set<RoomName>?)
   /// Does several things, so that they are told together. Those before one that is refused are done.
   case all([LocalOperation])
   /// Says farewell for the node and all its sessions. Nothing can be done after it.
@@ -60,6 +63,7 @@ package enum OperationError: Error, Hashable, Sendable {
   case removedFromRoom(SessionID, RoomName)
   /// As many orders to remove as there may be wait for the others to hear them.
   case tooManyRemovals(limit: Int)
+  case tooManyFollowed(limit: Int)
   /// The counters of the mesh are used up.
   case countersExhausted
   case meshLeft
@@ -74,6 +78,8 @@ extension OperationError: CustomStringConvertible {
     case .tooLong(let field, let bytes, let limit):
       "\(field) has \(bytes) bytes; at most \(limit) are allowed"
     case .malformed(let field): "\(field) is empty where it must not be, or has control characters"
+    case .tooManyFollowed(let limit):
+      "at most \(limit) rooms can be followed: follow all of them instead"
     case .tooManySessions(let limit): "this node hosts \(limit) sessions already"
     case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
     case .sessionRemoved(let id): "session \(id) was removed: use another session id"

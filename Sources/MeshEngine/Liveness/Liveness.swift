@@ -20,6 +20,8 @@ struct Liveness: Sendable {
   var shownBy: MonotonicTime?
   /// Over which path its newest head came first.
   var parent: PeerAddress?
+  /// When its heads were missed last, in a big mesh.
+  var doubtedAt: MonotonicTime?
   /// The neighbours that get its heads by another way.
   var pruned: [PeerAddress] = []
   /// True while its newest head waits to be sent on.

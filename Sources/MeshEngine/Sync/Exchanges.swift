@@ -69,6 +69,8 @@ enum SyncLimits {
   static let pullsAtOnce = 64
   /// How long what was pulled waits for company before it is offered.
   static let offerDelay = Span.milliseconds(20)
+  /// How long the answer to a digest may take, before another neighbour is asked.
+  static let digestTimeout = Span.milliseconds(250)
   /// How long an answer may take.
   static let answerTimeout = Span.milliseconds(400)
   /// How long the parts of an answer may come after its end.

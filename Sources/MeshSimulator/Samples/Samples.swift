@@ -21,7 +21,7 @@ package struct Samples: Sendable {
   /// numbers on the wire. 0 is the framing: headers, nonces and authenticators.
   package static let kindNames = [
     "framing", "challenge", "proof", "batch", "head", "frame", "digest", "entries", "pull",
-    "pull end", "manifest request", "manifest", "head query", "introduction",
+    "pull end", "manifest request", "manifest", "head query", "introduction", "prune",
   ]
 
   /// In the order of time, evenly spaced.

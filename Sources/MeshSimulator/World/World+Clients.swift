@@ -77,6 +77,7 @@ extension World {
     case ..<86: leave(index)
     case ..<93: move(index, to: up[random.below(up.count)])
     case ..<95: order(index, by: up[random.below(up.count)])
+    case ..<96: follow(up[random.below(up.count)])
     case ..<97:
       if session.lease != nil && !session.isContested { sessions[index].silentSince = time }
     default:
@@ -146,6 +147,15 @@ extension World {
     queue.add(.heartbeat(session: index), at: time + lease * 2 / 5)
     guard nodes[session.node].isUp, nodes[session.node].pausedUntil == nil else { return }
     perform(index, .heartbeat(session.id))
+  }
+
+  /// Lets a node follow some rooms, or all.
+  private mutating func follow(_ index: Int) {
+    let chosen = random.chance(0.3) ? nil : Set(rooms.filter { _ in random.chance(0.5) })
+    let names = chosen.map { $0.map(\.text).sorted().joined(separator: ", ") } ?? "all rooms"
+    note("node \(index) follows \(names)")
+    operations += 1
+    drive(index) { engine, now in try? engine.perform(.follow(chosen), now: now) }
   }
 
   private mutating func enter(_ index: Int, _ room: RoomName) {

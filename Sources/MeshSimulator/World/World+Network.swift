@@ -5,6 +5,7 @@ extension World {
   /// Puts a datagram of a node on the wire.
   mutating func send(_ bytes: [UInt8], from index: Int, to address: PeerAddress) {
     datagrams += 1
+    batchMeter?.count(bytes, from: index)
     trace.record(time, UInt64(index), SipHash.hash(bytes, key: HashKey(1, 2)))
     let source = nodes[index].address
     watch(bytes, from: index, to: address)

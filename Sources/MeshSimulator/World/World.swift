@@ -56,6 +56,8 @@ struct World {
 
   /// True when costs are measured: what a check would remember of each datagram is left out.
   var isMeasuring = false
+  /// Counts what is sent for a change.
+  var batchMeter: BatchMeter?
   /// When a datagram first went from a node of even index to one of odd index, or back, when costs
   /// are measured.
   var crossedAt: UInt64?
@@ -129,6 +131,7 @@ struct World {
       if isHealing, case .check = event, failure == nil, disagreement() == nil {
         converged = (self.time - faultsEnd) / Self.millisecond
         checkEverything()
+        checkCursors()
         break
       }
     }

@@ -59,6 +59,7 @@ package struct Record: Hashable, Sendable {
     }
     let session = try reader.session()
     let room = lane == .session ? RoomName.lobby : try reader.room()
+    guard lane != .interest || session == .nobody && room.isLobby else { throw .notCanonical }
     let counter = try reader.varint(below: Limits.counterBound)
     let start = reader.offset
     let value = head & tombstoneBit == 0 ? try RecordValue.read(lane, from: &reader) : nil

@@ -84,12 +84,34 @@ package enum ValueCodec {
   }
 }
 
+extension ValueCodec {
+  // The number of rooms, then their ids, lowest first.
+
+  static func write(_ value: InterestValue, to writer: inout ByteWriter) {
+    writer.varint(UInt64(value.rooms.count))
+    for room in value.rooms { writer.uint64(room.bits) }
+  }
+
+  static func readInterest(from reader: inout ByteReader) throws(WireError) -> InterestValue {
+    let count = try reader.varint(below: UInt64(Limits.roomsFollowed) + 1)
+    var rooms: [RoomID] = []
+    for _ in 0..<count {
+      let bits = try reader.uint64()
+      let room = RoomID(bits: bits)
+      guard room.bits == bits, rooms.last.map({ $0 < room }) ?? true else { throw .notCanonical }
+      rooms.append(room)
+    }
+    return InterestValue(rooms: rooms)
+  }
+}
+
 /// The value of a record, by lane.
 package enum RecordValue: Hashable, Sendable {
   case session(SessionValue)
   case presence(PresenceValue)
   case cursor(Cursor)
   case removal(RemovalValue)
+  case interest(InterestValue)
 
   package var lane: Lane {
     switch self {
@@ -97,6 +119,7 @@ package enum RecordValue: Hashable, Sendable {
     case .presence: .presence
     case .cursor: .cursor
     case .removal: .removal
+    case .interest: .interest
     }
   }
 
@@ -106,6 +129,7 @@ package enum RecordValue: Hashable, Sendable {
     case .presence(let value): ValueCodec.write(value, to: &writer)
     case .cursor(let value): ValueCodec.write(value, to: &writer)
     case .removal(let value): writer.flag(value.isFinal)
+    case .interest(let value): ValueCodec.write(value, to: &writer)
     }
   }
 
@@ -115,6 +139,7 @@ package enum RecordValue: Hashable, Sendable {
     case .presence: .presence(try ValueCodec.readPresence(from: &reader))
     case .cursor: .cursor(try ValueCodec.readCursor(from: &reader))
     case .removal: .removal(RemovalValue(isFinal: try reader.flag()))
+    case .interest: .interest(try ValueCodec.readInterest(from: &reader))
     }
   }
 }

@@ -43,6 +43,8 @@ extension RecordValue {
       ])
     case .cursor(let value): value.described
     case .removal(let value): .object(["is_final": .flag(value.isFinal)])
+    case .interest(let value):
+      .object(["rooms": .list(value.rooms.map { .hex($0.bits.bigEndianBytes) })])
     }
   }
 }

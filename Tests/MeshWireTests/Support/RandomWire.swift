@@ -90,13 +90,19 @@ struct RandomWire {
           data: blob(atMost: Limits.presenceDataBytes)))
     case .cursor: return .cursor(cursor())
     case .removal: return .removal(RemovalValue(isFinal: generator.chance(50)))
+    case .interest:
+      let count = Int.random(in: 0...Limits.roomsFollowed, using: &generator)
+      return .interest(
+        InterestValue(rooms: (0..<count).map { _ in RoomID(bits: generator.next()) }))
     }
   }
 
   mutating func record() -> Record {
     let lane = Lane.allCases.randomElement(using: &generator) ?? .session
+    let isOfNobody = lane == .interest
     return Record(
-      session: session(), lane: lane, room: room(), counter: counter(),
+      session: isOfNobody ? .nobody : session(), lane: lane, room: isOfNobody ? .lobby : room(),
+      counter: counter(),
       value: generator.chance(25) ? nil : value(lane))
   }
 

@@ -106,7 +106,7 @@ struct Fixture {
     ]
   }
 
-  /// Records that alice writes after those: orders to remove sessions of others.
+  /// Records that alice writes after those: orders to remove sessions of others, and her interest.
   var orders: [(name: String, record: Record)] {
     [
       (
@@ -124,6 +124,17 @@ struct Fixture {
       (
         "tombstone of a removal",
         Record(session: departed, lane: .removal, room: .lobby, counter: 108, value: nil)
+      ),
+      (
+        "interest in two rooms",
+        Record(
+          session: .nobody, lane: .interest, room: .lobby, counter: 109,
+          value: .interest(
+            InterestValue(rooms: [design, cafe].map { RoomID($0, key: mesh.hashKey) })))
+      ),
+      (
+        "interest in all rooms again",
+        Record(session: .nobody, lane: .interest, room: .lobby, counter: 110, value: nil)
       ),
     ]
   }
@@ -295,6 +306,7 @@ struct Fixture {
             origin: bob.origin, addressHigh: 0x2001_0db8_0000_0000, addressLow: 1, port: 65_535),
         ])
       ),
+      ("prune", .prune([origin, bob.origin])),
     ]
   }
 }

@@ -246,6 +246,8 @@ extension VectorFile {
       Reject("16 queries without a byte", .message, Reading.framed(kind: 12, [16]), .truncated),
       Reject("an empty introduction", .message, Reading.framed(kind: 13, [0]), .outOfBounds),
       Reject("17 introductions", .message, Reading.framed(kind: 13, [17]), .outOfBounds),
+      Reject("an empty prune", .message, Reading.framed(kind: 14, [0]), .outOfBounds),
+      Reject("17 origins to prune", .message, Reading.framed(kind: 14, [17]), .outOfBounds),
     ]
   }
 

@@ -11,7 +11,7 @@ struct TrafficSeries {
 
   static let purposes = [
     Purpose(name: "batches of changes", kinds: [3]),
-    Purpose(name: "heads (heartbeats)", kinds: [4, 12]),
+    Purpose(name: "heads (heartbeats)", kinds: [4, 12, 14]),
     Purpose(name: "frames (cursors)", kinds: [5]),
     Purpose(name: "comparing (digests, entries)", kinds: [6, 7]),
     Purpose(name: "fetching (pulls, manifests)", kinds: [8, 9, 10, 11]),

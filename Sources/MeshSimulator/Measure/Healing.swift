@@ -1,5 +1,5 @@
-package import MeshCRDT
-package import MeshEngine
+import MeshCRDT
+import MeshEngine
 
 /// What it cost two halves of a mesh to become one again.
 package struct HealingResult: Sendable {
@@ -13,31 +13,37 @@ package struct HealingResult: Sendable {
   package let missing: UInt64
   /// Bytes that all nodes sent until all held the same, less what they send when idle.
   package let sent: UInt64
+  /// Bytes of batches that all nodes sent meanwhile, with their signatures.
+  package let batchBytes: UInt64
   /// How the counters of all nodes rose meanwhile, those that did.
   package let counters: [(name: String, value: UInt64)]
   /// Bytes sent for each that was missing.
   package var ratio: Double { Double(sent) / Double(max(1, missing)) }
+  /// Bytes of batches that were sent for each that was missing.
+  package var recordRatio: Double { Double(batchBytes) / Double(max(1, missing)) }
+
+  package var figures: [MeasuredFigure] {
+    [
+      .init("equal", seconds, "s", "from the first datagram across until all held the same"),
+      .init("seen", secondsToSee, "s", "until all saw all"),
+      .init("missing", Double(missing) / 1000, "kB", "of signed batches lacked, over all nodes"),
+      .init("records", recordRatio, "ratio", "bytes of batches sent, to bytes missing"),
+      .init("all-bytes", ratio, "ratio", "all bytes sent beyond idling, to bytes missing"),
+    ]
+  }
 }
 
 /// Cuts a mesh in two halves, lets statuses change on both sides, heals it and measures.
 ///
 /// - Parameters:
-///   - sessions: the sessions that each node hosts.
 ///   - seconds: how long the halves do not hear each other; 0: they never met before.
 ///   - changes: status changes in a second on each side while they are apart.
 package func measureHealing(
-  nodes count: Int, sessions: Int, seconds: UInt64, changes: Int, loss: Double = 0.01,
-  delayMilliseconds: ClosedRange<UInt64> = 1...10, seed: UInt64
+  _ mesh: MeasuredMesh, seconds: UInt64, changes: Int
 ) -> HealingResult {
-  var options = SimulationOptions(seed: seed)
-  options.nodes = count
-  options.faults = []
-  options.faultMilliseconds = .max / 2_000_000
-  var world = World(options)
-  world.hasMulticast = false
-  world.isMeasuring = true
-  let least = delayMilliseconds.lowerBound * World.millisecond
-  world.weather.delay = least...(delayMilliseconds.upperBound * World.millisecond)
+  let count = mesh.nodes
+  let sessions = mesh.sessions
+  var world = mesh.world()
   let halves: [Int: Int] = Dictionary(
     uniqueKeysWithValues: world.nodes.indices.map { ($0, $0 % 2) })
   if seconds == 0 { world.side = halves }
@@ -54,7 +60,7 @@ package func measureHealing(
   let before = world.bytesSent.reduce(0, +)
   world.run(until: world.time + 10 * World.second)
   let idle = Double(world.bytesSent.reduce(0, +) - before) / 10
-  world.weather.loss = loss
+  world.weather.loss = mesh.loss
   world.side = halves
   let end = world.time + seconds * World.second
   var number = 0
@@ -74,16 +80,20 @@ package func measureHealing(
   world.run(until: world.time + 120 * World.second) { $0.crossedAt != nil }
   let crossing = world.crossedAt ?? world.time
   let countersBefore = world.counters
+  world.batchMeter = BatchMeter(for: world)
   let sentBefore = world.bytesSent.reduce(0, +)
   var equalAt: UInt64?
   var seenAt: UInt64?
   var sent: UInt64 = 0
+  var batchBytes: UInt64 = 0
   var counters: [(name: String, value: UInt64)] = []
   let step = 20 * World.millisecond
   while world.time < crossing + 60 * World.second, equalAt == nil || seenAt == nil {
     world.run(until: world.time + step)
     if equalAt == nil, Set(world.nodes.compactMap { $0.box?.engine.stateHash }).count == 1 {
       equalAt = world.time
+      batchBytes = world.batchMeter?.batchBytes ?? 0
+      world.batchMeter = nil
       counters = zip(world.counters, countersBefore).map { ($0.name, $0.value &- $1.value) }
       let own = Double(world.bytesSent.reduce(0, +) - sentBefore)
       let rest = idle * Double(world.time - crossing) / Double(World.second)
@@ -98,7 +108,7 @@ package func measureHealing(
   }
   return HealingResult(
     nodes: count, seconds: span(equalAt), secondsToSee: span(seenAt), missing: missing, sent: sent,
-    counters: counters.filter { $0.value > 0 })
+    batchBytes: batchBytes, counters: counters.filter { $0.value > 0 })
 }
 
 extension World {

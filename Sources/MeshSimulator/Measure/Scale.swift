@@ -1,5 +1,7 @@
 import MeshCRDT
-package import MeshEngine
+import MeshEngine
+import MeshTrust
+import MeshWire
 
 /// What a mesh of many nodes costs and how fast it is: in a world without faults but loss.
 package struct ScaleResult: Sendable {
@@ -15,36 +17,39 @@ package struct ScaleResult: Sendable {
   package let spread: (p50: Double, p99: Double, last: Double)
   /// Nodes that were not told a change within 30 s.
   package let missed: Int
-  /// Bytes that a node sent for one change, less what it sends when idle, in sizes of the datagram
-  /// that tells the change: the mean over nodes and changes, the most of any node.
+  /// Bytes of datagrams with a batch that a node sent for one change, in sizes of the smallest of
+  /// them: the mean over nodes and changes, the most of any node.
   package let copies: (mean: Double, most: Double)
   /// The number of paths of a node: mean and most.
   package let paths: (mean: Double, most: Int)
   /// Virtual seconds in all.
   package let virtualSeconds: Double
+
+  package var figures: [MeasuredFigure] {
+    [
+      .init("join", joinSeconds, "s", "from the start of the last node until all saw all"),
+      .init("idle-mean", idleBytes.mean / 1000, "kB/s", "sent by a node while nothing happens"),
+      .init("idle-most", idleBytes.most / 1000, "kB/s", "sent by the node that sends most"),
+      .init("spread-p50", spread.p50, "ms", "from a change until half of the nodes told it"),
+      .init("spread-p99", spread.p99, "ms", "until 99 % told it"),
+      .init("spread-last", spread.last, "ms", "until the last of all nodes and changes told it"),
+      .init("missed", Double(missed), "nodes", "that did not tell a change within 30 s"),
+      .init("copies-mean", copies.mean, "sizes", "of the change sent by a node, for one change"),
+      .init("copies-most", copies.most, "sizes", "sent by the node that sent most"),
+      .init("paths-mean", paths.mean, "paths", "kept by a node"),
+      .init("paths-most", Double(paths.most), "paths", "kept by the node that keeps most"),
+    ]
+  }
 }
 
 /// Measures a mesh in which nodes join, then nothing happens, then one status at a time changes.
 ///
-/// - Parameters:
-///   - loss: the chance of a datagram to be lost while changes are told, 0…1.
-///   - delayMilliseconds: the bounds of the one-way delay.
-///   - configure: settings of the engines, to compare designs.
+/// Cost: minutes, and about 8 GB, for 1,000 nodes.
 package func measureScale(
-  nodes count: Int, loss: Double, delayMilliseconds: ClosedRange<UInt64> = 1...10,
-  changes: Int, idleSeconds: UInt64 = 30, seed: UInt64,
-  configure: @escaping @Sendable (inout EngineConfiguration) -> Void = { _ in }
+  _ mesh: MeasuredMesh, changes: Int, idleSeconds: UInt64 = 30
 ) -> ScaleResult {
-  var options = SimulationOptions(seed: seed)
-  options.nodes = count
-  options.faults = []
-  options.faultMilliseconds = .max / 2_000_000
-  options.configure = configure
-  var world = World(options)
-  world.hasMulticast = false
-  world.isMeasuring = true
-  let least = delayMilliseconds.lowerBound * World.millisecond
-  world.weather.delay = least...(delayMilliseconds.upperBound * World.millisecond)
+  let count = mesh.nodes
+  var world = mesh.world()
   let joined = world.joinAll(every: 10 * World.millisecond)
   var sessions: [SessionID] = []
   for index in world.nodes.indices { sessions.append(world.openSession(at: index)) }
@@ -58,7 +63,7 @@ package func measureScale(
     (now.name, Double(now.value - before.value) / Double(count) / Double(idleSeconds))
   }
   let idleMean = idle.reduce(0, +) / Double(count)
-  world.weather.loss = loss
+  world.weather.loss = mesh.loss
   var spans: [UInt64] = []
   var copies: (sum: Double, most: Double) = (0, 0)
   var missed = 0
@@ -66,7 +71,7 @@ package func measureScale(
     let index = world.random.below(count)
     let status = Status.allCases[change % Status.allCases.count]
     let begin = world.time
-    let sent = world.bytesSent
+    world.batchMeter = BatchMeter(for: world)
     world.watched = Watch(
       session: sessions[index], status: status, missing: Set(world.nodes.indices))
     let operation = LocalOperation.setStatus(
@@ -77,12 +82,13 @@ package func measureScale(
     spans += (world.watched?.arrivals ?? []).map { $0 - begin }
     world.watched = nil
     world.run(until: max(world.time, begin + World.second))
-    let seconds = Double(world.time - begin) / Double(World.second)
-    for (node, bytes) in zip(world.bytesSent, sent).map({ Double($0 - $1) }).enumerated() {
-      let own = max(0, bytes - idle[node] * seconds) / Double(world.largestChange)
+    guard let meter = world.batchMeter, meter.least > 0 else { continue }
+    for bytes in meter.bytes {
+      let own = Double(bytes) / Double(meter.least)
       copies.sum += own
       copies.most = max(copies.most, own)
     }
+    world.batchMeter = nil
   }
   spans.sort()
   func milliseconds(_ share: Double) -> Double {
@@ -115,9 +121,6 @@ extension World {
     return sums
   }
 
-  /// About the length of the datagram that tells the change of a status.
-  var largestChange: Int { 330 }
-
   /// Starts all nodes, one after the other, and lets them find each other. Returns how long that took
   /// after the last one started, 120 s at the most.
   /// - Parameter members: how many each node must see.
@@ -144,5 +147,37 @@ extension World {
           at: WallTime(milliseconds: 0)), now: now)
     }
     return id
+  }
+}
+
+/// Counts the datagrams with batches that nodes send.
+struct BatchMeter {
+  /// By node.
+  private(set) var bytes: [UInt64]
+  /// The length of the smallest of them; 0: there was none.
+  private(set) var least: UInt64 = 0
+  /// The bytes of all batches, with their signatures.
+  private(set) var batchBytes: UInt64 = 0
+  private let reader: any Crypto
+
+  init(for world: World) {
+    bytes = Array(repeating: 0, count: world.nodes.count)
+    reader = world.options.makeCrypto(0, world.meshSecret, 0)
+  }
+
+  mutating func count(_ datagram: [UInt8], from index: Int) {
+    guard let inner = reader.open(datagram, epoch: reader.sealingEpoch) else { return }
+    var messages = ByteReader(inner)
+    guard (try? InnerHeader.read(&messages)) != nil else { return }
+    var hasBatch = false
+    while !messages.isAtEnd, let message = try? Message.read(&messages) {
+      guard case .batch(let envelope) = message else { continue }
+      batchBytes += UInt64(envelope.bytes.count)
+      hasBatch = true
+    }
+    guard hasBatch else { return }
+    let size = UInt64(datagram.count)
+    bytes[index] += size
+    least = least == 0 ? size : min(least, size)
   }
 }
