@@ -1,4 +1,4 @@
-package import MeshEngine
+import MeshEngine
 
 /// A mesh whose costs are measured: no faults but loss.
 package struct MeasuredMesh: Sendable {
@@ -11,20 +11,19 @@ package struct MeasuredMesh: Sendable {
   /// The bounds of the one-way delay.
   package var delayMicroseconds: ClosedRange<UInt64>
   package var seed: UInt64
-  /// Settings of the engines, to compare designs.
-  package var configure: @Sendable (inout EngineConfiguration) -> Void
+  /// Rings of the overlay.
+  package var rings: Int
 
   package init(
     nodes: Int, sessions: Int = 1, loss: Double = 0.01,
-    delayMicroseconds: ClosedRange<UInt64> = 1000...10_000, seed: UInt64 = 1,
-    configure: @escaping @Sendable (inout EngineConfiguration) -> Void = { _ in }
+    delayMicroseconds: ClosedRange<UInt64> = 1000...10_000, seed: UInt64 = 1, rings: Int = 2
   ) {
     self.nodes = nodes
     self.sessions = sessions
     self.loss = loss
     self.delayMicroseconds = delayMicroseconds
     self.seed = seed
-    self.configure = configure
+    self.rings = rings
   }
 
   /// The world before its nodes start. It loses nothing yet.
@@ -33,7 +32,7 @@ package struct MeasuredMesh: Sendable {
     options.nodes = nodes
     options.faults = []
     options.faultMilliseconds = .max / 2_000_000
-    options.configure = configure
+    options.configure = { [rings] in $0.rings = rings }
     var world = World(options)
     world.hasMulticast = false
     world.isMeasuring = true

@@ -67,11 +67,10 @@ struct MeasureCommand: AsyncParsableCommand {
   mutating func run() async throws {
     let figures: [MeasuredFigure]
     let begin = ContinuousClock.now
-    let rings = rings
     let mesh = MeasuredMesh(
       nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
-      seed: seed
-    ) { $0.rings = rings }
+      seed: seed,
+      rings: rings)
     if let apart {
       figures = measureHealing(mesh, seconds: apart, changes: changes).figures
     } else {
