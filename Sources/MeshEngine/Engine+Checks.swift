@@ -28,6 +28,16 @@ extension Engine {
   /// The origins of the state, in the order of their ids.
   package var origins: [OriginID] { state.sortedSlots.compactMap { state.origins[$0] } }
 
+  /// A visible origin whose heads were missed within the last so many of its periods, in a big mesh.
+  package func doubted(forPeriods periods: UInt64) -> OriginID? {
+    guard isLarge else { return nil }
+    let slot = state.sortedSlots.first { slot in
+      guard isVisible(slot), let doubtedAt = liveness[slot].doubtedAt else { return false }
+      return now < doubtedAt + liveness[slot].period.scaled(periods, over: 1)
+    }
+    return slot.flatMap { state.origins[$0] }
+  }
+
   /// What is known completely of an origin.
   package func digestEntry(_ origin: OriginID) -> DigestEntry? {
     state.slot(of: origin).flatMap { state.digestEntry(slot: $0) }

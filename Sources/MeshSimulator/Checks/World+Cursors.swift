@@ -2,13 +2,18 @@ import MeshCRDT
 import MeshEngine
 
 extension World {
-  /// F8, and interest: when all agree, a cursor that moves is seen by all nodes that follow its room,
+  /// When all agree, heads come by themselves. And F8, and interest: a cursor that moves is seen by all nodes that follow its room,
   /// while it moves.
   mutating func checkCursors() {
     // A lost move is repaired when the cursor rests. Not in every world: it costs time.
     guard weather.loss == 0, failure == nil, random.chance(0.3) else { return }
     // Until addresses that changed are known, and paths that ended are dropped.
     run(until: time + 20 * Self.second)
+    for index in nodes.indices {
+      guard let origin = nodes[index].engine?.doubted(forPeriods: 1) else { continue }
+      return fail(
+        "node \(index) has to ask for the heads of \(origin.short), though nothing is lost")
+    }
     let able = sessions.indices.filter { index in
       let session = sessions[index]
       return !session.isEnded && !session.isLost && !session.isContested

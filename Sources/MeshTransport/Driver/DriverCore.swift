@@ -8,7 +8,8 @@ import NIOCore
 ///
 /// The order of work: an input (a datagram, an operation, the timer), then all outputs of the
 /// engine, then, once for each batch of inputs, the sockets are flushed and the timer is set.
-/// What it holds is touched under the lock alone, so that it may be sent to other threads.
+///
+/// `@unchecked Sendable`: after its making it is touched under its lock alone.
 final class DriverCore: @unchecked Sendable {
   enum Phase {
     case running

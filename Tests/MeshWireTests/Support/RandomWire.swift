@@ -183,7 +183,8 @@ struct RandomWire {
             port: UInt16.random(in: 0...UInt16.max, using: &generator))
         })
     default:
-      return .prune((0..<number(below: Message.pruneBound + 1, from: 1)).map { _ in origin() })
+      return .prune(
+        (0..<number(below: Message.pruneBound + 1, from: 1)).map { _ in origin() })
     }
   }
 
