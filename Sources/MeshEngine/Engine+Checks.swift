@@ -28,14 +28,14 @@ extension Engine {
   /// The origins of the state, in the order of their ids.
   package var origins: [OriginID] { state.sortedSlots.compactMap { state.origins[$0] } }
 
-  /// A visible origin whose heads were missed within the last so many of its periods, in a big mesh.
-  package func doubted(forPeriods periods: UInt64) -> OriginID? {
-    guard isLarge else { return nil }
-    let slot = state.sortedSlots.first { slot in
+  /// How many visible origins there are whose heads were missed within the last of their periods, in a
+  /// big mesh.
+  package var doubtedCount: Int {
+    guard isLarge else { return 0 }
+    return state.sortedSlots.count { slot in
       guard isVisible(slot), let doubtedAt = liveness[slot].doubtedAt else { return false }
-      return now < doubtedAt + liveness[slot].period.scaled(periods, over: 1)
+      return now < doubtedAt + liveness[slot].period
     }
-    return slot.flatMap { state.origins[$0] }
   }
 
   /// What is known completely of an origin.

@@ -56,7 +56,8 @@ extension Engine {
   /// Sends on a head that was news, in a moment, with others.
   mutating func forwardHead(_ slot: Int, isNewLife: Bool, from sender: PeerAddress) {
     guard isLarge, let origin = state.origins[slot] else { return }
-    liveness[slot].parent = sender
+    // Who was pruned tells a head only when asked: it is no way for the next.
+    if !liveness[slot].cut.contains(sender) { liveness[slot].parent = sender }
     if isNewLife {
       for address in neighbours()
       where address != sender && !liveness[slot].pruned.contains(address) {
@@ -101,6 +102,9 @@ extension Engine {
     {
       return
     }
+    liveness[slot].cut.removeAll { $0 == sender }
+    if liveness[slot].cut.count >= Self.prunedBound { liveness[slot].cut.removeFirst() }
+    liveness[slot].cut.append(sender)
     send(.prune([origin]), to: sender)
   }
 
@@ -127,6 +131,7 @@ extension Engine {
   mutating func forgetPrunes(of slot: Int) {
     guard !PlantedBug.isActive(.prunedNeverGrafted) else { return }
     liveness[slot].pruned = []
+    liveness[slot].cut = []
     liveness[slot].parent = nil
   }
 

@@ -279,6 +279,7 @@ extension Engine {
       // The one that it came from, and another.
       var asked = liveness[slot].parent.map { paths[$0] == nil ? [] : [$0] } ?? []
       asked += random.sample(neighbours().filter { $0 != asked.first }, 1)
+      liveness[slot].cut.removeAll { asked.contains($0) }
       for address in asked { send(.headQuery([known]), to: address) }
       return
     }

@@ -354,9 +354,9 @@ extension Engine {
 
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
-    for slot in liveness.indices
-    where !liveness[slot].pruned.isEmpty && !PlantedBug.isActive(.prunedNeverGrafted) {
+    for slot in liveness.indices where !PlantedBug.isActive(.prunedNeverGrafted) {
       liveness[slot].pruned.removeAll { $0 == path.address }
+      liveness[slot].cut.removeAll { $0 == path.address }
     }
     guard pathOf[path.life.origin] == path.address else { return }
     let others = paths.values.filter { $0.life.origin == path.life.origin }

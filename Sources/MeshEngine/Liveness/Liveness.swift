@@ -24,6 +24,8 @@ struct Liveness: Sendable {
   var doubtedAt: MonotonicTime?
   /// The neighbours that get its heads by another way.
   var pruned: [PeerAddress] = []
+  /// The neighbours that were asked not to tell its heads.
+  var cut: [PeerAddress] = []
   /// True while its newest head waits to be sent on.
   var isWaiting = false
   /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
