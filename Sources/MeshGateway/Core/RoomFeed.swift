@@ -179,9 +179,9 @@ final class RoomUpdate {
     var cursors: [SessionID: Int] = [:]
     var moved: [(user: String, session: SessionID, cursor: Cursor)] = []
     // Where the last status and typing of each user stand, since anything else was said of it.
-    var statuses: [String: Int] = [:]
-    var typings: [String: Int] = [:]
-    var updates: [String: Int] = [:]
+    var statuses: [UserKey: Int] = [:]
+    var typings: [UserKey: Int] = [:]
+    var updates: [UserKey: Int] = [:]
     func put(_ event: PresenceEvent, at index: Int?) -> Int {
       guard let index else {
         changes.append(event)
@@ -199,19 +199,24 @@ final class RoomUpdate {
           cursors[session] = moved.count
           moved.append((user, session, cursor))
         }
-      case .status(let user): statuses[user.id] = put(event, at: statuses[user.id])
-      case .typing(let user): typings[user.id] = put(event, at: typings[user.id])
+      case .status(let user):
+        let key = UserKey(user.id)
+        statuses[key] = put(event, at: statuses[key])
+      case .typing(let user):
+        let key = UserKey(user.id)
+        typings[key] = put(event, at: typings[key])
       case .online(let user), .updated(let user), .offline(let user):
-        statuses[user.id] = nil
-        typings[user.id] = nil
+        let key = UserKey(user.id)
+        statuses[key] = nil
+        typings[key] = nil
         if case .updated = event {
           // Statuses that came after the earlier one stay: clients show them as they happen.
-          if let index = updates[user.id] { changes[index] = nil }
-          updates[user.id] = changes.count
+          if let index = updates[key] { changes[index] = nil }
+          updates[key] = changes.count
         }
         // These bring the cursors along, or make an end of them; moves are told after all changes.
-        if moved.contains(where: { $0.user == user.id }) {
-          moved.removeAll { $0.user == user.id }
+        if moved.contains(where: { UserKey($0.user) == key }) {
+          moved.removeAll { UserKey($0.user) == key }
           cursors = Dictionary(
             uniqueKeysWithValues: moved.enumerated().map { ($1.session, $0) })
         }
@@ -240,7 +245,7 @@ final class RoomUpdate {
 
   /// The users that anything was said of, cursors aside.
   private(set) lazy var users: [String] = {
-    var seen: Set<String> = []
+    var seen: Set<UserKey> = []
     return changes.compactMap { change in
       let id: String? =
         switch change {
@@ -249,7 +254,7 @@ final class RoomUpdate {
           user.id
         default: nil
         }
-      return id.flatMap { seen.insert($0).inserted ? $0 : nil }
+      return id.flatMap { seen.insert(UserKey($0)).inserted ? $0 : nil }
     }
   }()
 }

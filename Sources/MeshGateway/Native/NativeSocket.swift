@@ -11,7 +11,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   private var rooms: Set<RoomName> = []
   /// Rooms that are to be told from a word on, when they are next synchronized.
   private var resumes: [RoomName: String] = [:]
-  private var watches: [String: WatchReader] = [:]
+  private var watches: [UserKey: WatchReader] = [:]
   /// Messages wait while the session opens, so that nothing overtakes it.
   private var waiting: [RequestFields]?
   private var hasEnded = false
@@ -128,7 +128,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       answer(ref)
     case "watch": try watch(fields.text("userId", atMost: Limits.userIDBytes), ref: ref)
     case "unwatch":
-      watches.removeValue(forKey: try fields.text("userId", atMost: Limits.userIDBytes))?.stop()
+      let user = try fields.text("userId", atMost: Limits.userIDBytes)
+      watches.removeValue(forKey: UserKey(user))?.stop()
       answer(ref)
     default:
       throw GatewayError(.invalidRequest, "there is no message of type \(type.debugDescription)")
@@ -191,7 +192,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     let lease = try fields.lease() ?? session?.lease ?? .client
     let name = try fields.optionalText("sessionId", atMost: 128)
     if let session, !session.hasEnded {
-      guard session.profile.userID.utf8.elementsEqual(profile.userID.utf8),
+      guard UserKey(session.profile.userID) == UserKey(profile.userID),
         name.map({ core.mesh.sessionID(named: $0) == session.id }) ?? true
       else {
         throw GatewayError(
@@ -241,7 +242,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     func go() {
       socket.send(
         text: NativeWords.joined(
-          room, session: session.id, token: core.tokens.token(for: session.id), wasRestored: isBack,
+          room, session: session.id, token: core.tokens.token(for: session), wasRestored: isBack,
           expiresIn: session.lease.milliseconds, ref: ref))
       if isBack, !rooms.contains(room) {
         socket.send(text: NativeWords.restored(room, session: session.id))
@@ -313,7 +314,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   func resynchronize() {
     for room in rooms.sorted() { if let feed = core.feed(room) { tell(feed) } }
     for user in watches.keys.sorted() {
-      _ = socket?.sendUpdate(text: [NativeWords.watch(user, core.mesh.user(user))])
+      _ = socket?.sendUpdate(text: [NativeWords.watch(user.text, core.mesh.user(user.text))])
     }
   }
 
@@ -323,11 +324,12 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     guard access.allows(.read, in: .lobby) else {
       throw GatewayError(.forbidden, "watching a user needs the right to read the lobby")
     }
-    guard watches[user] != nil || watches.count < Self.watchBound else {
+    let key = UserKey(user)
+    guard watches[key] != nil || watches.count < Self.watchBound else {
       throw GatewayError(.tooManyRequests, "at most \(Self.watchBound) users are watched at once")
     }
-    if watches[user] == nil {
-      watches[user] = WatchReader(user: user, core: core) { [weak self] message in
+    if watches[key] == nil {
+      watches[key] = WatchReader(user: user, core: core) { [weak self] message in
         _ = self?.socket?.sendUpdate(text: [message])
       }
     }
