@@ -1,5 +1,5 @@
-package import MeshCRDT
-package import MeshEngine
+import MeshCRDT
+import MeshEngine
 
 /// What it cost two halves of a mesh to become one again.
 package struct HealingResult: Sendable {

@@ -29,7 +29,7 @@ final class RoomFeed {
   private var isFlushScheduled = false
   private var reader: Task<Void, Never>?
   /// The last messages in the words of the native clients, for those that come back.
-  private var recent: [(sequence: UInt64, message: ByteBuffer)] = []
+  private var recent: [(sequence: UInt64, message: ByteBuffer, isOfCursors: Bool)] = []
   private var recentBytes = 0
 
   /// The shortest time between two updates.
@@ -129,8 +129,8 @@ final class RoomFeed {
   /// The word by which a client can go on after the last message.
   var resume: String { "\(epoch).\(sequence)" }
 
-  func remember(_ message: ByteBuffer) {
-    recent.append((sequence, message))
+  func remember(_ message: ByteBuffer, isOfCursors: Bool = false) {
+    recent.append((sequence, message, isOfCursors))
     recentBytes += message.readableBytes
     guard recent.count > 2 * Self.recentBound || recentBytes > Self.recentBytesBound else { return }
     let gone = recent.prefix(max(1, recent.count / 2))
@@ -139,14 +139,17 @@ final class RoomFeed {
   }
 
   /// The messages after the one of this word; `nil` when they are not all there any more.
-  func messages(after resume: String) -> [ByteBuffer]? {
+  ///
+  /// - Parameter withCursors: False leaves out those of cursors.
+  func messages(after resume: String, withCursors: Bool = true) -> [ByteBuffer]? {
     let parts = resume.split(separator: ".", maxSplits: 1)
     guard parts.count == 2, UInt64(parts[0]) == epoch, let number = UInt64(parts[1]),
       number <= sequence
     else { return nil }
     if number == sequence { return [] }
     guard let first = recent.first, first.sequence <= number + 1 else { return nil }
-    return recent.filter { $0.sequence > number }.map(\.message)
+    return recent.filter { $0.sequence > number && (withCursors || !$0.isOfCursors) }
+      .map(\.message)
   }
 }
 
@@ -228,19 +231,22 @@ final class RoomUpdate {
   }
 
   /// The words of the native clients: frames of text.
-  private(set) lazy var native: [ByteBuffer] = {
-    var messages = changes.compactMap { change -> ByteBuffer? in
+  var native: [ByteBuffer] { nativeWords.changes + nativeWords.cursors }
+
+  /// The same without cursors.
+  var nativeChanges: [ByteBuffer] { nativeWords.changes }
+
+  private lazy var nativeWords: (changes: [ByteBuffer], cursors: [ByteBuffer]) = {
+    let messages = changes.compactMap { change -> ByteBuffer? in
       NativeWords.message(change, room: room, resume: feed.nextResume()).map {
         feed.remember($0)
         return $0
       }
     }
-    if !cursors.isEmpty {
-      let message = NativeWords.cursors(cursors, room: room, resume: feed.nextResume())
-      feed.remember(message)
-      messages.append(message)
-    }
-    return messages
+    guard !cursors.isEmpty else { return (messages, []) }
+    let message = NativeWords.cursors(cursors, room: room, resume: feed.nextResume())
+    feed.remember(message, isOfCursors: true)
+    return (messages, [message])
   }()
 
   /// The users that anything was said of, cursors aside.
