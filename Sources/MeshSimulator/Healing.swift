@@ -1,5 +1,5 @@
-import MeshCRDT
-import MeshEngine
+package import MeshCRDT
+package import MeshEngine
 
 /// What it cost two halves of a mesh to become one again.
 package struct HealingResult: Sendable {
