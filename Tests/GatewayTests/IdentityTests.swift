@@ -90,6 +90,7 @@ struct IdentityTests {
   func editor() async throws {
     let mesh = try await TestMesh.start(1)
     let socket = try await RawSocket(mesh.urls[0], path: "/yjs/r")
+    var sessions: [SessionID] = []
     for (clock, user) in [(UInt8(1), composed), (2, decomposed)] {
       let state = Array(#"{"user":{"id":"\#(user)"}}"#.utf8)
       let entry = [1, 7, clock, UInt8(state.count)] + state
@@ -98,7 +99,9 @@ struct IdentityTests {
         let room = mesh.nodes[0].room(try #require(RoomName("r")))
         return room.isOnline(user) && room.count.users == 1
       }
+      sessions += mesh.nodes[0].sessions().map(\.id)
     }
+    #expect(sessions.count == 2 && sessions.first != sessions.last)
     await mesh.stop()
   }
 
