@@ -171,8 +171,12 @@ export interface ClientOptions {
   interval?: number;
   /** Lease in milliseconds, instead of 2.5 × interval. */
   expiresIn?: number;
-  /** Cursor positions a second, 1…60. Default 30. */
-  cursorRate?: number;
+  /**
+   * Cursor positions a second, 1…60: how many of one's own are sent (default 30), and how many times
+   * those of others are told, each time all that moved (default: as often as the node tells them, 30).
+   * One number stands for both. The first one comes at once, the last one always.
+   */
+  cursorRate?: number | { sent?: number; told?: number };
   /** Away while the tab is hidden and no other tab of the user is shown. Default true. */
   awayWhenHidden?: boolean;
   /**

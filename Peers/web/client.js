@@ -618,6 +618,7 @@ export class PresenceClient extends Emitter {
     if (room.present && this.user && !this.sessionId) await this.#takeSeat();
     const speaking = room.present && this.user;
     const message = { type: "join", room: room.name, resume: room._resume };
+    message.cursorRate = room._cursorsTold;
     if (speaking) {
       message.user = profileFields(this.user);
       message.user.id = this.user.id;
@@ -737,6 +738,8 @@ function deviceName() {
 const byID = (a, b) => (a.userId < b.userId ? -1 : a.userId > b.userId ? 1 : 0);
 const byDeparture = (a, b) => b.lastDisconnected - a.lastDisconnected || byID(a, b);
 
+const cursorsPerSecond = (rate) => Math.min(60, Math.max(1, rate));
+
 /**
  * A room as its node tells it: the first list, and every change since. A user object is replaced
  * when the user changes and never altered, so that `===` tells who changed; only the cursors inside
@@ -760,10 +763,12 @@ export class Room extends Emitter {
   #settle;
   #everJoined = false;
 
-  constructor(client, name, present, { cursorRate = 30 } = {}) {
+  constructor(client, name, present, { cursorRate } = {}) {
     super();
     this.#client = client;
-    this.#cursorGap = 1000 / Math.min(60, Math.max(1, cursorRate));
+    const rates = typeof cursorRate === "object" ? cursorRate : { sent: cursorRate, told: cursorRate };
+    const { sent = 30, told = null } = rates ?? {};
+    this.#cursorGap = 1000 / cursorsPerSecond(sent);
     this.name = name;
     this.present = present;
     this.stale = false;
@@ -774,6 +779,8 @@ export class Room extends Emitter {
     this.error = null;
     this.onChange = null;
     this._resume = undefined;
+    /** How many messages of cursors it takes a second; undefined: as many as there are. */
+    this._cursorsTold = told === null ? undefined : Math.round(cursorsPerSecond(told));
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.ready.catch(() => {});
   }
@@ -858,7 +865,7 @@ export class Room extends Emitter {
   }
 
   /**
-   * The first position goes out at once, later ones at most `cursorRate` times a second; what is
+   * The first position goes out at once, later ones at most `cursorRate.sent` times a second; what is
    * overtaken is skipped, and the last one is always sent.
    */
   moveCursor(x, y, { visible = true, anchor = null } = {}) {

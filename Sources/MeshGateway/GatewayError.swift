@@ -74,6 +74,7 @@ struct GatewayError: Error, Equatable {
   }
 
   static let leaving = GatewayError(.unavailable, "the node is about to leave")
+  static let lobbyStays = GatewayError(.invalidRequest, "the lobby cannot be removed")
 
   static func missing(_ field: String, _ kind: String) -> GatewayError {
     GatewayError(.invalidRequest, "\(field) is missing: it must be \(kind)")

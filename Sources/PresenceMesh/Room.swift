@@ -42,6 +42,25 @@ public struct Room: Sendable {
     PresenceEvents(hub: mesh.hub, scope: .room(name), capacity: buffer, mesh: mesh)
   }
 
+  /// What happens in the room, with each cursor at a rate of the reader's.
+  ///
+  /// Of each session the first move is told at once, later ones at most so many times a second. What is
+  /// overtaken meanwhile is left out; the last position always comes. Snapshots and the users in other
+  /// events have the positions of their moment.
+  ///
+  /// Cursors wait apart from other events, and only the newest of each session: a reader that is slow
+  /// does not lag because of them. Cost: one move kept for each session that moves.
+  ///
+  /// - Parameters:
+  ///   - buffer: Another bound on the events that wait for the reader.
+  ///   - cursorsPerSecond: At least 1. The mesh tells at most 60 of a session: from there on all come.
+  public func events(buffer: Int? = nil, cursorsPerSecond: Int) -> PresenceEvents {
+    PresenceEvents(
+      hub: mesh.hub, scope: .room(name), capacity: buffer ?? mesh.configuration.eventBuffer,
+      pace: cursorsPerSecond < 60 ? CursorPace(gap: .seconds(1) / max(1, cursorsPerSecond)) : nil,
+      mesh: mesh)
+  }
+
   /// Brings a session of this node into the room. One that is there already stays as it is.
   /// - Throws: ``PresenceError``; no state changed then.
   public func enter(_ session: LocalSession) async throws(PresenceError) {

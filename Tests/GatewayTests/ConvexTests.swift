@@ -88,4 +88,27 @@ struct ConvexTests {
     #expect(end <= WallTime.now.milliseconds + 600_000)
     await mesh.stop()
   }
+
+  @Test("The lobby takes data, and is not removed")
+  func lobby() async throws {
+    let mesh = try await TestMesh.start(1)
+    _ = try await Self.call(mesh, 0, "/api/mutation", Self.heartbeat)
+    let removed = try await Self.call(
+      mesh, 0, "/api/mutation", #"{"path":"presence:removeRoom","args":{"roomId":""}}"#)
+    #expect(removed["status"] as? String == "error")
+    #expect((removed["errorData"] as? [String: Any])?["code"] as? String == "invalid_request")
+    let updated = try await Self.call(
+      mesh, 0, "/api/mutation",
+      #"{"path":"presence:updateRoomUser","args":{"roomId":"","userId":"ada","data":{"a":1}}}"#)
+    #expect(updated["status"] as? String == "success")
+    try await HTTPTests.eventually("it shows there") {
+      let sessions = mesh.nodes[0].user("ada")?.sessions ?? []
+      return sessions.map(\.data) == [Array(#"{"a":1}"#.utf8)]
+    }
+    // Nobody's session has ended.
+    let again = try await Self.call(mesh, 0, "/api/mutation", Self.heartbeat)
+    #expect(again["status"] as? String == "success")
+    #expect(mesh.nodes[0].sessions().count == 1)
+    await mesh.stop()
+  }
 }

@@ -99,20 +99,24 @@ struct HTTPSessions {
 
   /// Ends the session of a token. Nothing happens for one that is not known (any more).
   func disconnect(_ token: String) {
-    guard let (id, stay) = core.tokens.session(token), core.tokens.isPresent(id, stay) else {
+    guard let (id, joinedAt) = core.tokens.session(token) else { return }
+    if let session = core.sessions[id] {
+      // A later stay of the same id is another session.
+      if session.joinedAt == joinedAt { core.act(.leave, session) }
       return
     }
-    if let session = core.sessions[id] { return core.act(.leave, session) }
     // A session of another node. One that this node shows and does not serve has just ended: the
     // beacon comes twice.
-    guard let seen = core.mesh.session(id), seen.host != core.mesh.nodeID else { return }
+    guard let seen = core.mesh.session(id), seen.host != core.mesh.nodeID,
+      seen.value.joinedAt == joinedAt
+    else { return }
     core.mesh.submit(.remove(from: .lobby, isFinal: false), of: id) { _ in }
   }
 
   /// The session of a token.
   func session(_ token: String) throws(GatewayError) -> ClientSession {
-    guard let (id, stay) = core.tokens.session(token), let session = core.sessions[id],
-      core.tokens.isPresent(id, stay)
+    guard let (id, joinedAt) = core.tokens.session(token), let session = core.sessions[id],
+      session.joinedAt == joinedAt
     else {
       throw GatewayError(.unknownSession, "the session has ended: send a heartbeat")
     }

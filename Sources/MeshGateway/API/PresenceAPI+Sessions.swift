@@ -27,7 +27,7 @@ extension PresenceAPI {
         completion(
           .json { writer in
             writer.member("sessionId", session.id.description)
-            writer.member("sessionToken", core.tokens.token(for: session.id))
+            writer.member("sessionToken", core.tokens.token(for: session))
             writer.member("restored", wasRestored)
             writer.member("expiresIn", session.lease.milliseconds.map { UInt64($0) })
           })
@@ -98,9 +98,7 @@ extension PresenceAPI {
 
   func removeRoom(_ room: RoomName) throws(GatewayError) {
     try access.check(.moderate, in: room)
-    guard !room.isLobby else {
-      throw GatewayError(.invalidRequest, "the lobby cannot be removed")
-    }
+    guard !room.isLobby else { throw .lobbyStays }
     sessions.removeAll(from: room, completion: tellRemoved)
   }
 

@@ -86,6 +86,7 @@ struct ConvexFunctions {
       case ("removeRoom", true):
         let room = try arguments.room("roomId")
         try access.check(.moderate, in: room)
+        guard !room.isLobby else { throw .lobbyStays }
         sessions.removeAll(from: room, completion: tellRemoved)
       case ("list", false): try list()
       case ("listRoom", false):
@@ -105,7 +106,8 @@ struct ConvexFunctions {
       let session = try arguments.text("sessionId", atMost: 128)
       let known = core.sessions[core.mesh.sessionID(named: session)]?.profile
       let profile =
-        known.flatMap { $0.userID == user ? $0 : nil } ?? core.mesh.user(user)?.profile
+        known.flatMap { UserKey($0.userID) == UserKey(user) ? $0 : nil }
+        ?? core.mesh.user(user)?.profile
         ?? Profile(userID: user)
       var heartbeat = HTTPSessions.Heartbeat(
         room: room, profile: profile, sessionName: session,
@@ -120,7 +122,7 @@ struct ConvexFunctions {
             .pairs([
               "roomToken": .string(
                 core.tokens.token(for: room, notAfter: access.expiresAt)),
-              "sessionToken": .string(core.tokens.token(for: session.id)),
+              "sessionToken": .string(core.tokens.token(for: session)),
             ]))
         }
       }
@@ -178,7 +180,8 @@ struct ConvexFunctions {
         throw .missing("data", "JSON")
       }
       let mine = core.sessions.values.filter {
-        $0.profile.userID == user && $0.rooms.contains(room)
+        UserKey($0.profile.userID) == UserKey(user)
+          && (room.isLobby || $0.rooms.contains(room))
       }
       guard !mine.isEmpty else {
         throw GatewayError(.unknownUser, "the user has no session in this room at this node")

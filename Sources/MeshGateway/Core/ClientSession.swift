@@ -20,6 +20,8 @@ final class ClientSession {
   let id: SessionID
   var profile: Profile
   let device: String
+  /// When it joined: what tells this stay from another one of the same id.
+  var joinedAt: WallTime
   var lease: SessionLease
   /// The rooms that it was brought into, the lobby aside.
   var rooms: Set<RoomName> = []
@@ -30,10 +32,13 @@ final class ClientSession {
   var events: Task<Void, Never>?
   var hasEnded = false
 
-  init(id: SessionID, profile: Profile, device: String, lease: SessionLease) {
+  init(
+    id: SessionID, profile: Profile, device: String, joinedAt: WallTime, lease: SessionLease
+  ) {
     self.id = id
     self.profile = profile
     self.device = device
+    self.joinedAt = joinedAt
     self.lease = lease
   }
 }

@@ -17,31 +17,23 @@ struct ClientTokens {
   }
 
   /// The token of a session. It is good for this stay: when the session has ended and its id comes back,
-  /// it is another one. 0 stands for a stay that this node does not see yet.
-  func token(for session: SessionID) -> String { token(for: session, stay: stay(of: session) ?? 0) }
-
-  private func token(for session: SessionID, stay: UInt64) -> String {
-    "\(session).\(stay).\(mesh.seal(of: "session \(session) \(stay)"))"
+  /// it is another one. Moving to another node changes nothing of it.
+  func token(for session: ClientSession) -> String {
+    token(for: session.id, joinedAt: session.joinedAt)
   }
 
-  /// When a session began; moving to another node changes nothing of it.
-  private func stay(of session: SessionID) -> UInt64? {
-    mesh.session(session)?.value.joinedAt.milliseconds
+  private func token(for session: SessionID, joinedAt: WallTime) -> String {
+    let stay = joinedAt.milliseconds
+    return "\(session).\(stay).\(mesh.seal(of: "session \(session) \(stay)"))"
   }
 
-  /// The session of a token, and its stay.
-  func session(_ token: String) -> (id: SessionID, stay: UInt64)? {
+  /// The session of a token, and when the stay began that it is good for.
+  func session(_ token: String) -> (id: SessionID, joinedAt: WallTime)? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 3, let id = SessionID(String(parts[0])), let stay = UInt64(parts[1]),
-      self.token(for: id, stay: stay) == token
+    guard parts.count == 3, let id = SessionID(String(parts[0])), let stay = UInt64(parts[1])
     else { return nil }
-    return (id, stay)
-  }
-
-  /// True unless the session that is seen now is a later one of the same id.
-  func isPresent(_ session: SessionID, _ stay: UInt64) -> Bool {
-    guard stay != 0, let now = self.stay(of: session) else { return true }
-    return now == stay
+    let joinedAt = WallTime(milliseconds: stay)
+    return self.token(for: id, joinedAt: joinedAt) == token ? (id, joinedAt) : nil
   }
 
   /// A token that reads a room for a time, and not after `bound`, in milliseconds since 1970.

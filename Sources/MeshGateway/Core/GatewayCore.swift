@@ -17,7 +17,7 @@ final class GatewayCore {
   var isCut = false
   private(set) var sessions: [SessionID: ClientSession] = [:]
   /// The number of sessions of each user, those that are being opened among them.
-  private var userSessions: [String: Int] = [:]
+  private var userSessions: [UserKey: Int] = [:]
   /// The number of sessions that are being opened.
   private var openings = 0
   private var feeds: [RoomName: RoomFeed] = [:]
@@ -108,12 +108,16 @@ final class GatewayCore {
     guard !isLeaving else {
       return completion(.failure(.leaving))
     }
-    if let known = sessions[id], !known.profile.userID.utf8.elementsEqual(profile.userID.utf8) {
+    // The session may be one of another node.
+    if let known = sessions[id]?.profile ?? mesh.session(id)?.value.profile,
+      UserKey(known.userID) != UserKey(profile.userID)
+    {
       return completion(
         .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
     }
+    let user = UserKey(profile.userID)
     let isNew = sessions[id] == nil
-    if isNew, userSessions[profile.userID, default: 0] >= configuration.userBound {
+    if isNew, userSessions[user, default: 0] >= configuration.userBound {
       counters.count(.limitsHit)
       return completion(
         .failure(
@@ -127,13 +131,15 @@ final class GatewayCore {
           GatewayError(.tooManySessions, "the gateway serves \(sessions.count) sessions already")))
     }
     // Counted from now on, so that many at once do not pass the bounds together.
-    if isNew { reserve(for: profile.userID) }
-    let finish = hop { (result: Result<LocalSession, PresenceError>) in
-      if isNew { self.release(for: profile.userID) }
+    if isNew { reserve(for: user) }
+    typealias Opened = (session: LocalSession, joinedAt: WallTime)
+    let finish = hop { (result: Result<Opened, PresenceError>) in
+      if isNew { self.release(for: user) }
       switch result {
       case .failure(let error): completion(.failure(GatewayError(error)))
-      case .success(let local):
-        let session = self.adopt(local, profile: profile, device: device, lease: lease)
+      case .success(let (local, joinedAt)):
+        let session = self.adopt(
+          local, joinedAt, profile: profile, device: device, lease: lease)
         if let owner {
           if let old = session.owner, old !== owner {
             self.counters.count(.socketsTakenOver)
@@ -147,36 +153,39 @@ final class GatewayCore {
     mesh.submitOpening(profile, id: id, device: device, lease: lease, completion: finish)
   }
 
-  private func reserve(for user: String) {
+  private func reserve(for user: UserKey) {
     openings += 1
     userSessions[user, default: 0] += 1
   }
 
-  private func release(for user: String) {
+  private func release(for user: UserKey) {
     openings -= 1
     endCount(of: user)
   }
 
-  private func endCount(of user: String) {
+  private func endCount(of user: UserKey) {
     let left = userSessions[user, default: 1] - 1
     userSessions[user] = left > 0 ? left : nil
   }
 
   private func adopt(
-    _ local: LocalSession, profile: Profile, device: String, lease: SessionLease
+    _ local: LocalSession, _ joinedAt: WallTime, profile: Profile, device: String,
+    lease: SessionLease
   ) -> ClientSession {
     counters.count(local.wasRestored ? .sessionsRestored : .sessionsOpened)
     if let known = sessions[local.id], !known.hasEnded {
       known.profile = profile
+      known.joinedAt = joinedAt
       known.lease = lease
       known.lastHeartbeat = .now()
       return known
     }
-    let session = ClientSession(id: local.id, profile: profile, device: device, lease: lease)
+    let session = ClientSession(
+      id: local.id, profile: profile, device: device, joinedAt: joinedAt, lease: lease)
     session.rooms = Set(local.snapshot?.places.map(\.room) ?? []).subtracting([.lobby])
     session.lastHeartbeat = .now()
     sessions[local.id] = session
-    userSessions[profile.userID, default: 0] += 1
+    userSessions[UserKey(profile.userID), default: 0] += 1
     let tell = hop { (event: LocalSession.Event) in self.take(event, of: session) }
     let events = local.events
     session.events = Task { for await event in events { tell(event) } }
@@ -208,7 +217,7 @@ final class GatewayCore {
     session.events?.cancel()
     guard sessions[session.id] === session else { return }
     sessions[session.id] = nil
-    endCount(of: session.profile.userID)
+    endCount(of: UserKey(session.profile.userID))
   }
 
   /// Does something for a session; `completion` learns how it went.

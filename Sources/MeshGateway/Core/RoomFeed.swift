@@ -29,7 +29,7 @@ final class RoomFeed {
   private var isFlushScheduled = false
   private var reader: Task<Void, Never>?
   /// The last messages in the words of the native clients, for those that come back.
-  private var recent: [(sequence: UInt64, message: ByteBuffer)] = []
+  private var recent: [(sequence: UInt64, message: ByteBuffer, isOfCursors: Bool)] = []
   private var recentBytes = 0
 
   /// The shortest time between two updates.
@@ -129,8 +129,8 @@ final class RoomFeed {
   /// The word by which a client can go on after the last message.
   var resume: String { "\(epoch).\(sequence)" }
 
-  func remember(_ message: ByteBuffer) {
-    recent.append((sequence, message))
+  func remember(_ message: ByteBuffer, isOfCursors: Bool = false) {
+    recent.append((sequence, message, isOfCursors))
     recentBytes += message.readableBytes
     guard recent.count > 2 * Self.recentBound || recentBytes > Self.recentBytesBound else { return }
     let gone = recent.prefix(max(1, recent.count / 2))
@@ -139,14 +139,17 @@ final class RoomFeed {
   }
 
   /// The messages after the one of this word; `nil` when they are not all there any more.
-  func messages(after resume: String) -> [ByteBuffer]? {
+  ///
+  /// - Parameter withCursors: False leaves out those of cursors.
+  func messages(after resume: String, withCursors: Bool = true) -> [ByteBuffer]? {
     let parts = resume.split(separator: ".", maxSplits: 1)
     guard parts.count == 2, UInt64(parts[0]) == epoch, let number = UInt64(parts[1]),
       number <= sequence
     else { return nil }
     if number == sequence { return [] }
     guard let first = recent.first, first.sequence <= number + 1 else { return nil }
-    return recent.filter { $0.sequence > number }.map(\.message)
+    return recent.filter { $0.sequence > number && (withCursors || !$0.isOfCursors) }
+      .map(\.message)
   }
 }
 
@@ -179,9 +182,9 @@ final class RoomUpdate {
     var cursors: [SessionID: Int] = [:]
     var moved: [(user: String, session: SessionID, cursor: Cursor)] = []
     // Where the last status and typing of each user stand, since anything else was said of it.
-    var statuses: [String: Int] = [:]
-    var typings: [String: Int] = [:]
-    var updates: [String: Int] = [:]
+    var statuses: [UserKey: Int] = [:]
+    var typings: [UserKey: Int] = [:]
+    var updates: [UserKey: Int] = [:]
     func put(_ event: PresenceEvent, at index: Int?) -> Int {
       guard let index else {
         changes.append(event)
@@ -199,19 +202,24 @@ final class RoomUpdate {
           cursors[session] = moved.count
           moved.append((user, session, cursor))
         }
-      case .status(let user): statuses[user.id] = put(event, at: statuses[user.id])
-      case .typing(let user): typings[user.id] = put(event, at: typings[user.id])
+      case .status(let user):
+        let key = UserKey(user.id)
+        statuses[key] = put(event, at: statuses[key])
+      case .typing(let user):
+        let key = UserKey(user.id)
+        typings[key] = put(event, at: typings[key])
       case .online(let user), .updated(let user), .offline(let user):
-        statuses[user.id] = nil
-        typings[user.id] = nil
+        let key = UserKey(user.id)
+        statuses[key] = nil
+        typings[key] = nil
         if case .updated = event {
           // Statuses that came after the earlier one stay: clients show them as they happen.
-          if let index = updates[user.id] { changes[index] = nil }
-          updates[user.id] = changes.count
+          if let index = updates[key] { changes[index] = nil }
+          updates[key] = changes.count
         }
         // These bring the cursors along, or make an end of them; moves are told after all changes.
-        if moved.contains(where: { $0.user == user.id }) {
-          moved.removeAll { $0.user == user.id }
+        if moved.contains(where: { UserKey($0.user) == key }) {
+          moved.removeAll { UserKey($0.user) == key }
           cursors = Dictionary(
             uniqueKeysWithValues: moved.enumerated().map { ($1.session, $0) })
         }
@@ -223,24 +231,27 @@ final class RoomUpdate {
   }
 
   /// The words of the native clients: frames of text.
-  private(set) lazy var native: [ByteBuffer] = {
-    var messages = changes.compactMap { change -> ByteBuffer? in
+  var native: [ByteBuffer] { nativeWords.changes + nativeWords.cursors }
+
+  /// The same without cursors.
+  var nativeChanges: [ByteBuffer] { nativeWords.changes }
+
+  private lazy var nativeWords: (changes: [ByteBuffer], cursors: [ByteBuffer]) = {
+    let messages = changes.compactMap { change -> ByteBuffer? in
       NativeWords.message(change, room: room, resume: feed.nextResume()).map {
         feed.remember($0)
         return $0
       }
     }
-    if !cursors.isEmpty {
-      let message = NativeWords.cursors(cursors, room: room, resume: feed.nextResume())
-      feed.remember(message)
-      messages.append(message)
-    }
-    return messages
+    guard !cursors.isEmpty else { return (messages, []) }
+    let message = NativeWords.cursors(cursors, room: room, resume: feed.nextResume())
+    feed.remember(message, isOfCursors: true)
+    return (messages, [message])
   }()
 
   /// The users that anything was said of, cursors aside.
   private(set) lazy var users: [String] = {
-    var seen: Set<String> = []
+    var seen: Set<UserKey> = []
     return changes.compactMap { change in
       let id: String? =
         switch change {
@@ -249,7 +260,7 @@ final class RoomUpdate {
           user.id
         default: nil
         }
-      return id.flatMap { seen.insert($0).inserted ? $0 : nil }
+      return id.flatMap { seen.insert(UserKey($0)).inserted ? $0 : nil }
     }
   }()
 }

@@ -11,6 +11,23 @@ enum JSONValue: Equatable, Sendable {
   struct Member: Equatable, Sendable {
     var key: String
     var value: JSONValue
+
+    static func == (left: Self, right: Self) -> Bool {
+      left.key.utf8.elementsEqual(right.key.utf8) && left.value == right.value
+    }
+  }
+
+  /// Texts are equal when their bytes are: no Unicode normalization.
+  static func == (left: Self, right: Self) -> Bool {
+    switch (left, right) {
+    case (.null, .null): true
+    case (.bool(let left), .bool(let right)): left == right
+    case (.number(let left), .number(let right)): left == right
+    case (.string(let left), .string(let right)): left.utf8.elementsEqual(right.utf8)
+    case (.array(let left), .array(let right)): left == right
+    case (.object(let left), .object(let right)): left == right
+    default: false
+    }
   }
 
   /// The value of a key of an object; `nil` where there is none.

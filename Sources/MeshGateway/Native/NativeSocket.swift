@@ -1,6 +1,14 @@
 import NIOCore
 import PresenceMesh
 
+/// How a client wants to be told of a room.
+private struct RoomWish {
+  /// The word of the last message that it has.
+  var resume: String?
+  /// How many messages of cursors it takes a second.
+  var cursorRate: Int?
+}
+
 /// A client of the native WebSocket: one session in several rooms. See section 4 of Docs/Gateway.md.
 final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   private let core: GatewayCore
@@ -11,7 +19,9 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   private var rooms: Set<RoomName> = []
   /// Rooms that are to be told from a word on, when they are next synchronized.
   private var resumes: [RoomName: String] = [:]
-  private var watches: [String: WatchReader] = [:]
+  /// Rooms whose cursors are told less often than each tick.
+  private var cursorTellers: [RoomName: CursorTeller] = [:]
+  private var watches: [UserKey: WatchReader] = [:]
   /// Messages wait while the session opens, so that nothing overtakes it.
   private var waiting: [RequestFields]?
   private var hasEnded = false
@@ -35,6 +45,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     waiting = nil
     for room in rooms { core.unsubscribe(self, from: room) }
     rooms = []
+    cursorTellers = [:]
     for watch in watches.values { watch.stop() }
     watches = [:]
     session?.owner = nil
@@ -75,7 +86,9 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
   /// The fields of each message beside `type` and `ref`.
   private static let fields: [String: Set<String>] = [
-    "join": ["room", "user", "sessionId", "device", "interval", "expiresIn", "resume"],
+    "join": [
+      "room", "user", "sessionId", "device", "interval", "expiresIn", "resume", "cursorRate",
+    ],
     "leave": ["room"], "heartbeat": ["interval", "expiresIn"],
     "presence.status": ["room", "status", "message"], "presence.typing": ["room", "typing"],
     "presence.cursor": ["room", "x", "y", "visible", "anchor"],
@@ -128,7 +141,8 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       answer(ref)
     case "watch": try watch(fields.text("userId", atMost: Limits.userIDBytes), ref: ref)
     case "unwatch":
-      watches.removeValue(forKey: try fields.text("userId", atMost: Limits.userIDBytes))?.stop()
+      let user = try fields.text("userId", atMost: Limits.userIDBytes)
+      watches.removeValue(forKey: UserKey(user))?.stop()
       answer(ref)
     default:
       throw GatewayError(.invalidRequest, "there is no message of type \(type.debugDescription)")
@@ -177,12 +191,14 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     guard rooms.contains(room) || rooms.count < Limits.roomsPerSession else {
       throw GatewayError(.tooManyRooms, "a socket has at most \(Limits.roomsPerSession) rooms")
     }
-    let resume = try fields.optionalText("resume", atMost: 64)
+    let wish = RoomWish(
+      resume: try fields.optionalText("resume", atMost: 64),
+      cursorRate: try fields.integer("cursorRate", in: 1...60))
     guard let user = try fields.fields("user") else {
       socket?.send(
         text: NativeWords.joined(
           room, session: nil, token: nil, wasRestored: false, expiresIn: nil, ref: ref))
-      return follow(room, resume: resume)
+      return follow(room, wish)
     }
     try access.check(.publish, in: room)
     let profile = try user.profile(id: user.optionalText("id", atMost: 64) ?? access.user)
@@ -191,7 +207,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     let lease = try fields.lease() ?? session?.lease ?? .client
     let name = try fields.optionalText("sessionId", atMost: 128)
     if let session, !session.hasEnded {
-      guard session.profile.userID.utf8.elementsEqual(profile.userID.utf8),
+      guard UserKey(session.profile.userID) == UserKey(profile.userID),
         name.map({ core.mesh.sessionID(named: $0) == session.id }) ?? true
       else {
         throw GatewayError(
@@ -212,7 +228,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
         socket?.send(text: NativeWords.error(error, ref: ref))
       case .success(let (session, wasRestored)):
         self.session = session
-        enter(room, session, wasRestored: wasRestored, resume: resume, ref: ref)
+        enter(room, session, wasRestored: wasRestored, wish, ref: ref)
       }
       let messages = waiting ?? []
       waiting = nil
@@ -228,7 +244,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
   }
 
   private func enter(
-    _ room: RoomName, _ session: ClientSession, wasRestored: Bool, resume: String?,
+    _ room: RoomName, _ session: ClientSession, wasRestored: Bool, _ wish: RoomWish,
     ref: JSONValue?
   ) {
     guard let socket, !hasEnded else {
@@ -241,7 +257,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     func go() {
       socket.send(
         text: NativeWords.joined(
-          room, session: session.id, token: core.tokens.token(for: session.id), wasRestored: isBack,
+          room, session: session.id, token: core.tokens.token(for: session), wasRestored: isBack,
           expiresIn: session.lease.milliseconds, ref: ref))
       if isBack, !rooms.contains(room) {
         socket.send(text: NativeWords.restored(room, session: session.id))
@@ -250,7 +266,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       core.whenSeen(session, in: room) { [weak self] in
         // It may have left again meanwhile.
         guard let self, !hasEnded, rooms.contains(room) else { return }
-        follow(room, resume: resume)
+        follow(room, wish)
       }
     }
     guard !wasThere else { return go() }
@@ -265,8 +281,13 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     }
   }
 
-  private func follow(_ room: RoomName, resume: String?) {
-    if let resume { resumes[room] = resume }
+  private func follow(_ room: RoomName, _ wish: RoomWish) {
+    resumes[room] = wish.resume ?? resumes[room]
+    cursorTellers[room] = wish.cursorRate.flatMap { rate in
+      CursorTeller(room: room, core: core, perSecond: rate) { [weak self] message in
+        _ = self?.socket?.sendUpdate(text: [message])
+      }
+    }
     rooms.insert(room)
     core.subscribe(self, to: room)
   }
@@ -276,6 +297,7 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
       throw GatewayError(.unknownRoom, "the socket is not in this room")
     }
     core.unsubscribe(self, from: room)
+    cursorTellers[room] = nil
     guard let session, !session.hasEnded else { return answer(ref) }
     // A room that was only looked at is none of the session's.
     guard room.isLobby || session.rooms.contains(room) else { return answer(ref) }
@@ -291,11 +313,13 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
   func synchronize(_ feed: RoomFeed) {
     guard rooms.contains(feed.room) else { return }
+    let teller = cursorTellers[feed.room]
     if let resume = resumes.removeValue(forKey: feed.room),
-      let messages = feed.messages(after: resume)
+      let messages = feed.messages(after: resume, withCursors: teller == nil)
     {
       core.counters.count(.resumed)
       _ = socket?.sendUpdate(text: messages)
+      teller?.tellAll()
       return
     }
     tell(feed)
@@ -303,17 +327,23 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
 
   private func tell(_ feed: RoomFeed) {
     guard let snapshot = feed.snapshot else { return }
+    cursorTellers[feed.room]?.reset()
     _ = socket?.sendUpdate(text: [NativeWords.sync(snapshot, resume: feed.resume)])
   }
 
   func update(_ feed: RoomFeed, _ update: RoomUpdate) {
-    _ = socket?.sendUpdate(text: update.native)
+    guard let teller = cursorTellers[feed.room] else {
+      _ = socket?.sendUpdate(text: update.native)
+      return
+    }
+    if !update.nativeChanges.isEmpty { _ = socket?.sendUpdate(text: update.nativeChanges) }
+    teller.note(update.cursors)
   }
 
   func resynchronize() {
     for room in rooms.sorted() { if let feed = core.feed(room) { tell(feed) } }
     for user in watches.keys.sorted() {
-      _ = socket?.sendUpdate(text: [NativeWords.watch(user, core.mesh.user(user))])
+      _ = socket?.sendUpdate(text: [NativeWords.watch(user.text, core.mesh.user(user.text))])
     }
   }
 
@@ -323,11 +353,12 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     guard access.allows(.read, in: .lobby) else {
       throw GatewayError(.forbidden, "watching a user needs the right to read the lobby")
     }
-    guard watches[user] != nil || watches.count < Self.watchBound else {
+    let key = UserKey(user)
+    guard watches[key] != nil || watches.count < Self.watchBound else {
       throw GatewayError(.tooManyRequests, "at most \(Self.watchBound) users are watched at once")
     }
-    if watches[user] == nil {
-      watches[user] = WatchReader(user: user, core: core) { [weak self] message in
+    if watches[key] == nil {
+      watches[key] = WatchReader(user: user, core: core) { [weak self] message in
         _ = self?.socket?.sendUpdate(text: [message])
       }
     }

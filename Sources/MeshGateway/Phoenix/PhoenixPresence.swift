@@ -102,7 +102,7 @@ struct PhoenixPresence {
         for session in sessions {
           let members = Self.members(session, user)
           let old = metas[session.id]
-          if let old, old.members == members, old.user == id { continue }
+          if let old, old.members == members, UserKey(old.user) == UserKey(id) { continue }
           let ref = newRef(session.id)
           if let old { left.append((old.ref, nil, old.members)) }
           joined.append((ref, old?.ref, members))

@@ -9,7 +9,8 @@ final class PhoenixSocket: SocketLogic {
   let access: Access
   let version: PhoenixFrame.Version
   private weak var socket: WebSocketConnection?
-  private var channels: [String: PhoenixChannel] = [:]
+  /// By the bytes of the topic: those of rooms are not normalized.
+  private var channels: [[UInt8]: PhoenixChannel] = [:]
   private var lastCare = NIODeadline.now()
 
   static let channelBound = 100
@@ -50,13 +51,13 @@ final class PhoenixSocket: SocketLogic {
       return
     }
     if frame.event == "phx_join" { return join(frame) }
-    guard let channel = channels[frame.topic] else {
+    guard let channel = channels[Array(frame.topic.utf8)] else {
       return reply(to: frame, error: "unmatched topic")
     }
     // Words of an earlier join of the same topic.
     if !frame.joinRef.isNull, frame.joinRef != channel.joinRef { return }
     if frame.event == "phx_leave" {
-      channels[frame.topic] = nil
+      channels[Array(frame.topic.utf8)] = nil
       channel.close()
       reply(to: frame, ok: [], joinRef: channel.joinRef)
       send(
@@ -69,7 +70,7 @@ final class PhoenixSocket: SocketLogic {
 
   private func join(_ frame: PhoenixFrame) {
     let joinRef = frame.joinRef.isNull ? frame.ref : frame.joinRef
-    if let old = channels.removeValue(forKey: frame.topic) {
+    if let old = channels.removeValue(forKey: Array(frame.topic.utf8)) {
       old.close()
       send(
         joinRef: old.joinRef, ref: old.joinRef, topic: frame.topic, event: "phx_close",
@@ -83,7 +84,7 @@ final class PhoenixSocket: SocketLogic {
     else { return reply(to: frame, error: "unmatched topic") }
     let channel = PhoenixChannel(
       socket: self, topic: frame.topic, room: room, joinRef: joinRef, isSupabase: isSupabase)
-    channels[frame.topic] = channel
+    channels[Array(frame.topic.utf8)] = channel
     channel.join(frame)
   }
 
@@ -139,8 +140,8 @@ final class PhoenixSocket: SocketLogic {
   func expel(_ channel: PhoenixChannel) { end(channel, event: "phx_close") }
 
   private func end(_ channel: PhoenixChannel, event: String) {
-    guard channels[channel.topic] === channel else { return }
-    channels[channel.topic] = nil
+    guard channels[Array(channel.topic.utf8)] === channel else { return }
+    channels[Array(channel.topic.utf8)] = nil
     channel.close()
     send(
       joinRef: channel.joinRef, ref: channel.joinRef, topic: channel.topic, event: event,

@@ -149,7 +149,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   /// come here from there gets it when its old session goes, or at once if a token says who it is.
   private func belongsToAnother(_ client: UInt64) -> Bool {
     guard let snapshot = core.feed(room)?.snapshot else { return false }
-    for user in snapshot.users where user.id != access.user {
+    for user in snapshot.users where !access.isUser(user.id) {
       for session in user.sessions where YjsClients.client(of: session) == client {
         return session.host != core.mesh.nodeID && !session.isSuspect
       }
@@ -166,7 +166,7 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
       return
     }
     if let session = entry.session, !session.hasEnded,
-      session.profile.userID == state.profile.userID
+      UserKey(session.profile.userID) == UserKey(state.profile.userID)
     {
       var actions = first
       if entry.told?.profile != state.profile {
@@ -278,7 +278,10 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
   func update(_ feed: RoomFeed, _ update: RoomUpdate) {
     guard hasSpoken, let snapshot = feed.snapshot else { return }
     var users = update.users
-    for (user, _, _) in update.cursors where !users.contains(user) { users.append(user) }
+    var known = Set(users.map { UserKey($0) })
+    for (user, _, _) in update.cursors where known.insert(UserKey(user)).inserted {
+      users.append(user)
+    }
     var entries: [YjsEntry] = []
     for id in users {
       let before = update.before.user(id)?.sessions ?? []

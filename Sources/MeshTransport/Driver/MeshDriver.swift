@@ -79,10 +79,20 @@ package final class MeshDriver: Sendable {
     _ operation: LocalOperation,
     completion: @escaping @Sendable (Result<Void, OperationError>) -> Void
   ) {
+    submit(operation, reading: { _ in }, completion: completion)
+  }
+
+  /// The same; `completion` gets what is read from the engine in the step of the operation.
+  package func submit<Value: Sendable>(
+    _ operation: LocalOperation, reading: @escaping @Sendable (Engine) -> Value,
+    completion: @escaping @Sendable (Result<Value, OperationError>) -> Void
+  ) {
     let (core, entrance) = (core, entrance)
     entrance.noteQueued()
     eventLoop.execute {
-      let result = core.value.turn { core.value.perform(operation) }
+      let result = core.value.turn {
+        core.value.perform(operation).map { reading(core.value.engine) }
+      }
       entrance.noteDone()
       completion(result)
     }

@@ -26,6 +26,11 @@ final class Hub: Sendable {
     let mailbox: Mailbox<PresenceEvent>
   }
 
+  private struct Paced {
+    var pace: CursorPace
+    var hasAlarm = false
+  }
+
   private struct State {
     var view = MeshView()
     var nodes: [NodeID: NodeHealth]
@@ -36,6 +41,10 @@ final class Hub: Sendable {
     /// The users of the sessions of this node.
     var owners: [SessionID: UserKey] = [:]
     var nextReader: UInt64 = 0
+    /// The readers that want to be told of cursors less often.
+    var paced: [UInt64: Paced] = [:]
+    /// Those among them that are to be called at their deadlines from now on.
+    var newAlarms: [(number: UInt64, room: RoomName)] = []
     var isFinished = false
   }
 
@@ -49,7 +58,7 @@ final class Hub: Sendable {
 extension Hub {
   /// Takes an event in. Called on the event loop, in order.
   func handle(_ event: MeshEvent, now: WallTime) {
-    state.withLock { state in
+    let alarms = state.withLock { state in
       switch event {
       case .appeared(let snapshot), .changed(let snapshot):
         Self.tell(state.view.upsert(snapshot, now: now), &state)
@@ -82,6 +91,36 @@ extension Hub {
         Self.tell(session, .removed(from: room), &state)
         if room.isLobby { Self.finish(session, &state) }
       }
+      defer { state.newAlarms = [] }
+      return state.newAlarms
+    }
+    for (number, room) in alarms { setAlarm(number, room) }
+  }
+
+  /// Tells a reader the moves that waited, when they are due, until none waits.
+  private func setAlarm(_ number: UInt64, _ room: RoomName) {
+    Task { [weak self] in
+      while let deadline = self?.deadline(of: number) {
+        try? await Task.sleep(until: deadline, clock: .continuous)
+        self?.tellMoves(to: number, in: room)
+      }
+    }
+  }
+
+  /// When moves of a reader are due next; `nil` ends its alarm.
+  private func deadline(of number: UInt64) -> CursorPace.Time? {
+    state.withLock { state in
+      let deadline = state.paced[number]?.pace.deadline
+      if deadline == nil { state.paced[number]?.hasAlarm = false }
+      return deadline
+    }
+  }
+
+  private func tellMoves(to number: UInt64, in room: RoomName) {
+    state.withLock { state in
+      guard let mailbox = state.readers[room]?[number]?.mailbox else { return }
+      let moves = state.paced[number]?.pace.takeDue(space: mailbox.spaceForMoves, now: .now)
+      mailbox.put(moves ?? [])
     }
   }
 
@@ -89,9 +128,15 @@ extension Hub {
     for change in changes {
       guard let readers = state.readers[change.room] else { continue }
       let events = change.changes.map { PresenceEvent($0) }
-      for reader in readers.values {
+      for (number, reader) in readers {
         guard case .user(let user) = reader.scope else {
-          reader.mailbox.put(events)
+          let passing = state.paced[number]?.pace.passing(
+            events, space: reader.mailbox.spaceForMoves, now: .now)
+          reader.mailbox.put(passing ?? events)
+          if let paced = state.paced[number], paced.pace.deadline != nil, !paced.hasAlarm {
+            state.paced[number]?.hasAlarm = true
+            state.newAlarms.append((number, change.room))
+          }
           continue
         }
         let key = UserKey(user)
@@ -129,6 +174,7 @@ extension Hub {
       state.isFinished = true
       for reader in state.readers.values.flatMap(\.values) { reader.mailbox.finish() }
       state.readers = [:]
+      state.paced = [:]
       for session in Array(state.sessionReaders.keys) { Self.finish(session, &state) }
       state.owners = [:]
     }
@@ -139,7 +185,11 @@ extension Hub {
 
 extension Hub {
   /// Makes a closed mailbox that gets events once it is opened with ``open(_:)``.
-  func subscribe(_ scope: Scope, capacity: Int) -> Subscription<PresenceEvent> {
+  ///
+  /// - Parameter pace: Holds back moves of cursors.
+  func subscribe(
+    _ scope: Scope, capacity: Int, pace: CursorPace? = nil
+  ) -> Subscription<PresenceEvent> {
     let mailbox = Mailbox<PresenceEvent>(capacity: capacity, overflow: .resynchronize)
     let number = state.withLock { state in
       state.nextReader += 1
@@ -148,6 +198,7 @@ extension Hub {
       } else {
         let reader = Reader(scope: scope, mailbox: mailbox)
         state.readers[scope.room, default: [:]][state.nextReader] = reader
+        state.paced[state.nextReader] = pace.map { Paced(pace: $0) }
       }
       return state.nextReader
     }
@@ -157,6 +208,7 @@ extension Hub {
   private func remove(_ number: UInt64, from room: RoomName) {
     state.withLock { state in
       state.readers[room]?[number] = nil
+      state.paced[number] = nil
       if state.readers[room]?.isEmpty == true { state.readers[room] = nil }
     }
   }
@@ -221,6 +273,9 @@ extension Hub {
         + state.sessionReaders.values.reduce(0) { $0 + $1.count }
     }
   }
+
+  /// The number of readers with a pace of their own.
+  var pacedCount: Int { state.withLock { $0.paced.count } }
 
   /// The roster of a room as it is now. Cost: none; the event loop copies what it changes next.
   func roster(_ room: RoomName) -> Roster { state.withLock { $0.view.roster(room) } }

@@ -47,6 +47,10 @@ final class Mailbox<Element: Sendable>: Sendable {
   /// The number of elements that wait.
   var count: Int { state.withLock { $0.count } }
 
+  /// How many more moves of cursors it takes from a pace: they fill at most half of it, so that they
+  /// alone never make a reader lag.
+  var spaceForMoves: Int { state.withLock { (capacity + 1) / 2 - $0.count } }
+
   /// True while a reader waits.
   var isAwaited: Bool { state.withLock { $0.waiter != nil } }
 

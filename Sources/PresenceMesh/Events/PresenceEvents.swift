@@ -15,20 +15,25 @@ public struct PresenceEvents: AsyncSequence, Sendable {
   private let hub: Hub
   private let scope: Hub.Scope
   private let capacity: Int
+  private let pace: CursorPace?
   /// Kept alive for as long as somebody may read.
   private let mesh: PresenceMesh?
 
-  init(hub: Hub, scope: Hub.Scope, capacity: Int, mesh: PresenceMesh?) {
+  init(
+    hub: Hub, scope: Hub.Scope, capacity: Int, pace: CursorPace? = nil, mesh: PresenceMesh?
+  ) {
     self.hub = hub
     self.scope = scope
     self.capacity = capacity
+    self.pace = pace
     self.mesh = mesh
   }
 
   /// Begins to read. The snapshot is taken when the first event is asked for.
   public func makeAsyncIterator() -> AsyncIterator {
     AsyncIterator(
-      hub: hub, scope: scope, subscription: hub.subscribe(scope, capacity: capacity), mesh: mesh)
+      hub: hub, scope: scope,
+      subscription: hub.subscribe(scope, capacity: capacity, pace: pace), mesh: mesh)
   }
 
   /// A reader.

@@ -56,21 +56,28 @@ extension PresenceMesh {
 
   /// Opens a session as ``openSession(_:id:device:lease:)`` does, in the order of the calls.
   ///
-  /// - Parameter completion: Called on the node's event loop with the session.
+  /// - Parameter completion: Called on the node's event loop with the session, and with the time at
+  ///   which it joined: that of its opening, or what it keeps of an earlier one. The view may show it
+  ///   a little later.
   package func submitOpening(
     _ profile: Profile, id: SessionID, device: String, lease: SessionLease,
-    completion: @escaping @Sendable (Result<LocalSession, PresenceError>) -> Void
+    completion:
+      @escaping @Sendable (Result<(session: LocalSession, joinedAt: WallTime), PresenceError>)
+      -> Void
   ) {
     let subscription = hub.subscribe(session: id, capacity: LocalSessionEvents.capacity)
-    let operation = LocalOperation.open(
-      id, profile, device: device, lease.engineLease, at: WallClock.now)
-    driver.submit(operation) { [self] result in
+    let time = WallClock.now
+    let operation = LocalOperation.open(id, profile, device: device, lease.engineLease, at: time)
+    driver.submit(operation) { engine in
+      engine.hostedSession(id)?.value.joinedAt ?? time
+    } completion: { [self] result in
       completion(
-        result.mapError { PresenceError($0) }.map {
+        result.mapError { PresenceError($0) }.map { joinedAt in
           hub.own(id, user: profile.userID)
-          return LocalSession(
+          let session = LocalSession(
             id: id, mesh: self,
             wasRestored: subscription.mailbox.takeAll().contains(.restored))
+          return (session, joinedAt)
         })
     }
   }
