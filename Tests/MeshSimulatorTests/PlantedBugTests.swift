@@ -28,6 +28,7 @@ struct PlantedBugTests {
     (.moveNotTold, 1),
     (.removalNotObeyed, 6),
     (.interestNotTold, 29),
+    (.prunedNeverGrafted, 1),
   ]
 
   @Test("The simulator finds it", arguments: findings)
@@ -38,6 +39,8 @@ struct PlantedBugTests {
     let isFound = (seed..<seed + 6).contains { seed in
       var options = SimulationOptions(seed: seed)
       options.planted = bug
+      // Heads go over trees when the members are many.
+      if bug == .prunedNeverGrafted { options.nodes = 24 }
       return simulate(options).failure != nil
     }
     #expect(isFound)
