@@ -70,8 +70,7 @@ extension PresenceMesh {
   ///
   /// A node follows all rooms until it is told otherwise. Where it does not, a cursor shows where it
   /// came to rest last, about a second after that; all else of the room shows as ever. The other nodes
-  /// hear of it with the next change that this node tells: moves of a room that is followed anew come
-  /// a network delay later.
+  /// are told at once: moves of a room that is followed anew come a round trip later.
   ///
   /// - Parameter rooms: at most ``Limits/roomsFollowed``; `nil`: all rooms.
   /// - Throws: ``PresenceError/tooManyFollowed(limit:)``, ``PresenceError/meshLeft``; what was followed

@@ -2,7 +2,8 @@ import MeshCRDT
 import MeshEngine
 
 extension World {
-  /// When all agree, heads come by themselves. And F8, and interest: a cursor that moves is seen by all nodes that follow its room,
+  /// When all agree, heads come by themselves. And F8, and interest: a cursor that moves is seen by all
+  /// nodes that follow its room,
   /// while it moves.
   mutating func checkCursors() {
     // A lost move is repaired when the cursor rests. Not in every world: it costs time.
