@@ -72,7 +72,7 @@ extension PresenceMesh {
   /// came to rest last, about a second after that; all else of the room shows as ever. The other nodes
   /// are told at once: moves of a room that is followed anew come a round trip later.
   ///
-  /// - Parameter rooms: at most ``Limits/roomsFollowed``; `nil`: all rooms.
+  /// - Parameter rooms: at most `Limits.roomsFollowed` (64); `nil`: all rooms.
   /// - Throws: ``PresenceError/tooManyFollowed(limit:)``, ``PresenceError/meshLeft``; what was followed
   ///   before is followed still.
   public func follow(rooms: Set<RoomName>?) async throws(PresenceError) {

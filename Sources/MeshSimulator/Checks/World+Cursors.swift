@@ -3,8 +3,7 @@ import MeshEngine
 
 extension World {
   /// When all agree, heads come by themselves. And F8, and interest: a cursor that moves is seen by all
-  /// nodes that follow its room,
-  /// while it moves.
+  /// nodes that follow its room, while it moves.
   mutating func checkCursors() {
     // A lost move is repaired when the cursor rests. Not in every world: it costs time.
     guard weather.loss == 0, failure == nil, random.chance(0.3) else { return }
