@@ -53,11 +53,12 @@ func eventually(
 ) async -> Bool {
   let clock = ContinuousClock()
   let end = clock.now + .seconds(60)
-  while clock.now < end {
-    if await condition() { return true }
+  while await !condition() {
+    // Looked at before the time: on a busy machine a short sleep may be a long one.
+    guard clock.now < end else { return false }
     try? await Task.sleep(for: .milliseconds(5))
   }
-  return false
+  return true
 }
 
 /// A plain socket of the test's own, to send what no node would.
