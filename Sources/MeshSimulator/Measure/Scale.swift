@@ -44,7 +44,7 @@ package struct ScaleResult: Sendable {
 
 /// Measures a mesh in which nodes join, then nothing happens, then one status at a time changes.
 ///
-/// Cost: minutes, and about 8 GB, for 1,000 nodes.
+/// Cost: minutes, and about 4 GB, for 1,000 nodes.
 package func measureScale(
   _ mesh: MeasuredMesh, changes: Int, idleSeconds: UInt64 = 30
 ) -> ScaleResult {

@@ -11,7 +11,7 @@ struct MeasureCommand: AsyncParsableCommand {
       changes. With --apart the mesh is cut in two halves for so many seconds (0: the halves \
       never met before) while statuses change on both sides; what is measured is how long it \
       takes to become one again, and what it costs. Time is virtual: the figures do not depend on \
-      the machine. 1,000 nodes take minutes, and some 8 GB of memory.
+      the machine. 1,000 nodes take minutes, and some 4 GB of memory.
       """)
 
   @Option(help: "The number of nodes, 2…1,000.")
