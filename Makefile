@@ -30,7 +30,7 @@ demo: build ## three nodes on this machine, each with its page: converge, cut on
 	Peers/demo
 
 test: setup clients ## run all tests
-	$(SWIFT) test $(SWIFTFLAGS)
+	@SWIFT="$(SWIFT)" .ci/test $(SWIFTFLAGS)
 
 # Beside serf and y-protocols where they are: apt-get install serf nodejs node-y-protocols node-yjs
 bench: build ## measure, and print the figures: about five minutes (ARGS: more arguments)
