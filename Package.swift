@@ -125,6 +125,10 @@ let package = Package(
       resources: [.copy("Vectors")],
       swiftSettings: plantable),
     .testTarget(
+      name: "MeshEngineTests",
+      dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshSimulator"],
+      swiftSettings: plantable),
+    .testTarget(
       name: "MeshTransportTests",
       dependencies: [
         "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",

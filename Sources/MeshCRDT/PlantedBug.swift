@@ -56,6 +56,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case prunedNeverGrafted
   /// A node that follows other rooms than before does not say so.
   case interestNotTold
+  /// A move of a cursor is taken for news though a later one is known.
+  case staleFrameWins
+  /// Of what has to wait, one kind goes before all others.
+  case queueStarves
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

@@ -10,6 +10,7 @@ extension Engine {
       return counters.count(.messagesMalformed)
     }
     let origin = envelope.origin
+    prolongPull(origin, from: address)
     if origin == self.origin {
       // The own log holds every batch of this life that lives: another one is somebody else's.
       guard

@@ -41,14 +41,18 @@ extension Engine {
   /// Tells something of this node: to everybody while they are few, else to those who send it on.
   mutating func disseminate(_ message: Message) {
     let encoded = message.encoded()
-    for address in isLarge ? neighbours() : receivers() { outbox.append(encoded, to: address) }
+    for address in isLarge ? neighbours() : receivers() {
+      outbox.append(encoded, to: address, now: now)
+    }
   }
 
   /// Sends on what was news here, while the mesh is too big for its origin to tell everybody.
   mutating func forward(_ message: Message, from sender: PeerAddress) {
     guard isLarge else { return }
     let encoded = message.encoded()
-    for address in neighbours() where address != sender { outbox.append(encoded, to: address) }
+    for address in neighbours() where address != sender {
+      outbox.append(encoded, to: address, now: now)
+    }
   }
 
   // MARK: Heads of others
@@ -86,7 +90,7 @@ extension Engine {
       let message = Message.head(ageMilliseconds: age(slot), head).encoded()
       for address in neighbours()
       where address != liveness[slot].parent && !liveness[slot].pruned.contains(address) {
-        outbox.append(message, to: address)
+        outbox.append(message, to: address, now: now)
       }
     }
   }

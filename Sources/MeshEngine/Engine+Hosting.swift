@@ -216,13 +216,16 @@ extension Engine {
     switch movement {
     case .notThere: throw .notInRoom(session, room)
     case .none: return
-    case .moved, .began: pending.setMove(session, room, cursor)
+    case .moved, .began: break
     }
+    let toldAt = hosted.values[index].places[room]?.toldAt
+    let readyAt = toldAt.map { $0 + configuration.frameInterval } ?? now
+    let isFirst = !pending.setMove(session, room, cursor, readyAt: readyAt) && readyAt <= now
     // The timer of a cursor that moves on sets itself anew.
     if case .began = movement, !PlantedBug.isActive(.restingCursorNotPacked) {
       timers.set(.rest(session, room), at: now + configuration.cursorRest)
     }
-    scheduleFrame()
+    scheduleFrame(isFirst: isFirst)
   }
 
   // MARK: Judging by time

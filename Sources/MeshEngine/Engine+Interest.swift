@@ -81,7 +81,7 @@ extension Engine {
   mutating func disseminate(frame envelope: Envelope, in room: RoomID) {
     let encoded = Message.frame(envelope).encoded()
     let route = route(in: room)
-    for address in route.addresses { outbox.append(encoded, to: address) }
+    for address in route.addresses { outbox.append(encoded, to: address, now: now) }
     seek(route.neighbours)
   }
 
@@ -90,7 +90,9 @@ extension Engine {
     guard isLarge, follows(ownSlot, room) else { return }
     let encoded = Message.frame(envelope).encoded()
     let route = route(in: room)
-    for address in route.addresses where address != sender { outbox.append(encoded, to: address) }
+    for address in route.addresses where address != sender {
+      outbox.append(encoded, to: address, now: now)
+    }
     seek(route.neighbours)
   }
 

@@ -66,8 +66,19 @@ extension Engine {
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
     settle(slot, claim: head.body.claim, from: address)
-    for key in state.dropMoves(slot: slot, through: head.body.counter) { markDirty(key.session) }
+    dropOldMoves(slot, restingThrough: head.body.counter)
     if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
+  }
+
+  /// Drops moves that the origin knows of no more, or has written to its log since: those that an
+  /// earlier head spoke of. In the meantime the next move of a cursor that goes on moving has come,
+  /// even if some were lost or had to wait: it does not vanish.
+  private mutating func dropOldMoves(_ slot: Int, restingThrough counter: UInt64) {
+    let through = liveness[slot].restingThrough
+    liveness[slot].restingThrough = counter
+    for key in state.dropMoves(slot: slot, through: min(through, counter)) {
+      markDirty(key.session)
+    }
   }
 
   /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one

@@ -200,7 +200,8 @@ extension Engine {
     } else {
       paths[address] = Path(
         address: address, life: life, token: token,
-        ownToken: crypto.token(forAddress: address.bytes), heardAt: now)
+        ownToken: crypto.token(forAddress: address.bytes), heardAt: now,
+        budget: configuration.peerRate.map { Budget(bytesPerSecond: $0, now: now) })
     }
     if !isReachedElsewhere(life, than: address) {
       pathOf[life.origin] = address
@@ -275,8 +276,8 @@ extension Engine {
     if book[origin] != nil || book.count < Limits.origins { book[origin] = address }
   }
 
-  mutating func send(_ message: Message, to address: PeerAddress) {
-    outbox.append(message.encoded(), to: address)
+  mutating func send(_ message: Message, to address: PeerAddress, isAnswer: Bool = false) {
+    outbox.append(message.encoded(), to: address, isAnswer: isAnswer, now: now)
   }
 }
 
@@ -354,6 +355,7 @@ extension Engine {
 
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
+    outbox.forget(path.address)
     for slot in liveness.indices where !PlantedBug.isActive(.prunedNeverGrafted) {
       liveness[slot].pruned.removeAll { $0 == path.address }
       liveness[slot].cut.removeAll { $0 == path.address }

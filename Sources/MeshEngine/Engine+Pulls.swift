@@ -59,19 +59,21 @@ extension Engine {
     guard let slot = state.slot(of: pull.origin) else { return }
     let log = state.logs[slot]
     guard log.generation >= pull.generation else { return }
+    // So much waits already that more would come too late: the peer asks again.
+    guard outbox.answerBytes(for: address) < answerBytes else { return }
     counters.count(.pullsAnswered)
     let after = log.generation == pull.generation ? pull.after : 0
     sendHead(of: pull.origin, to: address)
     if isLarge && pull.after == 0 { introduce(pull.origin, to: address) }
     let (batches, through, hasMore) = stores[slot].answer(
-      after: after, bytes: SyncLimits.answerBytes)
-    for batch in batches { send(.batch(batch.envelope), to: address) }
+      after: after, bytes: answerBytes)
+    for batch in batches { send(.batch(batch.envelope), to: address, isAnswer: true) }
     let reached = hasMore ? through : log.highestVersion
     send(
       .pullEnd(
         PullEnd(
           origin: pull.origin, generation: log.generation, after: after,
-          through: max(after, reached), hasMore: hasMore)), to: address)
+          through: max(after, reached), hasMore: hasMore)), to: address, isAnswer: true)
   }
 
   /// Goes on with a pull: the next part, or, if everything is here and the sums differ, the list of
@@ -138,6 +140,21 @@ extension Engine {
       head.generation == state.logs[slot].generation
     else { return .empty }
     return head.claim
+  }
+
+  /// A part of an answer comes: the rest may take as long again.
+  mutating func prolongPull(_ origin: OriginID, from address: PeerAddress) {
+    guard let pull = pulls[origin], pull.address == address, case .batches = pull.step else {
+      return
+    }
+    let deadline = max(pull.deadline, now + SyncLimits.answerTimeout)
+    pulls[origin]?.deadline = deadline
+  }
+
+  /// The bytes of batches that one pull is answered with: no more than go there in a quarter of a
+  /// second.
+  private var answerBytes: Int {
+    min(SyncLimits.answerBytes, max(Int(clamping: configuration.rate / 4), Limits.datagramBytes))
   }
 
   /// True while a peer answers a pull.

@@ -3,6 +3,8 @@ import MeshCRDT
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
   case head, digest, digestAgain, announce, stale
+  /// What waits for its share of the bytes may go.
+  case send
   case flushBatch, flushFrame, flushHeads, flushOffers
   case lease(SessionID)
   case typing(SessionID, RoomName)
@@ -28,6 +30,8 @@ extension Engine {
         timers.set(.announce, at: now + random.jittered(period.scaled(share, over: 1)))
       }
     case .stale: judgeStaleness()
+    // The outputs are taken after each input.
+    case .send: break
     case .flushBatch: flushBatches()
     case .flushFrame: flushFrames()
     case .flushHeads: flushHeads()
@@ -41,31 +45,5 @@ extension Engine {
     case .path(let address): judgePath(address)
     case .pull(let origin): retryPull(origin)
     }
-  }
-}
-
-/// A rate with a burst: tokens that grow with time up to a bound.
-struct Budget: Sendable {
-  private let perSecond: UInt64
-  private let burst: UInt64
-  private var nanoTokens: UInt64
-  private var last: MonotonicTime
-
-  /// `perSecond` and `burst` are below 2^32.
-  init(perSecond: UInt64, burst: UInt64, now: MonotonicTime) {
-    self.perSecond = perSecond
-    self.burst = burst
-    nanoTokens = burst * 1_000_000_000
-    last = now
-  }
-
-  /// Takes a token, if there is one.
-  mutating func take(now: MonotonicTime) -> Bool {
-    let span = min(now.since(last).nanoseconds, 1_000_000_000)
-    last = max(last, now)
-    nanoTokens = min(nanoTokens + span * perSecond, burst * 1_000_000_000)
-    guard nanoTokens >= 1_000_000_000 else { return false }
-    nanoTokens -= 1_000_000_000
-    return true
   }
 }

@@ -42,8 +42,12 @@ extension Engine {
     timers.set(.flushBatch, at: max(due, now))
   }
 
-  mutating func scheduleFrame() {
-    let due = lastFrameAt.map { $0 + configuration.frameInterval } ?? now
+  /// A move of a session that was at rest is told at once, or nearly so where others moved just now.
+  /// Further moves go together with those of others, in the next tick.
+  mutating func scheduleFrame(isFirst: Bool) {
+    let interval = configuration.frameInterval
+    let last = isFirst ? lastFrameAt : lastTickAt
+    let due = last.map { $0 + (isFirst ? interval.scaled(1, over: 2) : interval) } ?? now
     guard due > now else { return flushFrames() }
     timers.set(.flushFrame, at: due)
   }
@@ -141,11 +145,17 @@ extension Engine {
 
   // MARK: Frames
 
-  /// Signs the moves of cursors that are pending, one frame for each room, and tells everybody.
+  /// Signs the moves of cursors that are pending, one frame for each room, and tells everybody: of each
+  /// session in each room, no more than one in each interval.
   mutating func flushFrames() {
     guard pending.hasMoves else { return }
+    let (now, interval) = (now, configuration.frameInterval)
+    if lastTickAt.map({ $0 + interval <= now }) ?? true { lastTickAt = now }
+    let ready = pending.takeMoves(by: now)
+    if pending.hasMoves, let lastTickAt { timers.set(.flushFrame, at: lastTickAt + interval) }
+    guard !ready.isEmpty else { return }
     lastFrameAt = now
-    for (room, moves) in pending.takeMoves() {
+    for (room, moves) in ready {
       guard let counter = state.nextCounter() else { return }
       reserveCounters()
       var rest = moves[...]
@@ -157,13 +167,18 @@ extension Engine {
           guard bytes + size <= DatagramLayout.bodyBytes else { break }
           bytes += size
           chosen.append(FrameBody.Move(session: session, cursor: cursor))
-          hosted[session]?.places[room]?.cursorCounter = counter
+          noteTold(session, room, counter: counter)
           rest.removeFirst()
         }
         tellFrame(
           FrameBody(generation: generation, counter: counter, room: room, moves: chosen))
       }
     }
+  }
+
+  private mutating func noteTold(_ session: SessionID, _ room: RoomName, counter: UInt64) {
+    guard let index = hosted.index(forKey: session) else { return }
+    hosted.values[index].noteTold(in: room, counter: counter, now: now)
   }
 
   private mutating func tellFrame(_ body: FrameBody) {
@@ -219,7 +234,7 @@ extension Engine {
     for session in dropped { markDirty(session) }
     stores[ownSlot].removeAll()
     heartbeat = 0
-    for (room, moves) in pending.takeMoves() {
+    for (room, moves) in pending.takeMoves(by: MonotonicTime(nanoseconds: .max)) {
       // Moves that were not told yet are told by the log.
       guard let counter = state.nextCounter() else { break }
       for (session, _) in moves { hosted[session]?.places[room]?.cursorCounter = counter }

@@ -103,6 +103,8 @@ package struct Engine: Sendable {
   var lastHeadAt: MonotonicTime
   var lastBatchAt: MonotonicTime?
   var lastFrameAt: MonotonicTime?
+  /// When the moves of all were due last.
+  var lastTickAt: MonotonicTime?
   var lastRaiseAt: MonotonicTime?
   var hasLeft = false
   /// The farewell that is still to be said again.
@@ -121,7 +123,9 @@ package struct Engine: Sendable {
   // Time and outputs.
   var timers = TimerQueue<EngineTimer>()
   var lastNow: MonotonicTime
-  var outbox = Outbox()
+  var outbox: Outbox
+  /// The bytes that may be sent now; `nil`: as many as there are.
+  var budget: Budget?
   var datagramCounter: UInt64 = 0
   var announcement = false
   var events: [MeshEvent] = []
@@ -150,6 +154,8 @@ package struct Engine: Sendable {
     life = word(2)
     meshTag = configuration.mesh.tag
     challengeBudget = Budget(perSecond: 200, burst: 200, now: now)
+    outbox = Outbox(rate: configuration.rate)
+    budget = configuration.sendRate.map { Budget(bytesPerSecond: $0, now: now) }
     lastNow = now
     lastHeadAt = now
     lastHeardAt = now
@@ -260,6 +266,7 @@ extension Engine {
     let due = max(timers.deadline ?? now, lastNow)
     let pause = now.since(lastNow)
     lastNow = now
+    outbox.wake(now: now)
     if now > due + configuration.pauseThreshold, !PlantedBug.isActive(.pauseNotForgiven) {
       forgive(pause: pause)
     }
@@ -291,10 +298,7 @@ extension Engine {
     if let single = outbox.nextSingle() {
       return .send(sealed([single.message], echo: single.echo), to: single.address)
     }
-    if let (address, messages) = outbox.nextDatagram() {
-      let echo = echo(to: address)
-      return .send(sealed(messages, echo: echo), to: address)
-    }
+    if let datagram = nextDatagram() { return datagram }
     if !ownFrames.isEmpty {
       joinOwnFrames()
       return takeOutput()
@@ -316,13 +320,31 @@ extension Engine {
     events.removeAll(keepingCapacity: true)
     nextEvent = 0
     counters[.outboxDropped] = outbox.dropped
+    counters[.outboxSuperseded] = outbox.superseded
     return nil
   }
 
-  /// What a node at an address wants to be answered with; 0: there is no path.
-  private mutating func echo(to address: PeerAddress) -> UInt64 {
-    guard let index = paths.index(forKey: address) else { return 0 }
-    return paths.values[index].echo()
+  /// A datagram of messages for which there are bytes left, of this node's and of the address's.
+  private mutating func nextDatagram() -> Output? {
+    while let address = outbox.next() {
+      let now = now
+      if let wait = budget?.wait(for: UInt64(Limits.datagramBytes), now: now) {
+        outbox.pause(until: now + wait, now: now)
+        break
+      }
+      let path = paths.index(forKey: address)
+      if let path, let wait = paths.values[path].wait(now: now) {
+        outbox.rest(until: now + wait, now: now)
+        continue
+      }
+      let messages = outbox.take(now: now)
+      let datagram = sealed(messages, echo: path.map { paths.values[$0].echo() } ?? 0)
+      budget?.spend(UInt64(datagram.count))
+      if let path { paths.values[path].budget?.spend(UInt64(datagram.count)) }
+      return .send(datagram, to: address)
+    }
+    if let due = outbox.due { timers.set(.send, at: due) }
+    return nil
   }
 
   /// A datagram of these messages.

@@ -38,6 +38,13 @@ extension PresenceMesh {
     /// The time between two heartbeats of the node, 100 ms…1 h. Others hide its sessions when they
     /// hear nothing of it for 2.5 times that.
     public var headPeriod: Duration = .seconds(2)
+    /// The most bytes that the node sends in a second, 10,000…4,000,000,000; `nil`: as many as there
+    /// are. What does not go at once waits by kind, each kind with its share of the bytes, and the
+    /// newest takes the place of what it replaces: under load everything is a little older, nothing
+    /// starves.
+    public var sendRate: Int? = 64_000_000
+    /// The most bytes that the node sends to one address in a second, in the same bounds.
+    public var peerRate: Int? = 32_000_000
     /// How many events may wait for a reader before it has to begin anew, 1…65,536.
     public var eventBuffer = 256
     /// How often to report to swift-metrics; `nil`: never. See ``MetricsReporter``.
@@ -101,6 +108,7 @@ extension PresenceMesh.Membership: CustomStringConvertible, CustomReflectable {
 
 extension PresenceMesh.Configuration {
   static let headPeriods: ClosedRange<Duration> = .milliseconds(100)...(.seconds(3600))
+  static let rates = 10_000...4_000_000_000
   static let eventBuffers = 1...65_536
   /// The shortest time between two reports.
   static let shortestMetricsPeriod: Duration = .milliseconds(100)
@@ -109,6 +117,11 @@ extension PresenceMesh.Configuration {
   func validate() throws(PresenceError) {
     guard Self.headPeriods.contains(headPeriod) else {
       throw .invalidSetting("headPeriod", problem: "is \(headPeriod): choose 100 ms…1 h")
+    }
+    for (name, rate) in [("sendRate", sendRate), ("peerRate", peerRate)] {
+      guard let rate, !Self.rates.contains(rate) else { continue }
+      throw .invalidSetting(
+        name, problem: "is \(rate): choose 10,000…4,000,000,000 bytes a second")
     }
     guard Self.eventBuffers.contains(eventBuffer) else {
       throw .invalidSetting("eventBuffer", problem: "is \(eventBuffer): choose 1…65,536")

@@ -183,6 +183,8 @@ extension PresenceMesh {
       lamport: preparation.life.lamportCeiling,
       seed: (random.next(), random.next(), random.next(), random.next()))
     result.headPeriod = Span(configuration.headPeriod)
+    result.sendRate = configuration.sendRate.map { UInt64($0) }
+    result.peerRate = configuration.peerRate.map { UInt64($0) }
     result.announcePeriod = configuration.multicast ? .seconds(2) : nil
     return result
   }

@@ -1,12 +1,13 @@
 import Foundation
 import Testing
 
-@Suite("Commands of the command-line peer", .serialized, .timeLimit(.minutes(5)))
+@Suite("Commands of the command-line peer", .serialized, .timeLimit(.minutes(10)))
 struct CommandTests {
   @Test(
     "Wrong usage ends with 2",
     arguments: [
       ["frobnicate"], ["who", "--limit", "0"], ["up", "--listen", "nonsense"],
+      ["up", "--send-rate", "5"], ["up", "--peer-rate", "fast"],
       ["status", "sleepy"],
       ["cursor", "0.5"], ["cursor", "2", "0"], ["join"], ["up", "--room", "design"],
       ["typing", "perhaps"], ["who", "--state", ""], ["up", "--ready-fd", "99"],
@@ -133,7 +134,7 @@ struct CommandTests {
   }
 }
 
-@Suite("Watching and joining a room from the command line", .serialized, .timeLimit(.minutes(5)))
+@Suite("Watching and joining a room from the command line", .serialized, .timeLimit(.minutes(10)))
 struct WatchingTests {
   @Test("A watcher gets a snapshot and then every change, one JSON document a line")
   func watchJSON() async throws {

@@ -5,7 +5,7 @@ import Testing
   import FoundationNetworking
 #endif
 
-@Suite("A node on the command line", .serialized, .timeLimit(.minutes(5)))
+@Suite("A node on the command line", .serialized, .timeLimit(.minutes(10)))
 struct NodeTests {
   @Test("A node prints one line when it is ready, and leaves politely on SIGTERM")
   func readyLineAndPoliteEnd() async throws {

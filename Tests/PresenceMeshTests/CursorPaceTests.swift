@@ -4,7 +4,7 @@ import Testing
 
 @testable import PresenceMesh
 
-@Suite("Cursors at a reader's pace", .timeLimit(.minutes(2)))
+@Suite("Cursors at a reader's pace", .timeLimit(.minutes(10)))
 struct CursorPaceTests {
   private static let start = ContinuousClock.now
   private static func at(_ milliseconds: Int) -> CursorPace.Time {

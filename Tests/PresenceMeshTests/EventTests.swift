@@ -4,7 +4,7 @@ import Testing
 
 @testable import PresenceMesh
 
-@Suite("The events of a mesh", .timeLimit(.minutes(2)))
+@Suite("The events of a mesh", .timeLimit(.minutes(10)))
 struct EventTests {
   private let here = name("here")
 

@@ -31,7 +31,7 @@ private func example(
   // end of the example
 }
 
-@Suite("The example of the README", .timeLimit(.minutes(2)))
+@Suite("The example of the README", .timeLimit(.minutes(10)))
 struct ExampleTests {
   @Test("It runs, and prints what another node does")
   func runs() async throws {

@@ -5,7 +5,7 @@ import PresenceMesh
 import ServiceLifecycle
 import Testing
 
-@Suite("Joining and leaving", .timeLimit(.minutes(2)))
+@Suite("Joining and leaving", .timeLimit(.minutes(10)))
 struct JoinTests {
   /// A place for a state directory that is there as long as the body runs.
   private func withPath(_ body: (String) async throws -> Void) async throws {
@@ -69,6 +69,9 @@ struct JoinTests {
       #expect(!garbage.contains("secret-but"))
       #expect(await refused(.loopback(peers: ["[::1"])).contains("'[::1' is no address"))
       #expect(await refused(.loopback(headPeriod: .milliseconds(1))).contains("headPeriod"))
+      var narrow = PresenceMesh.Configuration.loopback()
+      narrow.peerRate = 9999
+      #expect(await refused(narrow).contains("peerRate"))
       let first = try await PresenceMesh.join(.loopback())
       var second = PresenceMesh.Configuration.loopback()
       second.listen = .addresses(first.boundAddresses.filter { $0.hasPrefix("127.") })

@@ -2,7 +2,7 @@ import Testing
 
 @testable import PresenceMesh
 
-@Suite("The mailbox of a reader", .timeLimit(.minutes(2)))
+@Suite("The mailbox of a reader", .timeLimit(.minutes(10)))
 struct MailboxTests {
   private func element(_ delivery: Mailbox<Int>.Delivery) -> Int? {
     if case .element(let element) = delivery { element } else { nil }

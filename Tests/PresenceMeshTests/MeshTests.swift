@@ -3,7 +3,7 @@ import Testing
 
 @testable import PresenceMesh
 
-@Suite("Nodes of a mesh on real sockets", .timeLimit(.minutes(3)))
+@Suite("Nodes of a mesh on real sockets", .timeLimit(.minutes(10)))
 struct MeshTests {
   private let here = name("here")
 

@@ -55,6 +55,8 @@ struct RunningNode: Sendable {
     if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
     configuration.peers = options.peer
     configuration.multicast = !options.isMulticastOff
+    if let rate = options.sendRate { configuration.sendRate = rate.bytes }
+    if let rate = options.peerRate { configuration.peerRate = rate.bytes }
     guard options.listen.isEmpty else {
       configuration.listen = .addresses(options.listen)
       return try await join(configuration)

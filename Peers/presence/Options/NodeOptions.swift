@@ -29,6 +29,19 @@ struct NodeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Send no more than this in a second, such as 500kB or 2MB.",
+      discussion: "Default: 64MB. What is more waits, the newest of each kind.",
+      valueName: "bytes"))
+  var sendRate: ByteRate?
+
+  @Option(
+    help: ArgumentHelp(
+      "Send no more than this to one address in a second.", discussion: "Default: 32MB.",
+      valueName: "bytes"))
+  var peerRate: ByteRate?
+
+  @Option(
+    help: ArgumentHelp(
       "What the log on the standard error tells at least.", valueName: "level"))
   var logLevel = LogLevel.warning
 
@@ -61,6 +74,23 @@ struct NodeOptions: ParsableArguments {
       throw ValidationError("There is no invite on the standard input.")
     }
     return line
+  }
+}
+
+/// Bytes a second: a number, or one with kB or MB behind it.
+struct ByteRate: ExpressibleByArgument {
+  let bytes: Int
+
+  private static let units = [("kB", 1000), ("MB", 1_000_000), ("", 1)]
+  private static let bounds = 10_000...4_000_000_000
+
+  init?(argument: String) {
+    guard let (unit, factor) = Self.units.first(where: { argument.hasSuffix($0.0) }),
+      let number = Int(argument.dropLast(unit.count)), number >= 0
+    else { return nil }
+    let (bytes, overflow) = number.multipliedReportingOverflow(by: factor)
+    guard !overflow, Self.bounds.contains(bytes) else { return nil }
+    self.bytes = bytes
   }
 }
 

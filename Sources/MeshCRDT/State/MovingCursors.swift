@@ -28,7 +28,8 @@ package struct MovingCursors: Equatable, Sendable {
 
     /// A total order: by counter, then by what is said.
     package func wins(over other: Move) -> Bool {
-      counter == other.counter ? other.cursor.precedes(cursor) : counter > other.counter
+      if PlantedBug.isActive(.staleFrameWins) { return counter != other.counter }
+      return counter == other.counter ? other.cursor.precedes(cursor) : counter > other.counter
     }
   }
 

@@ -21,7 +21,7 @@ package struct EngineConfiguration: Sendable {
   package var digestPeriod: Span = .seconds(1)
   /// The least time between two batches of this node; a first change goes at once.
   package var batchInterval: Span = .milliseconds(10)
-  /// The least time between two frames of this node; a first move goes at once.
+  /// The least time between two moves of one session in one room; a first move goes at once.
   package var frameInterval: Span = Span(nanoseconds: 16_666_667)
   /// After how long without a move a cursor is at rest.
   package var cursorRest: Span = .seconds(1)
@@ -43,12 +43,19 @@ package struct EngineConfiguration: Sendable {
   package var rings = 2
   /// The most bytes of heads that a node sends in a second, in big meshes.
   package var headBudget: UInt64 = 16_000
+  /// The most bytes that a node sends in a second, 1…2^32-1; `nil`: as many as there are.
+  package var sendRate: UInt64?
+  /// The most bytes that it sends to one address in a second; `nil`: as many as there are.
+  package var peerRate: UInt64?
   /// Announce on the LAN every so often; `nil`: never.
   package var announcePeriod: Span?
   /// True when inputs are recorded, to be replayed; they grow in memory up to a bound.
   package var isRecording = false
   /// True when somebody reads the events.
   package var emitsEvents = true
+
+  /// The most bytes that go to one address in a second.
+  var rate: UInt64 { min(peerRate ?? .max, sendRate ?? .max) }
 
   package init(
     mesh: MeshID, generation: UInt64, lamport: UInt64, seed: (UInt64, UInt64, UInt64, UInt64)

@@ -38,7 +38,8 @@ package struct Counters: Hashable, Sendable {
     case pullsSent, pullsAnswered, manifestsSent, manifestsApplied, logsGivenUp
     case digestsSent, digestsEqual, digestsDifferent
     case pausesForgiven
-    case outboxDropped
+    /// Messages that had to wait, and went for lack of room, or because newer ones said it better.
+    case outboxDropped, outboxSuperseded
   }
 
   private var values = [UInt64](repeating: 0, count: Name.allCases.count)

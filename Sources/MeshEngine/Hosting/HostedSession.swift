@@ -9,6 +9,8 @@ struct HostedSession: Sendable {
     /// The counter of the last move, which the cursor at rest keeps.
     var cursorCounter: UInt64 = 0
     var movedAt: MonotonicTime?
+    /// When a move was told last.
+    var toldAt: MonotonicTime?
     /// True when the cursor was written since it moved.
     var isResting = true
     var typingUntil: MonotonicTime?
@@ -46,6 +48,13 @@ struct HostedSession: Sendable {
     return places.values[index].move(to: cursor, now: now)
   }
 
+  /// A move in a room goes out with this counter.
+  mutating func noteTold(in room: RoomName, counter: UInt64, now: MonotonicTime) {
+    guard let index = places.index(forKey: room) else { return }
+    places.values[index].cursorCounter = counter
+    places.values[index].toldAt = now
+  }
+
   /// When the lease ends; `nil`: with the process.
   var endsAt: MonotonicTime? {
     switch lease {
@@ -59,10 +68,12 @@ struct HostedSession: Sendable {
 struct PendingWrites: Sendable {
   private(set) var records: [RecordKey: Record] = [:]
   private(set) var order: [RecordKey] = []
+  /// A move, and when it may be told.
+  private typealias Move = (cursor: Cursor, readyAt: MonotonicTime)
   /// The first move: mostly there is one alone, which needs no table.
-  private var move: (room: RoomName, session: SessionID, cursor: Cursor)?
+  private var move: (room: RoomName, session: SessionID, move: Move)?
   /// The moves, when there are several.
-  private var moves: [RoomName: [SessionID: Cursor]] = [:]
+  private var moves: [RoomName: [SessionID: Move]] = [:]
 
   var hasRecords: Bool { !records.isEmpty }
   var hasMoves: Bool { move != nil || !moves.isEmpty }
@@ -84,14 +95,18 @@ struct PendingWrites: Sendable {
     return moves[room]?[session] != nil
   }
 
-  mutating func setMove(_ session: SessionID, _ room: RoomName, _ cursor: Cursor) {
+  /// Sets a move, in the place of one that waits. True when there was one.
+  mutating func setMove(
+    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, readyAt: MonotonicTime
+  ) -> Bool {
+    let newest = (cursor, readyAt)
     guard hasMoves, move.map({ $0.session != session || $0.room != room }) ?? true else {
-      move = (room, session, cursor)
-      return
+      defer { move = (room, session, newest) }
+      return move != nil
     }
-    if let move { moves[move.room] = [move.session: move.cursor] }
+    if let move { moves[move.room] = [move.session: move.move] }
     move = nil
-    moves[room, default: [:]][session] = cursor
+    return moves[room, default: [:]].updateValue(newest, forKey: session) != nil
   }
 
   mutating func dropMoves(of session: SessionID, in room: RoomName) {
@@ -100,15 +115,23 @@ struct PendingWrites: Sendable {
     if moves[room]?.isEmpty == true { moves[room] = nil }
   }
 
-  /// The moves by room, in the order of names and ids.
-  mutating func takeMoves() -> [(room: RoomName, moves: [(SessionID, Cursor)])] {
+  /// The moves that are ready, by room, in the order of names and ids. The others stay.
+  mutating func takeMoves(
+    by now: MonotonicTime
+  ) -> [(room: RoomName, moves: [(SessionID, Cursor)])] {
     if let move {
+      guard move.move.readyAt <= now else { return [] }
       self.move = nil
-      return [(move.room, [(move.session, move.cursor)])]
+      return [(move.room, [(move.session, move.move.cursor)])]
     }
-    defer { moves = [:] }
-    return moves.sorted { $0.key < $1.key }.map { room, moves in
-      (room, moves.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    var taken: [(room: RoomName, moves: [(SessionID, Cursor)])] = []
+    for (room, waiting) in moves.sorted(by: { $0.key < $1.key }) {
+      let ready = waiting.filter { $0.value.readyAt <= now }.sorted { $0.key < $1.key }
+      guard !ready.isEmpty else { continue }
+      taken.append((room, ready.map { ($0.key, $0.value.cursor) }))
+      let left = ready.count == waiting.count ? [:] : waiting.filter { $0.value.readyAt > now }
+      moves[room] = left.isEmpty ? nil : left
     }
+    return taken
   }
 }

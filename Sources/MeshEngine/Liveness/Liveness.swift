@@ -11,6 +11,8 @@ struct Liveness: Sendable {
   var health: NodeHealth
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
+  /// The counter up to which all its cursors were at rest when it left.
+  var restingThrough: UInt64 = 0
   var heartbeat: UInt64 = 0
   /// True when a head of any of its lives was heard.
   var wasHeard = false

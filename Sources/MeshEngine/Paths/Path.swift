@@ -33,6 +33,14 @@ struct Path: Sendable {
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
 
+  /// The bytes that may be sent there now; `nil`: as many as there are.
+  var budget: Budget?
+
+  /// How long it is until a datagram may go there; `nil`: it may go now.
+  mutating func wait(now: MonotonicTime) -> Span? {
+    budget?.wait(for: UInt64(Limits.datagramBytes), now: now)
+  }
+
   /// ``token``, read where the path lies: a getter would copy all of it out of a dictionary.
   mutating func echo() -> UInt64 { token }
 }

@@ -12,6 +12,7 @@ extension World {
     if let wrong = nodes[index].replayed.apply(event) { fail("F4: node \(index): \(wrong)") }
     switch event {
     case .stale: nodes[index].freshAt = time
+    case .cursor(let id, let room, let cursor): noteTold(cursor, of: id, in: room, at: index)
     case .node(let origin, .offline):
       if nodes[index].box?.engine.holds(origin) == false {
         fail("I5: node \(index) forgot \(origin.short) when hiding it")
@@ -41,6 +42,17 @@ extension World {
       }
     default: break
     }
+  }
+
+  /// A cursor that moves never goes back to where it was before.
+  private mutating func noteTold(
+    _ cursor: Cursor, of id: SessionID, in room: RoomName, at index: Int
+  ) {
+    guard !isMeasuring, !nodes.contains(where: \.isClone),
+      let wrong = cursors.note(cursor, of: id, in: room, toldTo: index),
+      sessions.contains(where: { $0.id == id && !$0.isContested })
+    else { return }
+    fail("F8: node \(index) is told \(wrong)")
   }
 
   /// F21: who just woke gives the others time.

@@ -31,6 +31,7 @@ extension World {
       for step in 0..<4 {
         last = Cursor(x: random.unit(), y: random.unit(), anchor: "move \(step)")
         let cursor = last
+        cursors.note(cursor, of: session.id, in: room)
         drive(session.node) { engine, now in
           try? engine.perform(.moveCursor(session.id, room, cursor), now: now)
         }

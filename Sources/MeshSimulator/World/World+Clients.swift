@@ -63,6 +63,7 @@ extension World {
       let cursor = Cursor(
         x: random.unit(), y: random.unit(), isVisible: random.chance(0.9),
         anchor: random.chance(0.2) ? "a\(random.below(9))" : nil)
+      cursors.note(cursor, of: session.id, in: room)
       if perform(index, .moveCursor(session.id, room, cursor)) {
         sessions[index].places[room, default: .init()].cursor = cursor
       }
@@ -128,6 +129,7 @@ extension World {
 
   private mutating func connect(_ index: Int) {
     let session = sessions[index]
+    cursors.forget(session.id)
     let lease = session.lease.map { Lease.leased(timeToLive: Span(nanoseconds: $0)) } ?? .attached
     let isDone = perform(
       index,
@@ -205,6 +207,7 @@ extension World {
     guard node != sessions[index].node, sessions[index].silentSince == nil else { return }
     let old = sessions[index].node
     sessions[index].node = node
+    cursors.forget(sessions[index].id)
     let lease =
       sessions[index].lease.map { Lease.leased(timeToLive: Span(nanoseconds: $0)) } ?? .attached
     let isDone = perform(

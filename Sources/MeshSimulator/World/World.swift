@@ -45,10 +45,13 @@ struct World {
   var nextPort: UInt16 = 7000
   /// True when announcements reach everybody on the same side.
   var hasMulticast: Bool
+  /// The most bytes that nodes send to an address in a second, in some worlds.
+  let peerRate: UInt64?
 
   // Clients.
   var sessions: [ClientSession] = []
   var operations = 0
+  var cursors = CursorWatch()
 
   // Adversaries.
   var outsider: Outsider?
@@ -97,6 +100,7 @@ struct World {
     slowest = calm.longestDelay
     let drawnMulticast = random.chance(0.5)
     hasMulticast = options.hasMulticast ?? drawnMulticast
+    peerRate = random.chance(0.15) ? 30_000 + UInt64(random.below(30_000)) : nil
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
   }
@@ -132,6 +136,7 @@ struct World {
         converged = (self.time - faultsEnd) / Self.millisecond
         checkEverything()
         checkCursors()
+        checkFairness()
         break
       }
     }
@@ -211,6 +216,7 @@ struct World {
       seed: (random.next(), random.next(), random.next(), random.next()))
     configuration.forgetAfter = .seconds(600)
     configuration.removalHold = .seconds(3)
+    configuration.peerRate = peerRate
     options.configure(&configuration)
     if hasMulticast { configuration.announcePeriod = .seconds(5) }
     let crypto = options.makeCrypto(disk.secret, meshSecret, nodes[index].life &* 0x9E37 &+ 1)
@@ -222,6 +228,7 @@ struct World {
     nodes[index].buffer = []
     nodes[index].heard = []
     nodes[index].wasOnline = []
+    cursors.forget(node: index)
     deaths[engine.origin] = nil
     note("node \(index) \(engine.origin.short) starts, generation \(disk.generation)")
     // Configured are the first two nodes; the others are heard of, or remembered.
