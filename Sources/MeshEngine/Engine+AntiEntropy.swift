@@ -15,7 +15,7 @@ extension Engine {
     let all = receivers()
     guard !all.isEmpty else { return }
     guard !isLarge else { return probeInLarge(all) }
-    probe(all[random.below(all.count)])
+    compare(with: all[random.below(all.count)])
     // Now and then the others' addresses, so that all who can reach each other do.
     if random.below(8) == 0 { introduce(to: all[random.below(all.count)]) }
   }
@@ -25,10 +25,7 @@ extension Engine {
     switch random.below(16) {
     case 0..<12:
       let neighbours = neighbours()
-      let address = neighbours[random.below(neighbours.count)]
-      probe(address)
-      asked = (address, 2)
-      timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
+      compare(with: neighbours[random.below(neighbours.count)])
     case 12..<15: probe(all[random.below(all.count)])
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
@@ -39,6 +36,13 @@ extension Engine {
       if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
     }
+  }
+
+  /// Sends a digest, and another one to somebody else if no answer comes.
+  private mutating func compare(with address: PeerAddress) {
+    probe(address)
+    asked = (address, 2)
+    timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
   }
 
   /// A neighbour has not answered a digest: another one is asked, before it is time for the next.

@@ -29,6 +29,7 @@ extension Engine {
     if let known = pulls[origin], known.deadline > now { return }
     guard pulls[origin] != nil || pulls.count < Limits.origins else { return }
     let failures = pulls[origin]?.failures ?? 0
+    let silences = pulls[origin]?.silences ?? 0
     // Neither batches nor the list of what lives led to what the origin signed: what is held is of
     // another history, or nobody has the rest of it. Begin at the beginning.
     var after = after
@@ -40,7 +41,8 @@ extension Engine {
     let deadline = now + answerTimeout(address)
     pulls[origin] = PullState(
       address: address, step: .batches, deadline: deadline,
-      held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures)
+      held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures,
+      silences: silences)
     counters.count(.pullsSent)
     send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
     timers.set(.pull(origin), at: deadline)
@@ -48,7 +50,7 @@ extension Engine {
 
   /// How long a peer's answer may take: some round trips, if it is known how long one is.
   private func answerTimeout(_ address: PeerAddress) -> Span {
-    guard isLarge, let roundTrip = paths[address]?.roundTrip else {
+    guard let roundTrip = paths[address]?.roundTrip else {
       return SyncLimits.answerTimeout
     }
     return min(roundTrip.scaled(4, over: 1) + .milliseconds(50), SyncLimits.answerTimeout)
@@ -88,6 +90,7 @@ extension Engine {
     }
     guard pull.address == address, case .batches = pull.step else { return }
     pull.deadline = now + SyncLimits.answerTimeout
+    pull.silences = 0
     pulls[end.origin] = pull
     timers.set(.pull(end.origin), at: pull.deadline)
     if !end.hasMore { settleByHead(slot) }
@@ -210,18 +213,28 @@ extension Engine {
     }
   }
 
-  /// A try that led nowhere: the next comes later, with whom the next digest finds.
+  /// A try that led nowhere: the next comes later, with whom the next digest finds. What was not
+  /// answered says nothing about what is held: it is no reason to start over.
   mutating func rest(_ origin: OriginID) {
     guard var pull = pulls[origin] else { return }
     manifests[origin] = nil
+    var isSilence = false
+    if case .batches = pull.step { isSilence = true }
     if let slot = state.slot(of: origin), liveness[slot].isGivenUp {
       return giveUp(slot)
     }
     pull.step = .resting
     let isProgress = state.slot(of: origin).map { state.logs[$0].held } != pull.held
-    pull.failures = isProgress ? 0 : pull.failures + 1
-    pull.deadline =
-      now + SyncLimits.rest.scaled(1 << UInt64(min(max(pull.failures, 1) - 1, 5)), over: 1)
+    if isProgress {
+      pull.failures = 0
+    } else if isSilence {
+      pull.silences += 1
+    } else {
+      pull.failures += 1
+    }
+    let doublings =
+      isSilence ? min(pull.silences / SyncLimits.silences, 2) : min(max(pull.failures, 1) - 1, 5)
+    pull.deadline = now + SyncLimits.rest.scaled(1 << UInt64(doublings), over: 1)
     pulls[origin] = pull
     timers.set(.pull(origin), at: pull.deadline)
   }
@@ -242,16 +255,18 @@ extension Engine {
       guard isVisible(slot) else { return }
       if let address = pathOf[origin] {
         self.pull(slot, from: address)
-      } else if isLarge, pull.failures < 4, let address = random.sample(neighbours(), 1).first {
+      } else if pull.silences < SyncLimits.silences,
+        let address = random.sample(neighbours(), 1).first
+      {
         self.pull(slot, from: address)
       }
     } else if case .ended = pull.step {
       goOn(origin, slot)
-    } else if case .batches = pull.step, isLarge, isVisible(slot), pull.failures < 4,
+    } else if case .batches = pull.step, isVisible(slot), pull.silences < SyncLimits.silences,
       let other = random.sample(neighbours().filter { $0 != pull.address }, 1).first
     {
       // Lost on the way, it seems: somebody else has it too.
-      pulls[origin]?.failures += 1
+      pulls[origin]?.silences += 1
       self.pull(slot, from: other)
     } else if case .manifest = pull.step, repeatManifest(origin) {
       return

@@ -80,7 +80,16 @@ extension Engine {
       writeBatch(chosen)
     }
     repack()
+    // Whoever missed the last batch learns of it from the head, and pulls. In a large mesh somebody
+    // else tells the batch once more.
+    if !isLarge {
+      let least = lastHeadAt + headPeriod.scaled(1, over: 8)
+      timers.set(.head, at: max(now + Self.headDelay, least))
+    }
   }
+
+  /// How long after a batch a head says that it was told.
+  private static let headDelay = Span.milliseconds(40)
 
   private mutating func writeBatch(_ writes: [(key: RecordKey, record: Record)]) {
     let log = state.logs[ownSlot]

@@ -19,8 +19,10 @@ struct PullState: Sendable {
   var deadline: MonotonicTime
   /// What was held when it began.
   var held: Cut?
-  /// How often in a row it brought nothing and led nowhere.
+  /// How often in a row it was answered, brought nothing and led nowhere.
   var failures = 0
+  /// How often in a row there was no answer.
+  var silences = 0
 }
 
 /// A manifest that is being read.
@@ -75,6 +77,9 @@ enum SyncLimits {
   static let answerTimeout = Span.milliseconds(400)
   /// How long the parts of an answer may come after its end.
   static let stragglers = Span.milliseconds(30)
-  /// The first rest after a try that led nowhere; it doubles up to 2^5 times that.
+  /// After so many tries without an answer, the next comes after a rest.
+  static let silences = 4
+  /// The first rest after a try that led nowhere; it doubles up to 2^5 times that, and up to 2^2 where
+  /// there was no answer.
   static let rest = Span.milliseconds(150)
 }
