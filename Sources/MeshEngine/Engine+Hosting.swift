@@ -23,7 +23,7 @@ extension Engine {
     case .setProfile(let session, let profile):
       try Validation.profile(profile)
       var host = try hosting(session)
-      guard host.value.profile.userID == profile.userID else {
+      guard areSame(host.value.profile.userID, profile.userID) else {
         throw .sessionOfAnotherUser(session)
       }
       guard host.value.profile != profile else { return }
@@ -86,12 +86,12 @@ extension Engine {
     _ session: SessionID, _ value: SessionValue, lease: Lease
   ) throws(OperationError) {
     if var host = hosted[session] {
-      guard host.value.profile.userID == value.profile.userID else {
+      guard areSame(host.value.profile.userID, value.profile.userID) else {
         throw .sessionOfAnotherUser(session)
       }
       // The same session inside its lease: nothing is told to the others unless it changed.
       let isChanged =
-        host.value.profile != value.profile || host.value.device != value.device
+        host.value.profile != value.profile || !areSame(host.value.device, value.device)
       if isChanged { host.counter = try counter() }
       host.value.profile = value.profile
       host.value.device = value.device
@@ -110,7 +110,7 @@ extension Engine {
       throw .sessionRemoved(session)
     }
     let elsewhere = lastKnown(session)
-    if let elsewhere, elsewhere.value.profile.userID != value.profile.userID {
+    if let elsewhere, !areSame(elsewhere.value.profile.userID, value.profile.userID) {
       throw .sessionOfAnotherUser(session)
     }
     let counter = try counter()

@@ -52,6 +52,24 @@ struct IdentityTests {
     #expect(decomposed < composed)
   }
 
+  @Test("Values are equal when the bytes of their texts are")
+  func textsOfValues() {
+    let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+    #expect(Profile(userID: "u", name: composed) != Profile(userID: "u", name: decomposed))
+    #expect(Profile(userID: composed) != Profile(userID: decomposed))
+    #expect(Profile(userID: composed) == Profile(userID: composed))
+    #expect(
+      PresenceValue(enteredCounter: 1, message: composed)
+        != PresenceValue(enteredCounter: 1, message: decomposed))
+    #expect(
+      SessionValue(
+        profile: Profile(userID: "u"), device: composed, joinedAt: WallTime(milliseconds: 0))
+        != SessionValue(
+          profile: Profile(userID: "u"), device: decomposed, joinedAt: WallTime(milliseconds: 0)))
+    #expect(Cursor(x: 0, y: 0, anchor: composed) != Cursor(x: 0, y: 0, anchor: decomposed))
+    #expect(Cursor(x: 0, y: 0, anchor: "") != Cursor(x: 0, y: 0))
+  }
+
   @Test("Hexadecimal digits stand for bytes both ways")
   func hexadecimalDigits() {
     let all = (0...255).map { UInt8($0) }

@@ -51,6 +51,11 @@ package func isPlain(_ text: String) -> Bool {
   text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
 }
 
+/// True when two texts have the same bytes. `==` of `String` asks whether they look the same.
+package func areSame(_ left: String, _ right: String) -> Bool {
+  left.utf8.elementsEqual(right.utf8)
+}
+
 /// What the state knows a room by: 61 bits of the keyed hash of its name.
 ///
 /// The three lowest bits are free, so that a ``RecordKey`` can hold the lane in them.

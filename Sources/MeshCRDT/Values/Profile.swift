@@ -65,4 +65,11 @@ public struct Profile: Hashable, Sendable {
     self.avatar = avatar
     self.data = data
   }
+
+  /// Profiles are equal when the bytes of all texts are: no Unicode normalization.
+  public static func == (left: Self, right: Self) -> Bool {
+    areSame(left.userID, right.userID) && areSame(left.name, right.name)
+      && left.colour == right.colour && areSame(left.avatar, right.avatar)
+      && left.data == right.data
+  }
 }

@@ -13,6 +13,12 @@ public struct SessionValue: Hashable, Sendable {
     self.device = device
     self.joinedAt = joinedAt
   }
+
+  /// Texts are equal when their bytes are.
+  public static func == (left: Self, right: Self) -> Bool {
+    left.profile == right.profile && areSame(left.device, right.device)
+      && left.joinedAt == right.joinedAt
+  }
 }
 
 /// The value of a `presence` record: a session in a room.
@@ -38,6 +44,13 @@ public struct PresenceValue: Hashable, Sendable {
     self.message = message
     self.isTyping = isTyping
     self.data = data
+  }
+
+  /// Texts are equal when their bytes are.
+  public static func == (left: Self, right: Self) -> Bool {
+    left.enteredCounter == right.enteredCounter && left.status == right.status
+      && areSame(left.message, right.message) && left.isTyping == right.isTyping
+      && left.data == right.data
   }
 }
 
@@ -83,6 +96,13 @@ public struct Cursor: Hashable, Sendable {
     self.row = row
     self.isVisible = isVisible
     self.anchor = anchor
+  }
+
+  /// Anchors are equal when their bytes are.
+  public static func == (left: Self, right: Self) -> Bool {
+    left.column == right.column && left.row == right.row && left.isVisible == right.isVisible
+      && areSame(left.anchor ?? "", right.anchor ?? "")
+      && (left.anchor == nil) == (right.anchor == nil)
   }
 
   /// Horizontal position in 0…1.

@@ -63,6 +63,8 @@ extension World {
       time > 8 * Self.second, deaths[origin] == nil,
       let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
       other.pausedUntil == nil, other.graceAt + 8 * Self.second < time,
+      // Who was cut off itself is offline for all.
+      other.freshAt + 8 * Self.second < time,
       nodes[index].wasOnline.contains(origin)
     else { return }
     let words = nodes[index].engine?.describe(origin) ?? ""
