@@ -91,7 +91,11 @@ struct CursorRateTests {
     _ = try await quick.next("presence.sync")
     let ann = try await mesh.nodes[0].openSession(Profile(userID: "ann"))
     let bob = try await mesh.nodes[0].openSession(Profile(userID: "bob"))
-    for session in [ann, bob] { try await session.enter(room) }
+    for session in [ann, bob] {
+      try await session.enter(room)
+      // A move before it would come with it.
+      _ = try await quick.next("presence.online")
+    }
     for step in 1...2 {
       for session in [ann, bob] {
         try await session.moveCursor(to: Cursor(x: Double(step) / 2, y: 0), in: room)
