@@ -56,6 +56,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case prunedNeverGrafted
   /// A node that follows other rooms than before does not say so.
   case interestNotTold
+  /// A node that does not follow a room any more keeps what others said there.
+  case unfollowedRoomKept
+  /// A node that follows a room anew does not ask for what is said there.
+  case roomNotFetched
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

@@ -11,7 +11,8 @@ enum EngineTimer: Hashable, Sendable {
   case liveness(OriginID)
   case contact(PeerAddress)
   case path(PeerAddress)
-  case pull(OriginID)
+  case pull(ShelfID)
+  case fetch(RoomID)
 }
 
 extension Engine {
@@ -39,7 +40,8 @@ extension Engine {
     case .liveness(let origin): if let slot = state.slot(of: origin) { judge(slot) }
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)
-    case .pull(let origin): retryPull(origin)
+    case .pull(let shelf): retryPull(shelf)
+    case .fetch(let room): retryFetch(room)
     }
   }
 }

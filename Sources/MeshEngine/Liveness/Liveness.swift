@@ -28,8 +28,11 @@ struct Liveness: Sendable {
   var cut: [PeerAddress] = []
   /// True while its newest head waits to be sent on.
   var isWaiting = false
-  /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
-  var isGivenUp = false
+  /// The counter up to which it said that its cursors are at rest, a while ago, and when.
+  var rest: (counter: UInt64, at: MonotonicTime)?
+  /// The shelves of which it was found, while it was hidden, that nobody has all: parts are not kept.
+  /// Each with the word of the origin that could not be had.
+  var givenUp: [RoomID: Cut] = [:]
 
   init(heardAt: MonotonicTime, health: NodeHealth) {
     leftAt = heardAt

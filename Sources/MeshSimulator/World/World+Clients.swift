@@ -42,6 +42,7 @@ extension World {
     let live = sessions.indices.filter {
       !sessions[$0].isEnded && !sessions[$0].isLost && up.contains(sessions[$0].node)
     }
+    if isRestricted && random.chance(0.05) { follow(up[random.below(up.count)]) }
     let choice = random.below(100)
     if live.isEmpty || (choice < 12 && sessions.count < 12 * nodes.count) {
       return open(at: up[random.below(up.count)])
@@ -150,11 +151,12 @@ extension World {
   }
 
   /// Lets a node follow some rooms, or all.
-  private mutating func follow(_ index: Int) {
-    let chosen = random.chance(0.3) ? nil : Set(rooms.filter { _ in random.chance(0.5) })
+  mutating func follow(_ index: Int) {
+    let chosen = random.chance(0.2) ? nil : Set(rooms.filter { _ in random.chance(0.4) })
     let names = chosen.map { $0.map(\.text).sorted().joined(separator: ", ") } ?? "all rooms"
     note("node \(index) follows \(names)")
     operations += 1
+    nodes[index].disk.followed = chosen
     drive(index) { engine, now in try? engine.perform(.follow(chosen), now: now) }
   }
 
