@@ -130,11 +130,3 @@ extension Engine {
     return nil
   }
 }
-extension Engine {
-  package func debugVisits(_ id: SessionID) -> String {
-    state.sortedSlots.map { slot in
-      let v = state.logs[slot].visits[id]?.visits.map { "\(roomNames[$0.room]?.text ?? "?"):\($0.cell.isTombstone ? "T" : "L")\($0.cell.version)/\($0.cell.counter)" } ?? []
-      return "\(state.origins[slot]!.short) vis=\(isVisible(slot)) visits=\(v) rooms=\(state.entry(of: id, slot: slot)?.places.map { roomNames[$0.room]?.text ?? "?" } ?? [])"
-    }.joined(separator: "\n") + " tells=\(tellsVisits) followed=\(String(describing: followed)) hosted=\(hosted[id] != nil)"
-  }
-}

@@ -29,7 +29,7 @@ struct ClientSession {
 }
 
 extension World {
-  private var rooms: [RoomName] {
+  var rooms: [RoomName] {
     ["design", "war room", "ü", "a-room-with-a-rather-long-name-of-forty-two"].compactMap {
       RoomName($0)
     }
