@@ -52,7 +52,9 @@ extension Engine {
     let rooms =
       followedIDs.map { $0.union(state.liveRooms(slot: ownSlot)) }
       ?? interests.values.reduce(into: []) { $0.formUnion($1) }
-    guard let room = random.sample(rooms.sorted().filter { !$0.isLobby }, 1).first else { return nil }
+    guard let room = random.sample(rooms.sorted().filter { !$0.isLobby }, 1).first else {
+      return nil
+    }
     let route = route(in: room)
     seek(route.neighbours)
     return random.sample(route.addresses, 1).first
@@ -128,7 +130,8 @@ extension Engine {
     for entry in entries.entries {
       theirs.insert(entry.shelf)
       if let mine = better(entry, wantsAnswer: entries.wantsAnswer) { newer.append(mine) }
-      if entry.room.isLobby, let grave = graves[entry.origin], grave.generation == entry.generation {
+      if entry.room.isLobby, let grave = graves[entry.origin], grave.generation == entry.generation
+      {
         // It was forgotten here; if it lives, somebody has heard of it since.
         let known = HeadKnown(
           origin: entry.origin, generation: grave.generation, heartbeat: grave.heartbeat)

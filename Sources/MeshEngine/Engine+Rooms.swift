@@ -78,7 +78,8 @@ extension Engine {
   private mutating func nearest(_ addresses: [PeerAddress]) -> PeerAddress? {
     var best: (address: PeerAddress, roundTrip: Span)?
     for address in addresses {
-      guard let roundTrip = paths[address]?.roundTrip, best.map({ roundTrip < $0.roundTrip }) ?? true
+      guard let roundTrip = paths[address]?.roundTrip,
+        best.map({ roundTrip < $0.roundTrip }) ?? true
       else { continue }
       best = (address, roundTrip)
     }

@@ -190,8 +190,11 @@ package struct Engine: Sendable {
     }
   }
 
-  /// One hash of the whole state: equal on all nodes that converged.
+  /// One hash of the whole state: equal on all nodes that converged and follow all rooms.
   package var stateHash: UInt64 { state.stateHash }
+
+  /// One hash of what is held of a room: equal on all nodes that converged and follow it.
+  package func roomHash(_ room: RoomName) -> UInt64 { state.roomHash(state.room(room)) }
 
   /// The sessions that this node hosts, in the order of their ids.
   package var hostedSessions: [SessionID] { hosted.keys.sorted() }

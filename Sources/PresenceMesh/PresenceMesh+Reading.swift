@@ -113,8 +113,14 @@ extension PresenceMesh {
     await driver.read { engine, now in engine.peers(now: now) }.map { Node($0) }
   }
 
-  /// One hash of the whole state: equal on all nodes that have converged.
+  /// One hash of the whole state: equal on all nodes that have converged and follow all rooms.
   public func stateHash() async -> UInt64 { await driver.read { engine, _ in engine.stateHash } }
+
+  /// One hash of what is held of a room; of the lobby, of all that every node is told. Equal on all nodes
+  /// that have converged and follow the room. Cost: the nodes with sessions there.
+  public func roomHash(_ room: RoomName) async -> UInt64 {
+    await driver.read { engine, _ in engine.roomHash(room) }
+  }
 
   /// Which life of the node this is. It rises with each start, and once more when the mesh knows of
   /// a later life than this node does.

@@ -140,7 +140,8 @@ package struct OriginLog: Hashable, Sendable {
   /// All cells, visits and notices last, in the order of the keys. Cost: the whole log, and a sort.
   package func cells() -> [(key: RecordKey, cell: Cell)] {
     entries.rows.sorted { $0.key < $1.key }.flatMap { $0.value.cells(of: $0.key) }
-      + visitCells.sorted { $0.key < $1.key } + notices.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+      + visitCells.sorted { $0.key < $1.key }
+      + notices.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
   /// The cells of a shelf, in the order of the keys. Cost: the whole log, and a sort.

@@ -48,7 +48,9 @@ public struct SessionSnapshot: Hashable, Sendable {
   }
 
   /// The rooms that the session is in, as far as its host has told.
-  package var rooms: [RoomName] { visits.isEmpty ? places.map(\.room) : places.map(\.room) + visits }
+  package var rooms: [RoomName] {
+    visits.isEmpty ? places.map(\.room) : places.map(\.room) + visits
+  }
 
   package func moving(in room: RoomName, to cursor: Cursor) -> SessionSnapshot {
     SessionSnapshot(

@@ -45,7 +45,7 @@ struct ShelfLawTests {
       if case .refused = log.join(key, Sample.cell(key, version: 1, [1])) { refused += 1 }
     }
     #expect(refused == 2 && log.rooms.count == Limits.shelvesPerOrigin)
-    #expect(!log.witness(Cut(version: 1, count: 1, hash: 1), of: Sample.room(1 << 40)))
+    #expect(log.witness(Cut(version: 1, count: 1, hash: 1), of: Sample.room(1 << 40)) == false)
     // What stands on a shelf that is there has its place.
     let cursor = Sample.written(Sample.key(1, .cursor, room: 1), version: 2, [1])
     #expect(log.join(each: [cursor, Sample.written(Sample.key(1), version: 1, [1])]) == 2)

@@ -35,7 +35,8 @@ struct DigestTests {
 
   @Test("A difference in any bucket is told, and no other")
   func differencesAreTold() {
-    #expect(Self.origins.map { Digest.bucket(of: ShelfID($0, .lobby)) } == Array(0..<Digest.bucketCount))
+    #expect(
+      Self.origins.map { Digest.bucket(of: ShelfID($0, .lobby)) } == Array(0..<Digest.bucketCount))
     #expect(Self.differenceViolation() == nil)
   }
 

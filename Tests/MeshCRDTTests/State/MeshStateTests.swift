@@ -162,12 +162,14 @@ struct MeshStateTests {
     let key = Sample.key(1)
     _ = state.join(slot: slot, key, Sample.cell(key, version: 1, [1]))
     state.settle(
-      slot: slot, room: .lobby, claim: Sample.claim(1, live: [Sample.written(key, version: 1, [1])]))
+      slot: slot, room: .lobby, claim: Sample.claim(1, live: [Sample.written(key, version: 1, [1])])
+    )
     #expect(state.logs[slot].isSettled)
     #expect(state.forget(slot: slot) == [key.session])
     #expect(state.forget(slot: slot) == [])
     #expect(state.stateHash == before && state.originCount == 0 && state.sessionCount == 0)
-    #expect(state.slot(of: Sample.origin(1)) == nil && state.digestEntry(slot: slot, room: .lobby) == nil)
+    #expect(
+      state.slot(of: Sample.origin(1)) == nil && state.digestEntry(slot: slot, room: .lobby) == nil)
     #expect(Self.open(&state, Sample.origin(2)).slot == slot)
     #expect(state.logs[slot] == OriginLog(generation: 1))
   }
@@ -200,7 +202,10 @@ struct MeshStateTests {
     _ = state.join(slot: slot, record.key, record.cell)
     #expect(state.settle(slot: slot, room: .lobby, claim: Sample.claim(1, live: [record])) == true)
     let settled = state.stateHash
-    #expect(state.reopen(slot: slot, room: .lobby, claim: state.logs[slot].claim).map(\.key) == [record.key])
+    #expect(
+      state.reopen(slot: slot, room: .lobby, claim: state.logs[slot].claim).map(\.key) == [
+        record.key
+      ])
     #expect(state.sessionCount == 0 && state.stateHash == empty)
     _ = state.join(slot: slot, record.key, record.cell)
     #expect(state.settle(slot: slot, room: .lobby) && state.stateHash == settled)

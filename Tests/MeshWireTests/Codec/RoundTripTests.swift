@@ -126,7 +126,8 @@ struct RoundTripTests {
     let generation = Limits.generationBound - 1
     let entries = origins.prefix(Int(Entries.bound)).map {
       DigestEntry(
-        shelf: ShelfID($0, RoomID(bits: .max)), generation: generation, held: Cut(version: highest, count: highest, hash: .max))
+        shelf: ShelfID($0, RoomID(bits: .max)), generation: generation,
+        held: Cut(version: highest, count: highest, hash: .max))
     }
     let messages: [Message] = [
       .digest(nonce: .max, Digest()),
@@ -145,7 +146,8 @@ struct RoundTripTests {
       // Distances of one byte; the version after which it begins is a long one.
       .manifest(
         Manifest(
-          shelf: ShelfID(origins[0], RoomID(bits: .max)), generation: generation, after: highest - 1000, through: highest,
+          shelf: ShelfID(origins[0], RoomID(bits: .max)), generation: generation,
+          after: highest - 1000, through: highest,
           isLast: true,
           items: (1...UInt64(Manifest.bound)).map {
             Manifest.Item(version: highest - 1000 + $0, hash: .max)

@@ -83,7 +83,8 @@ extension Envelope {
       let body = try BatchBody.read(&reader)
       return .object([
         "generation": .number(body.generation), "room": .text(body.room.text),
-        "first": .number(body.first), "claim": body.claim.described, "records": .list(body.records.map(\.described)),
+        "first": .number(body.first), "claim": body.claim.described,
+        "records": .list(body.records.map(\.described)),
       ])
     case .head:
       let body = try HeadBody.read(&reader)
@@ -133,7 +134,8 @@ extension Message {
         "nonce": .hex(entries.nonce), "wants_answer": .flag(entries.wantsAnswer),
         "has_more": .flag(entries.hasMore), "mask": .number(UInt64(entries.mask)),
         "after_origin": .hex(entries.after.origin.bytes),
-        "after_room": .hex(entries.after.room.bits), "entries": .list(entries.entries.map(\.described)),
+        "after_room": .hex(entries.after.room.bits),
+        "entries": .list(entries.entries.map(\.described)),
       ])
     case .pull(let pull):
       return Self.range(pull.shelf, pull.generation, ["after": .number(pull.after)])

@@ -245,7 +245,8 @@ struct Fixture {
     var writer = ByteWriter()
     _ = BatchBody.write(
       generation: Self.generation, room: room, first: Self.firstVersion,
-      records: records.map(\.record).filter { $0.shelf == room }, liveCount: claim.count, liveHash: claim.hash, to: &writer)
+      records: records.map(\.record).filter { $0.shelf == room }, liveCount: claim.count,
+      liveHash: claim.hash, to: &writer)
     return try sign(.batch, alice, writer.bytes)
   }
 

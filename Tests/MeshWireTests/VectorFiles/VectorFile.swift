@@ -82,7 +82,8 @@ extension VectorFile {
         return .object([
           "name": .text(item.name), "record": item.record.described,
           "encoded": .hex(encoded), "value_bytes": .hex(cell.value),
-          "shelf": .text(item.record.shelf.text), "version": .number(item.version), "hash": .hex(cell.hash),
+          "shelf": .text(item.record.shelf.text), "version": .number(item.version),
+          "hash": .hex(cell.hash),
         ])
       })
   }
