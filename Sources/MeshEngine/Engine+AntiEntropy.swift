@@ -138,7 +138,7 @@ extension Engine {
         send(.headQuery([known]), to: address)
       }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
-      joinGivingUp(entry)
+      if joinGivingUp(entry), !entry.room.isLobby { continue }
       if isHopeless(entry) {
         // Whoever has not heard of as much holds it for complete, or hopes for the rest.
         sendHead(of: entry.origin, to: address)
@@ -218,12 +218,14 @@ extension Engine {
 
   /// A peer has nothing of a hidden origin, and this node was told nowhere what it lacks: the peer has
   /// given up. Doing so too, all agree soon.
-  private mutating func joinGivingUp(_ entry: DigestEntry) {
+  /// Of a room, only who has given up says that nothing is there. True when this node gave up too.
+  private mutating func joinGivingUp(_ entry: DigestEntry) -> Bool {
     guard entry.held.version == 0, let slot = state.slot(of: entry.origin), !isVisible(slot),
       state.logs[slot].generation == entry.generation,
-      let pull = pulls[entry.shelf], pull.failures > 0
-    else { return }
+      !entry.room.isLobby || pulls[entry.shelf].map({ $0.failures > 0 }) ?? false
+    else { return false }
     giveUp(slot, entry.room)
+    return true
   }
 
   /// Tells the newest head of an origin, with its age.

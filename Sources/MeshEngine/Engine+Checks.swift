@@ -54,12 +54,17 @@ extension Engine {
 
   /// One hash of what this node and another both hold, as far as this one knows what the other follows.
   package mutating func sharedHash(with other: OriginID) -> UInt64 {
-    let interests = interests()
-    let slot = state.slot(of: other)
-    let sharing = Sharing(
-      Sharing.Side(slot: ownSlot, rooms: interests[ownSlot]),
-      Sharing.Side(slot: slot, rooms: slot.flatMap { interests[$0] }))
-    return state.digest(of: sharing).stateHash(key: state.hashKey)
+    state.digest(of: sharing(with: other)).stateHash(key: state.hashKey)
+  }
+
+  /// The same as a list. Cost: the shelves of all origins.
+  package mutating func sharedEntries(with other: OriginID) -> [DigestEntry] {
+    state.digestEntries(mask: .max, sharing: sharing(with: other))
+  }
+
+  /// The counter of the record by which a session is seen here; `nil`: it is not.
+  package func recordCounter(of session: SessionID) -> UInt64? {
+    winner(session).flatMap { state.logs[$0].live(RecordKey(session: session))?.counter }
   }
 
   /// The rooms that this node follows; `nil`: all.

@@ -68,8 +68,14 @@ extension Engine {
 
   /// What this node and the one at an address both hold.
   mutating func sharing(with address: PeerAddress) -> Sharing {
+    sharing(slot: paths[address].flatMap { state.slot(of: $0.life.origin) })
+  }
+
+  /// What this node and another both hold.
+  mutating func sharing(with other: OriginID) -> Sharing { sharing(slot: state.slot(of: other)) }
+
+  private mutating func sharing(slot: Int?) -> Sharing {
     let interests = interests()
-    let slot = paths[address].flatMap { state.slot(of: $0.life.origin) }
     return Sharing(
       Sharing.Side(slot: ownSlot, rooms: interests[ownSlot]),
       Sharing.Side(slot: slot, rooms: slot.flatMap { interests[$0] }))

@@ -232,6 +232,7 @@ extension Engine {
     // In the middle of pulling, much differs that will not differ soon.
     if !isLarge || pulls.isEmpty { probe(address) }
     introduce(to: address)
+    fetchWaiting(from: address)
   }
 
   /// Tells a few other nodes' addresses.

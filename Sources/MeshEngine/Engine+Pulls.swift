@@ -271,6 +271,9 @@ extension Engine {
     startOver(slot, room)
     pulls[ShelfID(origin, room)] = nil
     manifests[ShelfID(origin, room)] = nil
+    guard room.isLobby else { return }
+    // What it said in rooms was cut off at the same time.
+    for room in state.logs[slot].rooms.keys.sorted() { giveUp(slot, room) }
   }
 
   /// Drops what is held of a shelf, so that all of it is pulled again, from somebody who holds all of

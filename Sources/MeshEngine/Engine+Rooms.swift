@@ -20,6 +20,7 @@ extension Engine {
       }
     }
     for room in fetches.keys.sorted() where !follows(room) { fetches[room] = nil }
+    waitingRooms = waitingRooms.filter { follows($0) }
     // Where visits stood for what is said, or the other way round, all has to be told anew.
     for slot in state.sortedSlots where slot != ownSlot {
       for session in state.logs[slot].visits.keys.sorted() { markDirty(session) }
@@ -46,28 +47,53 @@ extension Engine {
   }
 
   /// Asks for all of a room: one peer that follows it, and the hosts who have sessions there and do
-  /// not.
+  /// not. Where there is no path to any of them, some are tried.
   private mutating func fetch(_ room: RoomID) {
     guard !PlantedBug.isActive(.roomNotFetched) else { return }
     let interests = interests()
-    var hosts: [PeerAddress] = []
     var followers: [PeerAddress] = []
-    for (origin, address) in pathOf.sorted(by: { $0.key < $1.key }) {
-      guard let slot = state.slot(of: origin) else { continue }
-      if interests[slot]?.contains(room) ?? true {
-        followers.append(address)
-      } else if hosts.count < SyncLimits.fetchHosts, hasVisits(slot, room) {
-        hosts.append(address)
+    var unreached: [OriginID] = []
+    var hosts = 0
+    for slot in state.sortedSlots where slot != ownSlot && isVisible(slot) {
+      guard let origin = state.origins[slot] else { continue }
+      let isFollower = interests[slot]?.contains(room) ?? true
+      if let address = pathOf[origin] {
+        if isFollower {
+          followers.append(address)
+        } else if hosts < SyncLimits.fetchHosts, hasVisits(slot, room) {
+          hosts += 1
+          send(.fetch(nonce: 0, room), to: address)
+        }
+      } else if isFollower || hasVisits(slot, room) {
+        unreached.append(origin)
       }
     }
-    for address in hosts { send(.fetch(nonce: 0, room), to: address) }
-    guard let nearest = nearest(followers) else { return }
-    fetch(room, from: nearest, tries: 1)
+    if let nearest = nearest(followers) { return fetch(room, from: nearest, tries: 1) }
+    waitingRooms.insert(room)
+    seek(random.sample(unreached, SyncLimits.fetchHosts))
+  }
+
+  /// A path begins: rooms that waited for it are asked for.
+  mutating func fetchWaiting(from address: PeerAddress) {
+    guard !waitingRooms.isEmpty,
+      let slot = paths[address].flatMap({ state.slot(of: $0.life.origin) })
+    else { return }
+    let interest = interests()[slot]
+    for room in waitingRooms.sorted() {
+      if interest?.contains(room) ?? true {
+        waitingRooms.remove(room)
+        fetch(room, from: address, tries: 1)
+      } else if hasVisits(slot, room) {
+        send(.fetch(nonce: 0, room), to: address)
+      }
+    }
   }
 
   private mutating func fetch(_ room: RoomID, from address: PeerAddress, tries: Int) {
     let nonce = random.next()
-    let deadline = now + SyncLimits.answerTimeout
+    // A digest at the beginning of a path has told how long a round trip is; the answer may be long.
+    let patience = paths[address]?.roundTrip.map { $0.scaled(4, over: 1) + .milliseconds(50) }
+    let deadline = now + min(patience ?? SyncLimits.answerTimeout, SyncLimits.answerTimeout)
     fetches[room] = FetchState(nonce: nonce, address: address, tries: tries, deadline: deadline)
     counters.count(.fetchesSent)
     send(.fetch(nonce: nonce, room), to: address)

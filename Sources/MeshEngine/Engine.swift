@@ -81,6 +81,8 @@ package struct Engine: Sendable {
   var pulls: [ShelfID: PullState] = [:]
   /// The rooms that were asked for as a whole.
   var fetches: [RoomID: FetchState] = [:]
+  /// Those that wait for a path to somebody who follows them.
+  var waitingRooms: Set<RoomID> = []
   /// The slots whose heads wait to be sent on.
   var waitingHeads: [Int] = []
   /// What was pulled and is to be offered to the neighbours: from whom.

@@ -62,9 +62,10 @@ extension World {
   }
 
   private func difference(_ left: (Int, Engine), _ right: (Int, Engine)) -> String {
-    let all = Set(left.1.origins).union(right.1.origins).sorted()
-    let differing = all.filter { left.1.digestEntries($0) != right.1.digestEntries($0) }
-    let words = differing.map {
+    var engines = (left.1, right.1)
+    let mine = Set(engines.0.sharedEntries(with: engines.1.origin))
+    let theirs = Set(engines.1.sharedEntries(with: engines.0.origin))
+    let words = Set(mine.symmetricDifference(theirs).map(\.origin)).sorted().map {
       "\n    \($0.short) at node \(left.0): \(left.1.describe($0))"
         + "\n    \($0.short) at node \(right.0): \(right.1.describe($0))"
     }

@@ -188,6 +188,10 @@ extension World {
     let room =
       random.chance(0.6) ? .lobby : session.places.keys.sorted().last { !$0.isLobby } ?? .lobby
     operations += 1
+    // What the host wrote since, and the node has not heard, outweighs the order.
+    let isKnown =
+      nodes[node].engine?.recordCounter(of: session.id)
+      == nodes[session.node].engine?.recordCounter(of: session.id)
     let operation = LocalOperation.remove(session.id, from: room, isFinal: random.chance(0.5))
     var isDone = false
     drive(node) { engine, now in isDone = (try? engine.perform(operation, now: now)) != nil }
@@ -197,8 +201,10 @@ extension World {
       sessions[index].places[room] = nil
     } else if sessions[index].node == node {
       sessions[index].isEnded = true
-    } else {
+    } else if isKnown {
       sessions[index].orderedOutBy = node
+    } else {
+      sessions[index].isContested = true
     }
   }
 

@@ -201,7 +201,7 @@ package struct Manifest: Hashable, Sendable {
   package let items: [Item]
 
   /// The most records of a part: each has at least 9 bytes.
-  package static let bound = 115
+  package static let bound = 114
   /// What is left for records in a message of its own, after the longest header.
   package static let itemBytes =
     DatagramLayout.messageBytes - Message.headerBytes - OriginID.byteCount - 8 - 5 - 7 - 7 - 1 - 1
