@@ -54,6 +54,8 @@ public enum Limits {
   public static let sessionsPerOrigin = 131_072
   /// Rooms that one session is in, the lobby not counted.
   public static let roomsPerSession = 32
+  /// Rooms in which one life of an origin has ever said something, the lobby not counted.
+  public static let shelvesPerOrigin = 65_536
   /// Tombstones of one origin that wait for a signed hash to cover them.
   public static let tombstonesPerOrigin = 65_536
   /// Orders of one origin to remove sessions, from the mesh or from a room.

@@ -60,6 +60,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case staleFrameWins
   /// Of what has to wait, one kind goes before all others.
   case queueStarves
+  /// A node that does not follow a room any more keeps what others said there.
+  case unfollowedRoomKept
+  /// A node that follows a room anew does not ask for what is said there.
+  case roomNotFetched
   /// An event is lost when a session changes hosts.
   case moveNotTold
 

@@ -3,7 +3,8 @@ import MeshWire
 
 // Two nodes that hold the same exchange one digest and one empty answer. If buckets differ, the
 // answer lists what the other holds in them; the asker pulls what it lacks, and lists in turn what
-// the other lacks.
+// the other lacks. All of that is about the shelves that both hold, as far as each knows what the other
+// follows. While one does not, the digests differ, which costs a list.
 
 extension Engine {
   /// Compares with a random peer, and sets the next time.
@@ -12,6 +13,7 @@ extension Engine {
     let period = configuration.digestPeriod.scaled(isLarge ? 1 : 2, over: 1)
     timers.set(.digest, at: now + random.jittered(period))
     seekNeighbours()
+    seekFollowers()
     let all = receivers()
     guard !all.isEmpty else { return }
     guard !isLarge else { return probeInLarge(all) }
@@ -26,7 +28,8 @@ extension Engine {
     case 0..<12:
       let neighbours = neighbours()
       compare(with: neighbours[random.below(neighbours.count)])
-    case 12..<15: probe(all[random.below(all.count)])
+    case 12..<15:
+      if let address = companion() { probe(address) } else { probe(all[random.below(all.count)]) }
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
       let members = book.keys.sorted()
@@ -45,6 +48,23 @@ extension Engine {
     timers.set(.digestAgain, at: now + SyncLimits.digestTimeout)
   }
 
+  /// A peer beside this node in some room, if the members do not all follow all rooms: a neighbour may
+  /// share no room with this node. `nil`: anybody will do.
+  private mutating func companion() -> PeerAddress? {
+    let interests = interests()
+    guard !interests.isEmpty, random.below(3) != 0 else { return nil }
+    // Who follows all rooms meets those who do not in the rooms that they follow.
+    let rooms =
+      followedIDs.map { $0.union(state.liveRooms(slot: ownSlot)) }
+      ?? interests.values.reduce(into: []) { $0.formUnion($1) }
+    guard let room = random.sample(rooms.sorted().filter { !$0.isLobby }, 1).first else {
+      return nil
+    }
+    let route = route(in: room)
+    seek(route.neighbours)
+    return random.sample(route.addresses, 1).first
+  }
+
   /// A neighbour has not answered a digest: another one is asked, before it is time for the next.
   mutating func probeAgain() {
     guard let (address, tries) = asked, paths[address]?.probe != nil else { return }
@@ -60,11 +80,11 @@ extension Engine {
     let sentAt = now
     paths[address]?.probe = (nonce, sentAt)
     counters.count(.digestsSent)
-    send(.digest(nonce: nonce, state.digest), to: address)
+    send(.digest(nonce: nonce, state.digest(of: sharing(with: address))), to: address)
   }
 
   mutating func hear(_ digest: Digest, nonce: UInt64, from address: PeerAddress) {
-    let mask = state.digest.difference(from: digest)
+    let mask = state.digest(of: sharing(with: address)).difference(from: digest)
     counters.count(mask == 0 ? .digestsEqual : .digestsDifferent)
     sendEntries(mask, nonce: nonce, wantsAnswer: mask != 0, to: address)
   }
@@ -73,11 +93,8 @@ extension Engine {
   private mutating func sendEntries(
     _ mask: UInt32, nonce: UInt64, wantsAnswer: Bool, to address: PeerAddress
   ) {
-    let slots = state.sortedSlots.filter { slot in
-      guard let origin = state.origins[slot] else { return false }
-      return mask & 1 << UInt32(Digest.bucket(of: origin)) != 0
-    }
-    let entries = slots.compactMap { state.digestEntry(slot: $0) }
+    let entries =
+      mask == 0 ? [] : state.digestEntries(mask: mask, sharing: sharing(with: address))
     send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer), to: address)
   }
 
@@ -91,7 +108,7 @@ extension Engine {
   ) -> [Entries] {
     var pages: [Entries] = []
     var rest = entries[...]
-    var after = OriginID(0, 0, 0, 0)
+    var after = ShelfID.first
     repeat {
       let page = Array(rest.prefix(Int(Entries.bound)))
       rest = rest.dropFirst(page.count)
@@ -99,7 +116,7 @@ extension Engine {
         Entries(
           nonce: nonce, wantsAnswer: wantsAnswer, hasMore: !rest.isEmpty, mask: mask,
           after: after, entries: page))
-      after = page.last?.origin ?? after
+      after = page.last?.shelf ?? after
     } while !rest.isEmpty && pages.count < bound
     return pages
   }
@@ -111,18 +128,22 @@ extension Engine {
       paths[address]?.roundTrip = roundTrip
       paths[address]?.probe = nil
     }
-    var theirs: [OriginID: DigestEntry] = [:]
+    endFetch(entries, from: address)
+    var theirs: Set<ShelfID> = []
+    var newer: [DigestEntry] = []
     var pulled = 0
     for entry in entries.entries {
-      theirs[entry.origin] = entry
-      if let grave = graves[entry.origin], grave.generation == entry.generation {
+      theirs.insert(entry.shelf)
+      if let mine = better(entry, wantsAnswer: entries.wantsAnswer) { newer.append(mine) }
+      if entry.room.isLobby, let grave = graves[entry.origin], grave.generation == entry.generation
+      {
         // It was forgotten here; if it lives, somebody has heard of it since.
         let known = HeadKnown(
           origin: entry.origin, generation: grave.generation, heartbeat: grave.heartbeat)
         send(.headQuery([known]), to: address)
       }
       guard pulled < SyncLimits.pullsAtOnce, isBehind(entry) else { continue }
-      joinGivingUp(entry)
+      if joinGivingUp(entry), !entry.room.isLobby { continue }
       if isHopeless(entry) {
         // Whoever has not heard of as much holds it for complete, or hopes for the rest.
         sendHead(of: entry.origin, to: address)
@@ -132,31 +153,39 @@ extension Engine {
       pull(entry, from: address)
       askNext = address
     }
-    guard entries.wantsAnswer else { return }
-    let last = entries.hasMore ? entries.entries.last?.origin : nil
-    var newer: [DigestEntry] = []
-    for slot in state.sortedSlots {
-      guard let mine = state.digestEntry(slot: slot), mine.origin > entries.after,
-        last.map({ mine.origin <= $0 }) ?? true,
-        entries.mask & 1 << UInt32(Digest.bucket(of: mine.origin)) != 0
-      else { continue }
-      guard let other = theirs[mine.origin] else {
-        newer.append(mine)
-        continue
+    if entries.wantsAnswer {
+      let last = entries.hasMore ? entries.entries.last?.shelf : nil
+      let mine = state.digestEntries(mask: entries.mask, sharing: sharing(with: address))
+      for entry in mine where entry.shelf > entries.after && !theirs.contains(entry.shelf) {
+        if let last, entry.shelf > last { break }
+        newer.append(entry)
       }
-      // Whoever lacks something of it judges for himself.
-      if mine != other && mine.generation >= other.generation { newer.append(mine) }
+      newer.sort { $0.shelf < $1.shelf }
     }
     guard !newer.isEmpty else { return }
     send(
       pages(of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false), to: address)
   }
 
-  /// True when a peer knows more of an origin than this node.
+  /// What is held here of a shelf that a peer lists, if the peer should hear of it: whoever lacks
+  /// something of it judges for himself. That a room's shelf is empty now stands in no list, so that
+  /// it is told to whoever lists records of it.
+  private func better(_ entry: DigestEntry, wantsAnswer: Bool) -> DigestEntry? {
+    guard let slot = state.slot(of: entry.origin), holds(entry.shelf),
+      let mine = state.digestEntry(slot: slot, room: entry.room), mine != entry,
+      mine.generation >= entry.generation
+    else { return nil }
+    if entry.room.isLobby { return wantsAnswer ? mine : nil }
+    guard mine.held.version > 0 || liveness[slot].givenUp[entry.room] != nil else { return nil }
+    return wantsAnswer || mine.held.count == 0 && entry.held.count > 0 ? mine : nil
+  }
+
+  /// True when a peer knows more of a shelf than this node, which follows its room.
   private func isBehind(_ entry: DigestEntry) -> Bool {
+    guard holds(entry.shelf) else { return false }
     if entry.origin == origin {
       // Words of this node that it has not said: pulled, because only signed ones count.
-      let held = state.logs[ownSlot].held
+      let held = state.logs[ownSlot].shelf(entry.room).held
       return entry.generation > generation
         || entry.generation == generation
           && (entry.held.version > held.version
@@ -164,29 +193,44 @@ extension Engine {
     }
     if let grave = graves[entry.origin], entry.generation <= grave.generation { return false }
     guard let slot = state.slot(of: entry.origin) else { return true }
-    let log = state.logs[slot]
-    guard entry.generation == log.generation else { return entry.generation > log.generation }
+    guard entry.generation == state.logs[slot].generation else {
+      return entry.generation > state.logs[slot].generation
+    }
+    let shelf = state.logs[slot].shelf(entry.room)
+    // Who never heard of a room needs not hear that nothing lives there any more.
+    if !entry.room.isLobby && entry.held.count == 0 && shelf.held.version == 0
+      && shelf.claim.version == 0
+    {
+      return false
+    }
     // Who has gaps may find them filled by anybody who holds something else.
-    return entry.held > log.held || entry.held != log.held && !log.isSettled
+    return entry.held > shelf.held || entry.held != shelf.held && !shelf.isSettled
   }
 
-  /// True when nobody was found to have all of an origin's log, and a peer has not either.
+  /// True when nobody was found to have all of a shelf, and a peer has not either.
   private func isHopeless(_ entry: DigestEntry) -> Bool {
-    guard let slot = state.slot(of: entry.origin), liveness[slot].isGivenUp,
+    guard let slot = state.slot(of: entry.origin),
+      let missed = liveness[slot].givenUp[entry.room],
       entry.generation == state.logs[slot].generation
     else { return false }
-    let claim = state.logs[slot].claim
-    return entry.held.version <= claim.version && entry.held != claim
+    guard !entry.room.isLobby else {
+      let claim = state.logs[slot].lobby.claim
+      return entry.held.version <= claim.version && entry.held != claim
+    }
+    // No head speaks of rooms: what is complete up to an earlier word is as much as can be had.
+    return entry.held.version == missed.version && entry.held != missed
   }
 
   /// A peer has nothing of a hidden origin, and this node was told nowhere what it lacks: the peer has
   /// given up. Doing so too, all agree soon.
-  private mutating func joinGivingUp(_ entry: DigestEntry) {
+  /// Of a room, only who has given up says that nothing is there. True when this node gave up too.
+  private mutating func joinGivingUp(_ entry: DigestEntry) -> Bool {
     guard entry.held.version == 0, let slot = state.slot(of: entry.origin), !isVisible(slot),
       state.logs[slot].generation == entry.generation,
-      let pull = pulls[entry.origin], pull.failures > 0
-    else { return }
-    giveUp(slot)
+      !entry.room.isLobby || pulls[entry.shelf].map({ $0.failures > 0 }) ?? false
+    else { return false }
+    giveUp(slot, entry.room)
+    return true
   }
 
   /// Tells the newest head of an origin, with its age.

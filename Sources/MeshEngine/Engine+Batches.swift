@@ -6,27 +6,31 @@ extension Engine {
   /// Hears a batch: is it news, is it signed, then join, settle and tell others.
   mutating func hear(batch envelope: Envelope, from address: PeerAddress) {
     counters.count(.batchesReceived)
-    guard let (generation, first, last) = try? BatchBody.peek(envelope.body) else {
+    guard let peek = try? BatchBody.peek(envelope.body) else {
       return counters.count(.messagesMalformed)
     }
+    let (generation, first, last) = (peek.generation, peek.first, peek.last)
     let origin = envelope.origin
-    prolongPull(origin, from: address)
+    let room = state.room(peek.room)
+    prolongPull(ShelfID(origin, room), from: address)
     if origin == self.origin {
       // The own log holds every batch of this life that lives: another one is somebody else's.
       guard
         generation > self.generation
           || generation == self.generation
-            && (last > state.logs[ownSlot].cut.version
-              || last == state.logs[ownSlot].cut.version
-                && !stores[ownSlot].contains(envelope, first: first))
+            && (last > state.logs[ownSlot].shelf(room).cut.version
+              || last == state.logs[ownSlot].shelf(room).cut.version
+                && !stores[ownSlot][room].contains(envelope, first: first))
       else { return }
+    } else if !follows(room) {
+      return counters.count(.batchesUnwanted)
     } else if let grave = graves[origin], generation <= grave.generation {
       return counters.count(.batchesKnown)
     }
     if let slot = state.slot(of: origin), origin != self.origin {
-      guard state.logs[slot].mayBeNews(version: last, of: generation),
+      guard state.logs[slot].mayBeNews(version: last, on: room, of: generation),
         generation > state.logs[slot].generation
-          || !stores[slot].contains(envelope, first: first)
+          || !stores[slot][room].contains(envelope, first: first)
       else { return counters.count(.batchesKnown) }
     }
     guard let batch = verified(envelope, as: BatchBody.self) else { return }
@@ -35,28 +39,26 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     guard let slot = open(origin, generation: generation) else { return }
-    join(batch, slot: slot)
+    join(batch, slot: slot, room: room)
     if liveness[slot].head == nil {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
     }
-    let isAnswer = isPulling(origin, from: address)
-    settle(slot, claim: batch.body.claim, from: address)
+    let isAnswer = isPulling(ShelfID(origin, room), from: address)
+    settle(slot, room, claim: batch.body.claim, from: address)
     // What is pulled is offered when it is complete: many have it already.
-    if !isAnswer { forward(.batch(envelope), from: address) }
+    if !isAnswer { forward(.batch(envelope), in: room, from: address) }
   }
 
   /// Joins the records of a batch and keeps it. Own batches and those of others take this way.
-  mutating func join(_ batch: Verified<BatchBody>, slot: Int) {
+  mutating func join(_ batch: Verified<BatchBody>, slot: Int, room shelf: RoomID) {
     let bytes = batch.envelope.bytes
     var live = 0
     // Records of one room mostly stand together.
-    var last = (name: RoomName.lobby, id: state.lobby)
+    var last = (name: batch.body.room, id: shelf)
     for (index, record) in batch.body.records.enumerated() {
-      if record.lane != .session && record.room != last.name {
-        last = (record.room, state.room(record.room))
-      }
-      let room = record.lane == .session ? RoomID(bits: 0) : last.id
+      if record.room != last.name { last = (record.room, state.room(record.room)) }
+      let room = last.id
       let key = RecordKey(session: record.session, lane: record.lane, room: room)
       let cell = Cell(
         key: key, version: batch.body.first + UInt64(index), counter: record.counter,
@@ -71,19 +73,19 @@ extension Engine {
         counters.count(.recordsJoined)
         if !cell.isTombstone {
           live += 1
-          if record.lane == .presence || record.lane == .cursor, roomNames[room] == nil {
-            roomNames[room] = record.room
-          }
+          if record.lane != .session, roomNames[room] == nil { roomNames[room] = record.room }
         }
-        if let old, !old.isTombstone { stores[slot].release(old) }
+        if let old, !old.isTombstone { stores[slot].change(shelf) { $0.release(old) } }
         noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)
       }
     }
-    state.sum(slot: slot)
+    state.sum(slot: slot, room: shelf)
     reserveCounters()
-    stores[slot].insert(
-      batch.envelope, first: batch.body.first, last: batch.body.last, live: live,
-      hasTombstone: batch.body.records.contains { $0.value == nil })
+    stores[slot].change(shelf) {
+      $0.insert(
+        batch.envelope, first: batch.body.first, last: batch.body.last, live: live,
+        hasTombstone: batch.body.records.contains { $0.value == nil })
+    }
     sweepRoomNames()
   }
 
@@ -104,22 +106,22 @@ extension Engine {
     }
   }
 
-  /// Takes an origin's word about its log, and asks for what is missing.
-  mutating func settle(_ slot: Int, claim: Cut, from address: PeerAddress) {
+  /// Takes an origin's word about a shelf, and asks for what is missing.
+  mutating func settle(_ slot: Int, _ room: RoomID, claim: Cut, from address: PeerAddress) {
     guard let origin = state.origins[slot] else { return }
-    let cut = state.logs[slot].cut
-    if claim.version == cut.version && claim > cut && claim > state.logs[slot].claim {
+    let shelf = state.logs[slot].shelf(room)
+    if claim.version == shelf.cut.version && claim > shelf.cut && claim > shelf.claim {
       // The origin signed two words about one version; the higher one counts everywhere.
-      startOver(slot, claim: claim)
+      startOver(slot, room, claim: claim)
     }
     if PlantedBug.isActive(.tombstoneCollectedByTime) && slot != ownSlot {
-      state.dropTombstonesUncovered(slot: slot)
+      state.dropTombstonesUncovered(slot: slot, room: room)
     }
-    if state.settle(slot: slot, claim: claim) {
+    if state.settle(slot: slot, room: room, claim: claim) {
       // A part of an answer may be complete in itself.
-      if !isAwaitingEnd(origin) { finishPull(slot) }
-    } else if slot != ownSlot {
-      pull(slot, from: address)
+      if !isAwaitingEnd(ShelfID(origin, room)) { finishPull(slot, room) }
+    } else if slot != ownSlot, !isFetching(room, from: address) {
+      pull(slot, room, from: address)
     }
   }
 
@@ -131,6 +133,9 @@ extension Engine {
     for slot in state.sortedSlots {
       for entry in state.logs[slot].entries.values {
         for place in entry.places { used.insert(place.room) }
+      }
+      for entry in state.logs[slot].visits.values {
+        for visit in entry.visits { used.insert(visit.room) }
       }
     }
     roomNames = roomNames.filter { used.contains($0.key) }
@@ -154,6 +159,7 @@ extension Engine {
       state.logs[slot].generation == body.generation
     else { return counters.count(.framesKnown) }
     let room = state.room(body.room)
+    guard follows(room) else { return counters.count(.framesUnwanted) }
     let isNews = state.hasNews(slot: slot, body.moves, in: room, counter: body.counter)
     guard isNews else { return counters.count(.framesKnown) }
     guard state.lamport.isPlausible(body.counter) else {
@@ -164,7 +170,7 @@ extension Engine {
     }
     counters.count(.signaturesVerified)
     // What is not remembered here would go round for ever.
-    if join(frame, slot: slot) { forward(frame: envelope, in: room, from: address) }
+    if join(frame, slot: slot) { forward(.frame(envelope), in: room, from: address) }
   }
 
   /// Joins the moves of a frame and tells of those that are news. True when one is.

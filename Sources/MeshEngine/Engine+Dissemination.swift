@@ -171,6 +171,17 @@ extension Engine {
     seek(overlay.neighbours(of: origin))
   }
 
+  /// Tries to reach the neighbours on the ring of some room that is followed here, where not all follow
+  /// all: who says nothing in a room himself does not look for them otherwise, and they may know
+  /// nothing of where he is now.
+  mutating func seekFollowers() {
+    guard isLarge, !interests().isEmpty else { return }
+    let rooms = followedIDs ?? Set(roomNames.keys)
+    for room in random.sample(rooms.filter { !$0.isLobby }.sorted(), 1) {
+      seek(route(in: room).neighbours)
+    }
+  }
+
   /// True when enough of the neighbours are reached, so that other addresses are not urgent.
   mutating func isConnected() -> Bool { isLarge && neighbours().count >= 2 * configuration.rings }
 

@@ -106,13 +106,14 @@ extension Engine {
     guard hosted.count < Limits.sessionsPerOrigin else {
       throw .tooManySessions(limit: Limits.sessionsPerOrigin)
     }
-    if winner(session) == nil, isShutOut(session, of: state.lobby) {
+    if winner(session) == nil, isShutOut(session, of: .lobby) {
       throw .sessionRemoved(session)
     }
     let elsewhere = lastKnown(session)
     if let elsewhere, !areSame(elsewhere.value.profile.userID, value.profile.userID) {
       throw .sessionOfAnotherUser(session)
     }
+    if let elsewhere { try makeShelves(for: elsewhere.places.map(\.room) + elsewhere.visits) }
     let counter = try counter()
     var host = HostedSession(value: value, counter: counter, lease: lease, heardAt: now)
     if let elsewhere {
@@ -125,12 +126,17 @@ extension Engine {
         host.places[place.room] = HostedSession.Place(
           presence: presence, cursor: place.cursor, cursorCounter: counter)
       }
+      // What it said there is not known here.
+      for room in elsewhere.visits {
+        host.places[room] = HostedSession.Place(presence: PresenceValue(enteredCounter: counter))
+      }
     }
     hosted[session] = host
     if let end = host.endsAt { timers.set(.lease(session), at: end) }
     write(session, host)
     for room in host.places.keys.sorted() {
       write(session, room, host)
+      writeVisit(session, room, host)
       writeCursor(session, room, host)
       if host.places[room]?.presence.isTyping == true {
         let until = now + configuration.typingTimeout
@@ -157,6 +163,7 @@ extension Engine {
     pending.dropMoves(of: session, in: room)
     write(
       Record(session: session, lane: .presence, room: room, counter: counter, value: nil))
+    buryVisit(session, room, counter: counter)
     if hadCursor {
       write(Record(session: session, lane: .cursor, room: room, counter: counter, value: nil))
     }
@@ -174,10 +181,12 @@ extension Engine {
     guard room.isLobby || rooms < Limits.roomsPerSession else {
       throw .tooManyRooms(limit: Limits.roomsPerSession)
     }
+    try makeShelves(for: [room])
     let counter = try counter()
     host.places[room] = HostedSession.Place(presence: PresenceValue(enteredCounter: counter))
     hosted[session] = host
     write(session, room, host, counter: counter)
+    writeVisit(session, room, host)
   }
 
   private mutating func exit(_ session: SessionID, _ room: RoomName) throws(OperationError) {

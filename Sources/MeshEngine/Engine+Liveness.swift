@@ -12,7 +12,7 @@ extension Engine {
     heartbeat += 1
     let period = headPeriod
     let body = HeadBody(
-      generation: generation, heartbeat: heartbeat, claim: state.logs[ownSlot].cut,
+      generation: generation, heartbeat: heartbeat, claim: state.logs[ownSlot].lobby.cut,
       counter: restCounter, periodMilliseconds: period.milliseconds,
       isLeaving: hasLeft)
     var writer = ByteWriter(reserving: 64)
@@ -60,26 +60,30 @@ extension Engine {
     }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
     // What is pulled is offered when it is complete, and its head goes with it.
-    let isAnswer = isPulling(origin, from: address)
+    let isAnswer = isPulling(ShelfID(origin, .lobby), from: address)
     guard let slot = open(origin, generation: generation) else { return }
     state.witness(counter: head.body.counter)
     reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
-    settle(slot, claim: head.body.claim, from: address)
-    dropOldMoves(slot, restingThrough: head.body.counter)
+    settle(slot, .lobby, claim: head.body.claim, from: address)
+    dropMoves(slot, by: head.body)
     if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
   }
 
-  /// Drops moves that the origin knows of no more, or has written to its log since: those that an
-  /// earlier head spoke of. In the meantime the next move of a cursor that goes on moving has come,
-  /// even if some were lost or had to wait: it does not vanish.
-  private mutating func dropOldMoves(_ slot: Int, restingThrough counter: UInt64) {
-    let through = liveness[slot].restingThrough
-    liveness[slot].restingThrough = counter
-    for key in state.dropMoves(slot: slot, through: min(through, counter)) {
-      markDirty(key.session)
+  /// Drops the cursors that an origin has said are at rest. It says of the lobby alone what its log is
+  /// then: what was written of others until then has had time to come, by way of digests.
+  private mutating func dropMoves(_ slot: Int, by head: HeadBody) {
+    guard let known = liveness[slot].rest else {
+      liveness[slot].rest = (head.counter, now)
+      return
     }
+    guard known.at + Self.restingTime <= now else { return }
+    for key in state.dropMoves(slot: slot, through: known.counter) { markDirty(key.session) }
+    liveness[slot].rest = (head.counter, now)
   }
+
+  /// How long ago an origin must have said that a cursor is at rest, before its moves go.
+  private static let restingTime = Span.seconds(8)
 
   /// True when a heartbeat is strictly newer than what is known, or says more: two processes with one
   /// key may have signed the same heartbeat, and of their words the higher one counts everywhere.
@@ -125,23 +129,23 @@ extension Engine {
       return nil
     }
     if slot == stores.count {
-      stores.append(BatchStore())
+      stores.append(BatchStores())
       liveness.append(Liveness(heardAt: now, health: .offline))
     }
     if known == nil {
-      stores[slot] = BatchStore()
+      stores[slot] = BatchStores()
       // Nothing is known of its age until a head comes: it is not shown before.
       liveness[slot] = Liveness(heardAt: now, health: .offline)
       graves.remove(origin)
       timers.set(.liveness(origin), at: now + configuration.forgetAfter)
       emit(.node(origin, .offline))
     } else if wasGeneration != generation {
-      stores[slot].removeAll()
+      stores[slot] = BatchStores()
       liveness[slot].heartbeat = 0
       liveness[slot].head = nil
-      liveness[slot].isGivenUp = false
-      pulls[origin] = nil
-      manifests[origin] = nil
+      liveness[slot].rest = nil
+      liveness[slot].givenUp = [:]
+      forgetPulls(of: origin)
     }
     for session in dropped { markDirty(session) }
     return slot
@@ -226,7 +230,7 @@ extension Engine {
   private mutating func mayShow(_ slot: Int, as health: NodeHealth) -> Bool {
     guard health == .online || health == .suspect, !isVisible(slot),
       let origin = state.origins[slot],
-      !state.logs[slot].isSettled || claimOfHead(slot) > state.logs[slot].cut
+      !state.logs[slot].lobby.isSettled || claimOfHead(slot) > state.logs[slot].lobby.cut
     else {
       liveness[slot].shownBy = nil
       return true
@@ -250,7 +254,8 @@ extension Engine {
     emit(.node(origin, health))
     if isVisible(slot) != wasVisible {
       noteMember(origin, isVisible: !wasVisible)
-      liveness[slot].isGivenUp = false
+      liveness[slot].givenUp = [:]
+      if interests()[slot] != nil { noteInterests() }
       // Its heads will come from where they come.
       if wasVisible { forgetPrunes(of: slot) }
       for session in state.logs[slot].entries.keys.sorted() { markDirty(session) }
@@ -272,13 +277,18 @@ extension Engine {
     }
     if isVisible(slot) { noteMember(origin, isVisible: false) }
     for session in state.forget(slot: slot) { markDirty(session) }
-    stores[slot].removeAll()
+    stores[slot] = BatchStores()
     liveness[slot] = Liveness(heardAt: now, health: .offline)
     forgetPrunes(of: slot)
     book[origin] = nil
-    pulls[origin] = nil
-    manifests[origin] = nil
+    forgetPulls(of: origin)
     emit(.forgotten(origin))
+  }
+
+  /// Ends what was asked about an origin. Cost: the pulls under way.
+  private mutating func forgetPulls(of origin: OriginID) {
+    for id in pulls.keys.filter({ $0.origin == origin }) { pulls[id] = nil }
+    for id in manifests.keys.filter({ $0.origin == origin }) { manifests[id] = nil }
   }
 
   private mutating func askForHead(of slot: Int) {

@@ -7,27 +7,29 @@ import MeshWire
 // in parts while the origin went on writing is as good as one read at once.
 
 extension Engine {
-  mutating func beginManifest(_ slot: Int, from address: PeerAddress) {
+  mutating func beginManifest(_ slot: Int, _ room: RoomID, from address: PeerAddress) {
     guard let origin = state.origins[slot] else { return }
+    let id = ShelfID(origin, room)
     let log = state.logs[slot]
     var held: [ManifestState.Held] = []
-    held.reserveCapacity(Int(log.liveCount))
-    log.forEachLive { key, cell in
+    held.reserveCapacity(Int(log.shelf(room).liveCount))
+    log.forEachLive(of: room) { key, cell in
       held.append(ManifestState.Held(version: cell.version, hash: cell.hash, key: key))
     }
     held.sort { $0.version == $1.version ? $0.key < $1.key : $0.version < $1.version }
-    manifests[origin] = ManifestState(generation: log.generation, held: held)
+    manifests[id] = ManifestState(generation: log.generation, held: held)
     send(
-      .manifestRequest(ManifestRequest(origin: origin, generation: log.generation, after: 0)),
+      .manifestRequest(ManifestRequest(shelf: id, generation: log.generation, after: 0)),
       to: address)
   }
 
-  /// Lists the live records of an origin, if everything of it is here.
+  /// Lists the live records of a shelf, if everything of it is here.
   mutating func answer(_ request: ManifestRequest, to address: PeerAddress) {
-    guard let slot = state.slot(of: request.origin),
-      state.logs[slot].generation == request.generation, state.logs[slot].isSettled
+    let room = request.shelf.room
+    guard let slot = state.slot(of: request.shelf.origin),
+      state.logs[slot].generation == request.generation, state.logs[slot].shelf(room).isSettled
     else { return }
-    let items = manifestItems(slot, origin: request.origin)
+    let items = manifestItems(slot, request.shelf)
     var index = items.partitioningIndex { $0.version > request.after }
     var after = request.after
     for _ in 0..<SyncLimits.manifestParts {
@@ -41,11 +43,11 @@ extension Engine {
       }
       let isLast = index == items.count
       let through =
-        isLast ? max(state.logs[slot].cut.version, after) : items[index - 1].version
+        isLast ? max(state.logs[slot].shelf(room).cut.version, after) : items[index - 1].version
       send(
         .manifest(
           Manifest(
-            origin: request.origin, generation: request.generation, after: after,
+            shelf: request.shelf, generation: request.generation, after: after,
             through: through, isLast: isLast, items: Array(items[start..<index]))), to: address)
       counters.count(.manifestsSent)
       after = through
@@ -53,28 +55,30 @@ extension Engine {
     }
   }
 
-  private mutating func manifestItems(_ slot: Int, origin: OriginID) -> [Manifest.Item] {
+  private mutating func manifestItems(_ slot: Int, _ id: ShelfID) -> [Manifest.Item] {
     let log = state.logs[slot]
-    if let cache = manifestCache, cache.origin == origin, cache.generation == log.generation,
-      cache.cut == log.cut
+    let cut = log.shelf(id.room).cut
+    if let cache = manifestCache, cache.shelf == id, cache.generation == log.generation,
+      cache.cut == cut
     {
       return cache.items
     }
     var items: [Manifest.Item] = []
-    log.forEachLive { _, cell in
+    log.forEachLive(of: id.room) { _, cell in
       items.append(Manifest.Item(version: cell.version, hash: cell.hash))
     }
     items.sort { $0.version < $1.version }
     manifestCache = ManifestCache(
-      origin: origin, generation: log.generation, cut: log.cut, items: items)
+      shelf: id, generation: log.generation, cut: cut, items: items)
     return items
   }
 
   /// Compares a part with what is held. Parts that come early wait for those before them.
   mutating func hear(_ part: Manifest, from address: PeerAddress) {
-    guard var pull = pulls[part.origin], pull.address == address, case .manifest = pull.step,
-      var manifest = manifests[part.origin], manifest.generation == part.generation,
-      part.after >= manifest.through, let slot = state.slot(of: part.origin)
+    let id = part.shelf
+    guard var pull = pulls[id], pull.address == address, case .manifest = pull.step,
+      var manifest = manifests[id], manifest.generation == part.generation,
+      part.after >= manifest.through, let slot = state.slot(of: id.origin)
     else { return }
     manifest.early[part.after] = part
     var isComplete = false
@@ -86,50 +90,50 @@ extension Engine {
       if next.through == next.after { break }
     }
     if manifest.early.count > SyncLimits.manifestParts { manifest.early = [:] }
-    manifests[part.origin] = manifest
+    manifests[id] = manifest
     pull.deadline = now + SyncLimits.answerTimeout
-    pulls[part.origin] = pull
-    timers.set(.pull(part.origin), at: pull.deadline)
-    if isComplete { return apply(manifest, of: part.origin, slot: slot) }
-    if isEndOfAnswer { askForManifest(part.origin, manifest, from: address) }
+    pulls[id] = pull
+    timers.set(.pull(id), at: pull.deadline)
+    if isComplete { return apply(manifest, of: id, slot: slot) }
+    if isEndOfAnswer { askForManifest(id, manifest, from: address) }
   }
 
   private mutating func askForManifest(
-    _ origin: OriginID, _ manifest: ManifestState, from address: PeerAddress
+    _ id: ShelfID, _ manifest: ManifestState, from address: PeerAddress
   ) {
     let request = ManifestRequest(
-      origin: origin, generation: manifest.generation, after: manifest.through)
+      shelf: id, generation: manifest.generation, after: manifest.through)
     send(.manifestRequest(request), to: address)
   }
 
   /// A part of a manifest is late: asks again from where it has got to. False: it was asked often
   /// enough.
-  mutating func repeatManifest(_ origin: OriginID) -> Bool {
-    guard var pull = pulls[origin], var manifest = manifests[origin],
+  mutating func repeatManifest(_ id: ShelfID) -> Bool {
+    guard var pull = pulls[id], var manifest = manifests[id],
       manifest.repeats < SyncLimits.manifestRepeats, manifest.parts > 0
     else { return false }
     manifest.repeats += 1
     // Answers end every so many parts from here.
     manifest.parts = SyncLimits.manifestParts
     manifest.early = [:]
-    manifests[origin] = manifest
+    manifests[id] = manifest
     pull.deadline = now + SyncLimits.answerTimeout
-    pulls[origin] = pull
-    timers.set(.pull(origin), at: pull.deadline)
-    askForManifest(origin, manifest, from: pull.address)
+    pulls[id] = pull
+    timers.set(.pull(id), at: pull.deadline)
+    askForManifest(id, manifest, from: pull.address)
     return true
   }
 
   /// Removes what the manifest does not list, if what is left is what the origin signed.
-  private mutating func apply(_ manifest: ManifestState, of origin: OriginID, slot: Int) {
-    let (removed, isSettled) = state.settle(slot: slot, removing: manifest.dead)
-    guard isSettled else { return rest(origin) }
+  private mutating func apply(_ manifest: ManifestState, of id: ShelfID, slot: Int) {
+    let (removed, isSettled) = state.settle(slot: slot, room: id.room, removing: manifest.dead)
+    guard isSettled else { return rest(id) }
     counters.count(.manifestsApplied)
     for (key, cell) in removed {
-      stores[slot].release(cell)
+      stores[slot].change(id.room) { $0.release(cell) }
       markDirty(key.session)
     }
-    finishPull(slot)
+    finishPull(slot, id.room)
   }
 }
 

@@ -79,6 +79,7 @@ extension Engine {
     case .pullEnd(let end): hear(end, from: address)
     case .manifestRequest(let request): answer(request, to: address)
     case .manifest(let manifest): hear(manifest, from: address)
+    case .fetch(let nonce, let room): answerFetch(room, nonce: nonce, to: address)
     case .headQuery(let known): answer(known, to: address)
     case .introduction(let introductions): hear(introductions)
     case .prune(let origins): hearPrune(origins, from: address)
@@ -232,6 +233,7 @@ extension Engine {
     // In the middle of pulling, much differs that will not differ soon.
     if !isLarge || pulls.isEmpty { probe(address) }
     introduce(to: address)
+    fetchWaiting(from: address)
   }
 
   /// Tells a few other nodes' addresses.

@@ -9,43 +9,49 @@ extension Engine {
     if let slot = state.slot(of: entry.origin), entry.origin != origin,
       state.logs[slot].generation == entry.generation
     {
-      return pull(slot, from: address)
+      return pull(slot, entry.room, from: address)
     }
     // An origin or a life that is not known: from the beginning, without a state of its own yet.
-    pull(entry.origin, generation: entry.generation, after: 0, from: address)
+    pull(entry.shelf, generation: entry.generation, after: 0, from: address)
   }
 
-  /// Asks a peer for what is missing of an origin, unless somebody was asked just now.
-  mutating func pull(_ slot: Int, from address: PeerAddress) {
+  /// Asks a peer for what is missing of a shelf, unless somebody was asked just now.
+  mutating func pull(_ slot: Int, _ room: RoomID, from address: PeerAddress) {
     guard let origin = state.origins[slot] else { return }
     let log = state.logs[slot]
-    pull(origin, generation: log.generation, after: log.cut.version, from: address)
+    pull(
+      ShelfID(origin, room), generation: log.generation, after: log.shelf(room).cut.version,
+      from: address)
   }
 
   private mutating func pull(
-    _ origin: OriginID, generation: UInt64, after: UInt64, from address: PeerAddress
+    _ id: ShelfID, generation: UInt64, after: UInt64, from address: PeerAddress
   ) {
     if PlantedBug.isActive(.gapNotPulled) { return }
-    if let known = pulls[origin], known.deadline > now { return }
-    guard pulls[origin] != nil || pulls.count < Limits.origins else { return }
-    let failures = pulls[origin]?.failures ?? 0
-    let silences = pulls[origin]?.silences ?? 0
+    if let known = pulls[id], known.deadline > now { return }
+    guard pulls[id] != nil || pulls.count < Limits.origins else { return }
+    let failures = pulls[id]?.failures ?? 0
+    let silences = pulls[id]?.silences ?? 0
     // Neither batches nor the list of what lives led to what the origin signed: what is held is of
     // another history, or nobody has the rest of it. Begin at the beginning.
     var after = after
-    if failures > 0, failures.isMultiple(of: 4), let slot = state.slot(of: origin) {
-      guard isVisible(slot) else { return giveUp(slot) }
-      startOver(slot)
+    if failures > 0, failures.isMultiple(of: 4), let slot = state.slot(of: id.origin) {
+      guard isVisible(slot) else { return giveUp(slot, id.room) }
+      startOver(slot, id.room)
       after = 0
     }
     let deadline = now + answerTimeout(address)
-    pulls[origin] = PullState(
-      address: address, step: .batches, deadline: deadline,
-      held: state.slot(of: origin).map { state.logs[$0].held }, failures: failures,
+    pulls[id] = PullState(
+      address: address, step: .batches, deadline: deadline, held: held(id), failures: failures,
       silences: silences)
     counters.count(.pullsSent)
-    send(.pull(Pull(origin: origin, generation: generation, after: after)), to: address)
-    timers.set(.pull(origin), at: deadline)
+    send(.pull(Pull(shelf: id, generation: generation, after: after)), to: address)
+    timers.set(.pull(id), at: deadline)
+  }
+
+  /// What is held of a shelf; `nil`: its origin is not known.
+  private func held(_ id: ShelfID) -> Cut? {
+    state.slot(of: id.origin).map { state.logs[$0].shelf(id.room).held }
   }
 
   /// How long a peer's answer may take: some round trips, if it is known how long one is.
@@ -58,86 +64,91 @@ extension Engine {
 
   /// Answers a pull: the head, the batches above the version, and where that ends.
   mutating func answer(_ pull: Pull, to address: PeerAddress) {
-    guard let slot = state.slot(of: pull.origin) else { return }
+    guard let slot = state.slot(of: pull.shelf.origin) else { return }
+    let room = pull.shelf.room
     let log = state.logs[slot]
     guard log.generation >= pull.generation else { return }
     // So much waits already that more would come too late: the peer asks again.
     guard outbox.answerBytes(for: address) < answerBytes else { return }
     counters.count(.pullsAnswered)
     let after = log.generation == pull.generation ? pull.after : 0
-    sendHead(of: pull.origin, to: address)
-    if isLarge && pull.after == 0 { introduce(pull.origin, to: address) }
-    let (batches, through, hasMore) = stores[slot].answer(
+    if room.isLobby {
+      sendHead(of: pull.shelf.origin, to: address)
+      if isLarge && pull.after == 0 { introduce(pull.shelf.origin, to: address) }
+    }
+    let (batches, through, hasMore) = stores[slot][room].answer(
       after: after, bytes: answerBytes)
     for batch in batches { send(.batch(batch.envelope), to: address, isAnswer: true) }
-    let reached = hasMore ? through : log.highestVersion
+    let reached = hasMore ? through : log.shelf(room).highestVersion
     send(
       .pullEnd(
         PullEnd(
-          origin: pull.origin, generation: log.generation, after: after,
+          shelf: pull.shelf, generation: log.generation, after: after,
           through: max(after, reached), hasMore: hasMore)), to: address, isAnswer: true)
   }
 
   /// Goes on with a pull: the next part, or, if everything is here and the sums differ, the list of
   /// what lives.
   mutating func hear(_ end: PullEnd, from address: PeerAddress) {
-    guard let slot = state.slot(of: end.origin), state.logs[slot].generation == end.generation
+    let id = end.shelf
+    guard let slot = state.slot(of: id.origin), state.logs[slot].generation == end.generation
     else { return }
-    guard var pull = pulls[end.origin] else {
+    let shelf = state.logs[slot].shelf(id.room)
+    guard var pull = pulls[id] else {
       // What came is all that this node has heard of, and the peer has more of it.
-      if end.hasMore, end.through == state.logs[slot].cut.version { self.pull(slot, from: address) }
+      if end.hasMore, end.through == shelf.cut.version, holds(id) {
+        self.pull(slot, id.room, from: address)
+      }
       return
     }
     guard pull.address == address, case .batches = pull.step else { return }
     pull.deadline = now + SyncLimits.answerTimeout
     pull.silences = 0
-    pulls[end.origin] = pull
-    timers.set(.pull(end.origin), at: pull.deadline)
-    if !end.hasMore { settleByHead(slot) }
+    pulls[id] = pull
+    timers.set(.pull(id), at: pull.deadline)
+    if !end.hasMore && id.room.isLobby { settleByHead(slot) }
     if end.hasMore && end.through > end.after {
       counters.count(.pullsSent)
-      send(
-        .pull(Pull(origin: end.origin, generation: end.generation, after: end.through)),
-        to: address)
-    } else if state.logs[slot].isSettled {
-      finishPull(slot)
+      send(.pull(Pull(shelf: id, generation: end.generation, after: end.through)), to: address)
+    } else if state.logs[slot].shelf(id.room).isSettled {
+      finishPull(slot, id.room)
     } else {
       // Parts of the answer may still be under way.
       pull.step = .ended
       pull.deadline = now + SyncLimits.stragglers
-      pulls[end.origin] = pull
-      timers.set(.pull(end.origin), at: pull.deadline)
+      pulls[id] = pull
+      timers.set(.pull(id), at: pull.deadline)
     }
   }
 
-  /// All of an answer came, and the log is not what its origin signed.
-  private mutating func goOn(_ origin: OriginID, _ slot: Int) {
-    guard var pull = pulls[origin],
-      state.logs[slot].highestVersion <= state.logs[slot].claim.version,
+  /// All of an answer came, and the shelf is not what its origin signed.
+  private mutating func goOn(_ id: ShelfID, _ slot: Int) {
+    let shelf = state.logs[slot].shelf(id.room)
+    guard var pull = pulls[id], shelf.highestVersion <= shelf.claim.version,
       !PlantedBug.isActive(.manifestNotAsked)
     else {
       // Records came that are newer than any word about them: a head or batch will say more.
-      return rest(origin)
+      return rest(id)
     }
     pull.step = .manifest
     pull.deadline = now + SyncLimits.answerTimeout
-    pulls[origin] = pull
-    timers.set(.pull(origin), at: pull.deadline)
-    beginManifest(slot, from: pull.address)
+    pulls[id] = pull
+    timers.set(.pull(id), at: pull.deadline)
+    beginManifest(slot, id.room, from: pull.address)
   }
 
   /// Takes the word of the newest head again, which starting over forgot, if what is held now is what
   /// it says: the batch that said it last may be gone, because nothing of it lives.
   private mutating func settleByHead(_ slot: Int) {
-    let log = state.logs[slot]
+    let lobby = state.logs[slot].lobby
     let claim = claimOfHead(slot)
-    guard claim > log.claim, claim.version >= log.highestVersion, claim.count == log.liveCount,
-      claim.hash == log.liveHash
+    guard claim > lobby.claim, claim.version >= lobby.highestVersion,
+      claim.count == lobby.liveCount, claim.hash == lobby.liveHash
     else { return }
-    state.settle(slot: slot, claim: claim)
+    state.settle(slot: slot, room: .lobby, claim: claim)
   }
 
-  /// What the newest head says of this life's log; nothing when none was heard.
+  /// What the newest head says of the lobby's shelf of this life; nothing when none was heard.
   func claimOfHead(_ slot: Int) -> Cut {
     guard let body = liveness[slot].head?.body, let head = try? HeadBody.peek(body),
       head.generation == state.logs[slot].generation
@@ -146,45 +157,47 @@ extension Engine {
   }
 
   /// A part of an answer comes: the rest may take as long again.
-  mutating func prolongPull(_ origin: OriginID, from address: PeerAddress) {
-    guard let pull = pulls[origin], pull.address == address, case .batches = pull.step else {
+  mutating func prolongPull(_ id: ShelfID, from address: PeerAddress) {
+    guard let pull = pulls[id], pull.address == address, case .batches = pull.step else {
       return
     }
     let deadline = max(pull.deadline, now + SyncLimits.answerTimeout)
-    pulls[origin]?.deadline = deadline
+    pulls[id]?.deadline = deadline
   }
 
   /// The bytes of batches that one pull is answered with: no more than go there in a quarter of a
   /// second.
-  private var answerBytes: Int {
+  var answerBytes: Int {
     min(SyncLimits.answerBytes, max(Int(clamping: configuration.rate / 4), Limits.datagramBytes))
   }
 
-  /// True while a peer answers a pull.
-  func isPulling(_ origin: OriginID, from address: PeerAddress) -> Bool {
-    guard let pull = pulls[origin], pull.address == address else { return false }
+  /// True while a peer answers a pull, or tells all of a room.
+  func isPulling(_ id: ShelfID, from address: PeerAddress) -> Bool {
+    if isFetching(id.room, from: address) { return true }
+    guard let pull = pulls[id], pull.address == address else { return false }
     if case .resting = pull.step { return false }
     return pull.deadline > now
   }
 
-  /// True when a pull is not over, though the log is settled; it will be soon.
-  mutating func isAwaitingEnd(_ origin: OriginID) -> Bool {
-    guard let pull = pulls[origin], case .batches = pull.step, pull.deadline > now else {
+  /// True when a pull is not over, though the shelf is settled; it will be soon.
+  mutating func isAwaitingEnd(_ id: ShelfID) -> Bool {
+    guard let pull = pulls[id], case .batches = pull.step, pull.deadline > now else {
       return false
     }
     let soon = min(pull.deadline, now + SyncLimits.stragglers)
-    pulls[origin]?.deadline = soon
-    timers.set(.pull(origin), at: soon)
+    pulls[id]?.deadline = soon
+    timers.set(.pull(id), at: soon)
     return true
   }
 
-  /// The log of an origin is settled: nothing is missing of it. Neighbours may miss it as well.
-  mutating func finishPull(_ slot: Int) {
+  /// A shelf is settled: nothing is missing of it. Neighbours may miss it as well.
+  mutating func finishPull(_ slot: Int, _ room: RoomID) {
     guard let origin = state.origins[slot] else { return }
-    manifests[origin] = nil
-    if let pull = pulls.removeValue(forKey: origin) {
+    let id = ShelfID(origin, room)
+    manifests[id] = nil
+    if let pull = pulls.removeValue(forKey: id) {
       if isLarge {
-        offers[slot] = pull.address
+        offers[id] = pull.address
         if timers.due(.flushOffers) == nil {
           timers.set(.flushOffers, at: now + SyncLimits.offerDelay)
         }
@@ -200,14 +213,16 @@ extension Engine {
 
   /// Lists for the neighbours what was pulled: they pull in turn what they lack.
   mutating func flushOffers() {
-    let ready = offers.filter { state.origins[$0.key] != nil && state.logs[$0.key].isSettled }
+    let ready = offers.sorted { $0.key < $1.key }.compactMap { id, address in
+      state.slot(of: id.origin).map { (slot: $0, room: id.room, from: address) }
+    }.filter { state.logs[$0.slot].shelf($0.room).isSettled }
     offers = [:]
     for address in neighbours() {
-      let entries = ready.filter { $0.value != address }
-        .compactMap { state.digestEntry(slot: $0.key) }
-        .sorted { $0.origin < $1.origin }
+      let sharing = sharing(with: address)
+      let entries = ready.filter { $0.from != address && sharing.covers($0.room, of: $0.slot) }
+        .compactMap { state.digestEntry(slot: $0.slot, room: $0.room) }
       guard !entries.isEmpty else { continue }
-      let mask = entries.reduce(UInt32(0)) { $0 | 1 << UInt32(Digest.bucket(of: $1.origin)) }
+      let mask = entries.reduce(UInt32(0)) { $0 | 1 << UInt32(Digest.bucket(of: $1.shelf)) }
       send(
         pages(of: entries, mask: mask, nonce: 0, wantsAnswer: false, atMost: .max), to: address)
     }
@@ -215,17 +230,16 @@ extension Engine {
 
   /// A try that led nowhere: the next comes later, with whom the next digest finds. What was not
   /// answered says nothing about what is held: it is no reason to start over.
-  mutating func rest(_ origin: OriginID) {
-    guard var pull = pulls[origin] else { return }
-    manifests[origin] = nil
+  mutating func rest(_ id: ShelfID) {
+    guard var pull = pulls[id] else { return }
+    manifests[id] = nil
     var isSilence = false
     if case .batches = pull.step { isSilence = true }
-    if let slot = state.slot(of: origin), liveness[slot].isGivenUp {
-      return giveUp(slot)
+    if let slot = state.slot(of: id.origin), liveness[slot].givenUp[id.room] != nil {
+      return giveUp(slot, id.room)
     }
     pull.step = .resting
-    let isProgress = state.slot(of: origin).map { state.logs[$0].held } != pull.held
-    if isProgress {
+    if held(id) != pull.held {
       pull.failures = 0
     } else if isSilence {
       pull.silences += 1
@@ -235,64 +249,69 @@ extension Engine {
     let doublings =
       isSilence ? min(pull.silences / SyncLimits.silences, 2) : min(max(pull.failures, 1) - 1, 5)
     pull.deadline = now + SyncLimits.rest.scaled(1 << UInt64(doublings), over: 1)
-    pulls[origin] = pull
-    timers.set(.pull(origin), at: pull.deadline)
+    pulls[id] = pull
+    timers.set(.pull(id), at: pull.deadline)
   }
 
   /// The answer to a pull is late, or its rest is over.
-  mutating func retryPull(_ origin: OriginID) {
-    guard let pull = pulls[origin] else { return }
-    guard pull.deadline <= now else { return timers.set(.pull(origin), at: pull.deadline) }
-    guard let slot = state.slot(of: origin) else {
-      pulls[origin] = nil
-      manifests[origin] = nil
+  mutating func retryPull(_ id: ShelfID) {
+    guard let pull = pulls[id] else { return }
+    guard pull.deadline <= now else { return timers.set(.pull(id), at: pull.deadline) }
+    guard let slot = state.slot(of: id.origin) else {
+      pulls[id] = nil
+      manifests[id] = nil
       return
     }
-    guard !state.logs[slot].isSettled else { return finishPull(slot) }
+    guard !state.logs[slot].shelf(id.room).isSettled else { return finishPull(slot, id.room) }
     if case .resting = pull.step {
       // The origin itself knows best; in a big mesh, any neighbour may know. Without them, the next
       // digest finds somebody who holds more.
       guard isVisible(slot) else { return }
-      if let address = pathOf[origin] {
-        self.pull(slot, from: address)
+      if let address = pathOf[id.origin] {
+        self.pull(slot, id.room, from: address)
       } else if pull.silences < SyncLimits.silences,
-        let address = random.sample(neighbours(), 1).first
+        let address = random.sample(sources(id.room), 1).first
       {
-        self.pull(slot, from: address)
+        self.pull(slot, id.room, from: address)
       }
     } else if case .ended = pull.step {
-      goOn(origin, slot)
+      goOn(id, slot)
     } else if case .batches = pull.step, isVisible(slot), pull.silences < SyncLimits.silences,
-      let other = random.sample(neighbours().filter { $0 != pull.address }, 1).first
+      let other = random.sample(sources(id.room).filter { $0 != pull.address }, 1).first
     {
       // Lost on the way, it seems: somebody else has it too.
-      pulls[origin]?.silences += 1
-      self.pull(slot, from: other)
-    } else if case .manifest = pull.step, repeatManifest(origin) {
+      pulls[id]?.silences += 1
+      self.pull(slot, id.room, from: other)
+    } else if case .manifest = pull.step, repeatManifest(id) {
       return
     } else {
-      rest(origin)
+      rest(id)
     }
   }
 
-  /// Drops what is held of a hidden origin, because nobody was found to have all of its log: it died
-  /// while it told, or is cut off. Parts differ from node to node, and what was removed from them
-  /// cannot be told, so that they would never become equal; nobody sees them either. When the origin
-  /// is heard again, all of it is pulled anew.
-  mutating func giveUp(_ slot: Int) {
-    guard let origin = state.origins[slot], !state.logs[slot].isSettled else { return }
+  /// Drops what is held of a shelf of a hidden origin, because nobody was found to have all of it: the
+  /// origin died while it told, or is cut off. Parts differ from node to node, and what was removed
+  /// from them cannot be told, so that they would never become equal; nobody sees them either. When
+  /// the origin is heard again, all of it is pulled anew.
+  mutating func giveUp(_ slot: Int, _ room: RoomID) {
+    guard let origin = state.origins[slot] else { return }
+    let shelf = state.logs[slot].shelf(room)
+    guard !shelf.isSettled else { return }
     counters.count(.logsGivenUp)
-    liveness[slot].isGivenUp = true
-    startOver(slot)
-    pulls[origin] = nil
-    manifests[origin] = nil
+    liveness[slot].givenUp[room] = shelf.claim
+    startOver(slot, room)
+    pulls[ShelfID(origin, room)] = nil
+    manifests[ShelfID(origin, room)] = nil
+    guard room.isLobby else { return }
+    // What it said in rooms was cut off at the same time.
+    for room in state.logs[slot].rooms.keys.sorted() { giveUp(slot, room) }
   }
 
-  /// Drops what is held of an origin, so that all of it is pulled again, from somebody who holds all
-  /// of it.
-  mutating func startOver(_ slot: Int, claim: Cut? = nil) {
-    let claim = claim ?? claimOfHead(slot)
-    for (key, _) in state.reopen(slot: slot, claim: claim) { markDirty(key.session) }
-    stores[slot].removeAll()
+  /// Drops what is held of a shelf, so that all of it is pulled again, from somebody who holds all of
+  /// it.
+  mutating func startOver(_ slot: Int, _ room: RoomID, claim: Cut? = nil) {
+    let claim = claim ?? (room.isLobby ? claimOfHead(slot) : .empty)
+    for (key, _) in state.reopen(slot: slot, room: room, claim: claim) { markDirty(key.session) }
+    stores[slot].remove(room)
   }
 }

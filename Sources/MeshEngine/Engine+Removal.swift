@@ -26,7 +26,7 @@ extension Engine {
     // What is asked for and not told yet counts.
     let seen = hostedSession(session) ?? self.session(session)
     guard let seen else { throw .unknownSession(session) }
-    guard room.isLobby || seen.place(in: room) != nil else { throw .notInRoom(session, room) }
+    guard room.isLobby || seen.isIn(room) else { throw .notInRoom(session, room) }
     guard orderCount < Self.orderLimit else { throw .tooManyRemovals(limit: Self.orderLimit) }
     let counter = try counter()
     let order = RemovalOrder(counter: counter, isFinal: isFinal, host: seen.host, givenAt: now)
@@ -55,7 +55,7 @@ extension Engine {
   /// Does what others, or this node itself, ordered about a session that it hosts.
   mutating func obeyRemovals(of session: SessionID) {
     guard let host = hosted[session], !PlantedBug.isActive(.removalNotObeyed) else { return }
-    if state.isRemoved(session, from: state.lobby, since: host.counter) {
+    if state.isRemoved(session, from: .lobby, since: host.counter) {
       guard let counter = try? counter() else { return }
       end(session, counter: counter)
       emit(.removed(session, from: .lobby))
@@ -78,7 +78,7 @@ extension Engine {
     guard state.hasRemovals, let cell = state.logs[slot].live(RecordKey(session: session)) else {
       return false
     }
-    return state.isRemoved(session, from: state.lobby, since: cell.counter)
+    return state.isRemoved(session, from: .lobby, since: cell.counter)
   }
 
   /// Takes an order back that has done its work: nothing is left that it outweighs, and its host is
@@ -96,11 +96,13 @@ extension Engine {
 
   private func isDone(_ order: RemovalOrder, _ session: SessionID, _ room: RoomName) -> Bool {
     let key = RecordKey(session: session, lane: .presence, room: state.room(room))
+    let visit = RecordKey(session: session, lane: .visit, room: state.room(room))
     let isOutweighing = state.homes(of: session).contains { slot in
       let log = state.logs[slot]
       let since =
         room.isLobby
-        ? log.live(RecordKey(session: session))?.counter : log.live(key)?.enteredCounter
+        ? log.live(RecordKey(session: session))?.counter
+        : log.live(key)?.enteredCounter ?? log.live(visit)?.counter
       return since.map { $0 <= order.counter } ?? false
     }
     if order.givenAt + configuration.removalLife <= now { return true }

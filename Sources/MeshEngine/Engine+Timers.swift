@@ -5,7 +5,7 @@ enum EngineTimer: Hashable, Sendable {
   case head, digest, digestAgain, announce, stale
   /// What waits for its share of the bytes may go.
   case send
-  case flushBatch, flushFrame, flushHeads, flushOffers
+  case flushBatch, hint, flushFrame, flushHeads, flushOffers
   case lease(SessionID)
   case typing(SessionID, RoomName)
   case rest(SessionID, RoomName)
@@ -13,7 +13,8 @@ enum EngineTimer: Hashable, Sendable {
   case liveness(OriginID)
   case contact(PeerAddress)
   case path(PeerAddress)
-  case pull(OriginID)
+  case pull(ShelfID)
+  case fetch(RoomID)
 }
 
 extension Engine {
@@ -33,6 +34,7 @@ extension Engine {
     // The outputs are taken after each input.
     case .send: break
     case .flushBatch: flushBatches()
+    case .hint: hint()
     case .flushFrame: flushFrames()
     case .flushHeads: flushHeads()
     case .flushOffers: flushOffers()
@@ -43,7 +45,8 @@ extension Engine {
     case .liveness(let origin): if let slot = state.slot(of: origin) { judge(slot) }
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)
-    case .pull(let origin): retryPull(origin)
+    case .pull(let shelf): retryPull(shelf)
+    case .fetch(let room): retryFetch(room)
     }
   }
 }

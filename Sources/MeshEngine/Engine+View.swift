@@ -6,7 +6,11 @@ import MeshWire
 extension Engine {
   mutating func markDirty(_ session: SessionID) {
     // What somebody follows changed.
-    if session == .nobody { frameRoutes = [:] }
+    if session == .nobody {
+      frameRoutes = [:]
+      knownInterests = nil
+      interestsChanged = true
+    }
     guard isDirty.insert(session).inserted else { return }
     dirty.append(session)
   }
@@ -31,6 +35,10 @@ extension Engine {
 
   /// Tells what changed since the last input.
   mutating func flushEvents() {
+    if interestsChanged {
+      interestsChanged = false
+      noteInterests()
+    }
     flushDueBatches()
     while !dirty.isEmpty {
       let sessions = dirty
@@ -125,7 +133,22 @@ extension Engine {
         room: name, presence: presence,
         cursor: cursor(session, place, slot: slot, since: presence.enteredCounter))
     }
-    return SessionSnapshot(id: session, host: origin, value: value, places: places)
+    return SessionSnapshot(
+      id: session, host: origin, value: value, places: places,
+      visits: visits(session, slot: slot))
+  }
+
+  /// The rooms that are not followed here, and that a session's host says it is in.
+  private func visits(_ session: SessionID, slot: Int) -> [RoomName] {
+    guard slot != ownSlot, followedIDs != nil, let entry = state.logs[slot].visits[session] else {
+      return []
+    }
+    return entry.visits.compactMap { visit in
+      guard !visit.cell.isTombstone, !follows(visit.room),
+        !state.isRemoved(session, from: visit.room, since: visit.cell.counter)
+      else { return nil }
+      return roomNames[visit.room]
+    }
   }
 
   /// The newest of the moving and the resting cursor, unless it is from an earlier stay.
@@ -172,7 +195,7 @@ extension Engine {
           $0.nanoseconds / 1000
         },
         sessions: log.entries.values.count { $0.session?.isTombstone == false },
-        version: log.cut.version, isSettled: log.isSettled)
+        version: log.lobby.cut.version, isSettled: log.isSettled)
     }
   }
 }

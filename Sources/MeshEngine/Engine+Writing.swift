@@ -6,7 +6,7 @@ extension Engine {
   // MARK: What is to be written
 
   mutating func write(_ record: Record) {
-    let room = record.lane == .session ? RoomID(bits: 0) : state.room(record.room)
+    let room = state.room(record.room)
     pending.set(RecordKey(session: record.session, lane: record.lane, room: room), record)
     scheduleBatch()
   }
@@ -65,7 +65,24 @@ extension Engine {
   mutating func flushBatches() {
     guard pending.hasRecords else { return }
     lastBatchAt = now
-    var writes = pending.takeRecords()[...]
+    // Shelf by shelf, in the order of their first records.
+    var rooms: [RoomID] = []
+    var shelves: [RoomID: [(key: RecordKey, record: Record)]] = [:]
+    for write in pending.takeRecords() {
+      let room = write.key.shelf
+      if shelves[room] == nil { rooms.append(room) }
+      shelves[room, default: []].append(write)
+    }
+    for room in rooms {
+      writeBatches(shelves[room] ?? [], on: room)
+      repack(room)
+    }
+  }
+
+  private mutating func writeBatches(
+    _ writes: [(key: RecordKey, record: Record)], on room: RoomID
+  ) {
+    var writes = writes[...]
     while !writes.isEmpty {
       var bytes = BatchBody.headerBytes
       var chosen: [(key: RecordKey, record: Record)] = []
@@ -77,29 +94,51 @@ extension Engine {
         writes.removeFirst()
       }
       precondition(!chosen.isEmpty, "a record is longer than a batch")
-      writeBatch(chosen)
+      writeBatch(chosen, on: room)
     }
-    repack()
-    // Whoever missed the last batch learns of it from the head, and pulls. In a large mesh somebody
-    // else tells the batch once more.
-    if !isLarge {
-      let least = lastHeadAt + headPeriod.scaled(1, over: 8)
-      timers.set(.head, at: max(now + Self.headDelay, least))
+    hintSoon(of: room)
+  }
+
+  /// Whoever missed the last batch learns of it soon, and pulls: in a small mesh, where a batch comes by
+  /// one way only. Of the lobby a head tells it, of other rooms an entry of a list.
+  private mutating func hintSoon(of room: RoomID) {
+    guard !isLarge else { return }
+    guard room.isLobby else {
+      hinted.insert(room)
+      return timers.set(.hint, at: now + Self.hintDelay)
+    }
+    let least = lastHeadAt + headPeriod.scaled(1, over: 8)
+    timers.set(.head, at: max(now + Self.hintDelay, least))
+  }
+
+  /// Lists what this node holds of its own, to those who follow the rooms in which it wrote.
+  mutating func hint() {
+    let rooms = hinted.sorted()
+    hinted = []
+    for room in rooms {
+      guard let entry = state.digestEntry(slot: ownSlot, room: room) else { continue }
+      let list = pages(
+        of: [entry], mask: 1 << UInt32(Digest.bucket(of: entry.shelf)), nonce: 0,
+        wantsAnswer: false)
+      for address in route(in: room).addresses { send(list, to: address) }
     }
   }
 
-  /// How long after a batch a head says that it was told.
-  private static let headDelay = Span.milliseconds(40)
+  /// How long after a batch somebody is told that it was told.
+  private static let hintDelay = Span.milliseconds(40)
 
-  private mutating func writeBatch(_ writes: [(key: RecordKey, record: Record)]) {
+  private mutating func writeBatch(
+    _ writes: [(key: RecordKey, record: Record)], on room: RoomID
+  ) {
     let log = state.logs[ownSlot]
-    let first = log.cut.version + 1
+    let shelf = log.shelf(room)
+    let first = shelf.cut.version + 1
     guard first + UInt64(writes.count) < Limits.counterBound else {
       // The versions of this life are used up: begin another.
       return raiseGeneration(above: generation)
     }
-    var liveHash = log.liveHash
-    var liveCount = log.liveCount
+    var liveHash = shelf.liveHash
+    var liveCount = shelf.liveCount
     for (index, (key, record)) in writes.enumerated() {
       if let old = log.live(key) {
         liveHash &-= old.hash
@@ -116,8 +155,8 @@ extension Engine {
     }
     var writer = ByteWriter(reserving: Limits.datagramBytes)
     _ = BatchBody.write(
-      generation: generation, first: first, records: writes.map(\.record), liveCount: liveCount,
-      liveHash: liveHash, to: &writer)
+      generation: generation, room: writes.first?.record.shelf ?? .lobby, first: first,
+      records: writes.map(\.record), liveCount: liveCount, liveHash: liveHash, to: &writer)
     var reader = ByteReader(
       [UInt8](repeating: 0, count: Envelope.overheadBytes) + writer.bytes,
       range: Envelope.overheadBytes..<Envelope.overheadBytes + writer.count)
@@ -125,24 +164,25 @@ extension Engine {
       preconditionFailure("a batch of this node is malformed")
     }
     let batch = verifier.sign(body, bytes: writer.bytes)
-    join(batch, slot: ownSlot)
-    state.settle(slot: ownSlot, claim: body.claim)
-    precondition(state.logs[ownSlot].isSettled, "the own log does not hash to its own claim")
+    join(batch, slot: ownSlot, room: room)
+    let isSettled = state.settle(slot: ownSlot, room: room, claim: body.claim)
+    precondition(isSettled, "an own shelf does not hash to its own claim")
     counters.count(.batchesSent)
-    disseminate(.batch(batch.envelope))
+    disseminate(.batch(batch.envelope), in: room)
   }
 
   /// Writes the records of batches that are mostly dead anew, a few at a time, so that the dead ones
   /// need not be kept and pulled for their sake.
-  private mutating func repack() {
-    let store = stores[ownSlot]
-    guard store.recordCount > 256, UInt64(store.recordCount) > 4 * state.logs[ownSlot].liveCount
+  private mutating func repack(_ shelf: RoomID) {
+    let store = stores[ownSlot][shelf]
+    guard store.recordCount > 256,
+      UInt64(store.recordCount) > 4 * state.logs[ownSlot].shelf(shelf).liveCount
     else { return }
     for batch in store.mostlyDead(atMost: 2) {
       var reader = batch.envelope.body
       guard let body = try? BatchBody.read(&reader) else { continue }
       for (index, record) in body.records.enumerated() where record.value != nil {
-        let room = record.lane == .session ? RoomID(bits: 0) : state.room(record.room)
+        let room = state.room(record.room)
         let key = RecordKey(session: record.session, lane: record.lane, room: room)
         guard state.logs[ownSlot].live(key)?.version == body.first + UInt64(index),
           pending.records[key] == nil
@@ -195,7 +235,7 @@ extension Engine {
     body.write(to: &writer)
     let frame = verifier.sign(body, bytes: writer.bytes)
     counters.count(.framesSent)
-    disseminate(frame: frame.envelope, in: state.room(body.room))
+    disseminate(.frame(frame.envelope), in: state.room(body.room))
     ownFrames.append(frame)
   }
 
@@ -234,14 +274,14 @@ extension Engine {
   }
 
   /// Begins a new life in the same process: everything that is hosted is written again.
-  private mutating func raiseGeneration(above generation: UInt64) {
+  mutating func raiseGeneration(above generation: UInt64) {
     guard generation + 1 < Limits.generationBound else { return }
     configuration.generation = generation + 1
     durable = DurableState(generation: generation + 1, lamportCeiling: lamportCeiling)
     var dropped: [SessionID] = []
     _ = state.open(origin, generation: self.generation, dropped: &dropped)
     for session in dropped { markDirty(session) }
-    stores[ownSlot].removeAll()
+    stores[ownSlot] = BatchStores()
     heartbeat = 0
     for (room, moves) in pending.takeMoves(by: MonotonicTime(nanoseconds: .max)) {
       // Moves that were not told yet are told by the log.
@@ -253,6 +293,7 @@ extension Engine {
       write(session, host)
       for room in host.places.keys.sorted() {
         write(session, room, host)
+        writeVisit(session, room, host)
         writeCursor(session, room, host)
       }
     }

@@ -36,7 +36,7 @@ package struct Engine: Sendable {
 
   // The state, and what is known about it here, by slot.
   var state: MeshState
-  var stores: [BatchStore] = []
+  var stores: [BatchStores] = []
   var liveness: [Liveness] = []
   var graves = Graves()
   var roomNames: [RoomID: RoomName] = [:]
@@ -64,8 +64,12 @@ package struct Engine: Sendable {
   }
   /// The paths to this node's neighbours, when they were looked up since something changed.
   var knownNeighbours: [PeerAddress]?
-  /// Whom frames go to by room, as far as it was looked up since something changed.
+  /// Whom records and cursors go to by room, as far as it was looked up since something changed.
   var frameRoutes: [RoomID: FrameRoute] = [:]
+  /// The rooms that those follow who do not follow all, by slot; `nil`: to be looked up.
+  var knownInterests: [Int: Set<RoomID>]?
+  /// True when somebody has said something else of that since the last input.
+  var interestsChanged = false
   /// Where origins were heard last, or are said to be.
   var book: [OriginID: PeerAddress] = [:]
   /// What was heard of each sender. Kept when its path is lost, so that nothing is heard twice.
@@ -74,22 +78,33 @@ package struct Engine: Sendable {
   var challengeBudget: Budget
 
   // Exchanges under way.
-  var pulls: [OriginID: PullState] = [:]
+  var pulls: [ShelfID: PullState] = [:]
+  /// The rooms that were asked for as a whole.
+  var fetches: [RoomID: FetchState] = [:]
+  /// Those that wait for a path to somebody who follows them.
+  var waitingRooms: Set<RoomID> = []
   /// The slots whose heads wait to be sent on.
   var waitingHeads: [Int] = []
-  /// What was pulled and is to be offered to the neighbours: from whom, by slot.
-  var offers: [Int: PeerAddress] = [:]
+  /// What was pulled and is to be offered to the neighbours: from whom.
+  var offers: [ShelfID: PeerAddress] = [:]
+  /// The rooms in which this node wrote lately, and is to say so once more.
+  var hinted: Set<RoomID> = []
   /// The neighbour that a digest was sent to, and how many others may be asked in its place.
   var asked: (address: PeerAddress, tries: Int)?
   /// Who is asked for more when what was pulled is here.
   var askNext: PeerAddress?
-  var manifests: [OriginID: ManifestState] = [:]
+  var manifests: [ShelfID: ManifestState] = [:]
   var manifestCache: ManifestCache?
 
   // Hosting.
   var hosted: [SessionID: HostedSession] = [:]
-  /// The rooms whose cursors this node follows; `nil`: all.
+  /// The rooms that this node follows; `nil`: all.
   var followed: Set<RoomName>?
+  /// The same by their ids.
+  var followedIDs: Set<RoomID>?
+  /// True once somebody was seen who does not follow all rooms: sessions are told with where they
+  /// are.
+  var tellsVisits = false
   /// The counter of its word about that; `nil`: it said nothing.
   var interestCounter: UInt64?
   /// The removals that this node ordered and keeps up.
@@ -173,7 +188,7 @@ package struct Engine: Sendable {
     ownSlot = slot
     overlay = Overlay(rings: configuration.rings, hashKey: configuration.mesh.hashKey)
     overlay.insert(crypto.origin)
-    stores = [BatchStore()]
+    stores = [BatchStores()]
     liveness = [Liveness(heardAt: now, health: .online)]
     reserveCounters()
     timers.set(.head, at: now)
@@ -185,8 +200,11 @@ package struct Engine: Sendable {
     }
   }
 
-  /// One hash of the whole state: equal on all nodes that converged.
+  /// One hash of the whole state: equal on all nodes that converged and follow all rooms.
   package var stateHash: UInt64 { state.stateHash }
+
+  /// One hash of what is held of a room: equal on all nodes that converged and follow it.
+  package func roomHash(_ room: RoomName) -> UInt64 { state.roomHash(state.room(room)) }
 
   /// The sessions that this node hosts, in the order of their ids.
   package var hostedSessions: [SessionID] { hosted.keys.sorted() }
@@ -195,7 +213,10 @@ package struct Engine: Sendable {
   package var size: (origins: Int, sessions: Int) { (state.originCount, state.sessionCount) }
 
   /// The number of records that this life of the node has written.
-  package var ownVersion: UInt64 { state.logs[ownSlot].highestVersion }
+  package var ownVersion: UInt64 {
+    let log = state.logs[ownSlot]
+    return log.rooms.values.reduce(log.lobby.highestVersion) { $0 + $1.highestVersion }
+  }
 
   /// The number of nodes that are seen, this one among them.
   package var visibleCount: Int { overlay.count }

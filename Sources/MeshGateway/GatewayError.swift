@@ -59,7 +59,7 @@ struct GatewayError: Error, Equatable {
       case .sessionOfAnotherUser: .sessionConflict
       case .notInRoom, .tooLong, .malformed, .invalidRoomName, .invalidSetting: .invalidRequest
       case .tooManySessions: .tooManySessions
-      case .tooManyRooms: .tooManyRooms
+      case .tooManyRooms, .tooManyShelves: .tooManyRooms
       case .sessionRemoved, .removedFromRoom: .sessionRemoved
       case .tooManyRemovals, .tooManyFollowed: .tooManyRequests
       case .unknownStatus: .unknownStatus

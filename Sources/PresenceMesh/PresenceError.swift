@@ -31,6 +31,8 @@ public enum PresenceError: Error, Hashable, Sendable {
   case tooManyRemovals(limit: Int)
   /// More rooms than can be followed one by one. Follow all of them instead.
   case tooManyFollowed(limit: Int)
+  /// The sessions of this node are in as many rooms as they may.
+  case tooManyShelves(limit: Int)
   /// The Lamport counters of the mesh are used up. Make a new mesh.
   case countersExhausted
   /// This node has left the mesh. Join again.
@@ -81,6 +83,7 @@ extension PresenceError: CustomStringConvertible {
     case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room) by order"
     case .tooManyRemovals(let limit):
       "\(limit) removals wait for other nodes to hear them: try again later"
+    case .tooManyShelves(let limit): "the sessions of this node are in \(limit) rooms already"
     case .tooManyFollowed(let limit):
       "at most \(limit) rooms can be followed: name fewer, or follow all"
     case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
@@ -122,6 +125,7 @@ extension PresenceError {
       case .removedFromRoom(let id, let room): .removedFromRoom(id, room)
       case .tooManyRemovals(let limit): .tooManyRemovals(limit: limit)
       case .tooManyFollowed(let limit): .tooManyFollowed(limit: limit)
+      case .tooManyShelves(let limit): .tooManyShelves(limit: limit)
       case .countersExhausted: .countersExhausted
       case .meshLeft: .meshLeft
       }

@@ -34,18 +34,21 @@ extension PresenceMesh {
   /// A session with all the rooms that it is in; `nil` when it is not seen.
   public func session(_ id: SessionID) -> SessionSnapshot? { hub.look { $0.session(id) } }
 
-  /// The rooms that somebody is in, in the order of their names, without the lobby.
+  /// The rooms that somebody is in, in the order of their names, without the lobby. Exact as told by
+  /// the hosts of the sessions, whether or not this node follows the rooms: see ``follow(rooms:)``.
   /// Cost: sorts the rooms.
   public func rooms() -> [RoomSummary] { hub.view.rooms }
 
-  /// The rooms that a user is in, in the order of their names, without the lobby. Cost: the sessions
-  /// of the user.
+  /// The rooms that a user is in, in the order of their names, without the lobby. Exact as told by the
+  /// hosts of the sessions, whether or not this node follows the rooms. Cost: the sessions of the
+  /// user.
   public func rooms(ofUser user: String) -> [RoomName] {
     hub.look { $0.rooms(ofUser: user) }
   }
 
   /// Counts over some rooms: each room's, and how many different users and sessions they have
-  /// together. Cost: the users and sessions of these rooms.
+  /// together. Exact as told by the hosts of the sessions, whether or not this node follows the rooms.
+  /// Cost: the users and sessions of these rooms.
   public func statistics(rooms: [RoomName]) -> RoomStatistics {
     hub.view.statistics(rooms: rooms)
   }
@@ -66,17 +69,25 @@ extension PresenceMesh {
     PresenceEvents(hub: hub, scope: .mesh, capacity: buffer, mesh: self)
   }
 
-  /// Follows the cursors of some rooms only: other nodes send this one no moves of the others.
+  /// Follows some rooms only: other nodes send this one nothing of what is said in the others, and it
+  /// drops what it holds of them, but for what its own sessions say there.
   ///
-  /// A node follows all rooms until it is told otherwise. Where it does not, a cursor shows where it
-  /// came to rest last, about a second after that; all else of the room shows as ever. The other nodes
-  /// are told at once: moves of a room that is followed anew come a round trip later.
+  /// A node follows all rooms until it is told otherwise. Of a room that it does not follow it knows who
+  /// is there, exactly as told by the hosts of the sessions: ``rooms()``, ``rooms(ofUser:)``,
+  /// ``statistics(rooms:)``, ``Room/count`` and the users of ``Room`` answer as ever, and
+  /// ``SessionSnapshot/visits`` names such rooms. What a session says there is not known: it shows with
+  /// the status of the lobby, without typing, data and cursor. When the first node of a mesh follows
+  /// some rooms only, the others need a round trip to say where their sessions are.
+  ///
+  /// The other nodes are told at once, and a room that is followed anew is asked for as a whole: a small
+  /// one is there a round trip later. A room whose events are read (``Room/events``) is followed
+  /// meanwhile, as long as there are at most `Limits.roomsFollowed` in all; those beyond wait.
   ///
   /// - Parameter rooms: at most `Limits.roomsFollowed` (64); `nil`: all rooms.
   /// - Throws: ``PresenceError/tooManyFollowed(limit:)``, ``PresenceError/meshLeft``; what was followed
   ///   before is followed still.
   public func follow(rooms: Set<RoomName>?) async throws(PresenceError) {
-    try await perform(.follow(rooms))
+    try await following.choose(rooms)
   }
 
   /// The events of one user anywhere in the mesh: comes online, goes, changes. The snapshots have
@@ -102,8 +113,14 @@ extension PresenceMesh {
     await driver.read { engine, now in engine.peers(now: now) }.map { Node($0) }
   }
 
-  /// One hash of the whole state: equal on all nodes that have converged.
+  /// One hash of the whole state: equal on all nodes that have converged and follow all rooms.
   public func stateHash() async -> UInt64 { await driver.read { engine, _ in engine.stateHash } }
+
+  /// One hash of what is held of a room; of the lobby, of all that every node is told. Equal on all nodes
+  /// that have converged and follow the room. Cost: the nodes with sessions there.
+  public func roomHash(_ room: RoomName) async -> UInt64 {
+    await driver.read { engine, _ in engine.roomHash(room) }
+  }
 
   /// Which life of the node this is. It rises with each start, and once more when the mesh knows of
   /// a later life than this node does.

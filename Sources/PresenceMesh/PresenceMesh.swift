@@ -28,6 +28,7 @@ public final class PresenceMesh: Sendable {
   let configuration: Configuration
   let hub: Hub
   let driver: MeshDriver
+  let following: Following
   let logger: Logger
   let credentials: MeshCredentials
   private let keeper: StateKeeper
@@ -44,6 +45,7 @@ public final class PresenceMesh: Sendable {
     self.configuration = configuration
     self.hub = hub
     self.driver = driver
+    following = Following(driver: driver)
     self.keeper = keeper
     self.logger = logger
     nodeID = preparation.node.origin

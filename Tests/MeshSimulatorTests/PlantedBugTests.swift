@@ -27,9 +27,11 @@ struct PlantedBugTests {
     (.amplificationUnbounded, 1),
     (.moveNotTold, 1),
     (.removalNotObeyed, 6),
-    (.interestNotTold, 24),
+    (.interestNotTold, 2),
     (.staleFrameWins, 19),
     (.queueStarves, 7),
+    (.unfollowedRoomKept, 1),
+    (.roomNotFetched, 1),
     (.prunedNeverGrafted, 1),
   ]
 

@@ -30,6 +30,16 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Enter this room; may be repeated.", valueName: "room"))
   var room: [RoomName] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Follow this room only; may be repeated. Default: all rooms.",
+      discussion: """
+        Nothing of what is said in other rooms is told to the node, but who is in them. A room that \
+        somebody watches here is followed meanwhile.
+        """,
+      valueName: "room"))
+  var follow: [RoomName] = []
+
   @Option(help: ArgumentHelp("Write the ready line to this descriptor too.", valueName: "n"))
   var readyFd: Int32?
 
@@ -41,6 +51,9 @@ struct UpCommand: AsyncParsableCommand {
   mutating func validate() throws {
     if name == nil, !room.isEmpty || profile.user != nil {
       throw ValidationError("--room and --user are about a session: give it a --name.")
+    }
+    if follow.count > Limits.roomsFollowed {
+      throw ValidationError("--follow may be given \(Limits.roomsFollowed) times at most.")
     }
     if let readyFd, readyFd < 1 || readyFd == STDERR_FILENO {
       throw ValidationError("--ready-fd needs a descriptor that is open for writing.")
@@ -57,6 +70,7 @@ struct UpCommand: AsyncParsableCommand {
     let endings = Signals.endings { pidFile?.remove() }
     try await RunningNode.with(state: directory, options: node) { node in
       try node.announceNewMesh()
+      if !follow.isEmpty { try await node.mesh.follow(rooms: Set(follow)) }
       let gateway = try await gateway.start(
         node.mesh, logger: RunningNode.logger(self.node.logLevel))
       do {

@@ -56,20 +56,34 @@ package func areSame(_ left: String, _ right: String) -> Bool {
   left.utf8.elementsEqual(right.utf8)
 }
 
-/// What the state knows a room by: 61 bits of the keyed hash of its name.
+/// What the state knows a room by: 61 bits of the keyed hash of its name; 0 is the lobby.
 ///
 /// The three lowest bits are free, so that a ``RecordKey`` can hold the lane in them.
 package struct RoomID: Hashable, Comparable, Sendable {
   package let bits: UInt64
 
+  /// The mesh-wide room.
+  package static let lobby = RoomID(bits: 0)
+
   package init(_ name: RoomName, key: HashKey) {
+    guard !name.isLobby else {
+      bits = 0
+      return
+    }
     var hasher = SipHash(key: key)
     var text = name.text
     text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-    bits = hasher.finalize() & ~7
+    // No other room has the id of the lobby.
+    bits = max(hasher.finalize() & ~7, 8)
   }
 
   package init(bits: UInt64) { self.bits = bits & ~7 }
 
+  package var isLobby: Bool { bits == 0 }
+
   package static func < (left: Self, right: Self) -> Bool { left.bits < right.bits }
+}
+
+extension RoomID: DenseKey {
+  package var spread: UInt64 { DenseSeed.spread(bits, ~bits) }
 }

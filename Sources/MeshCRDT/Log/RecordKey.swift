@@ -8,8 +8,10 @@ package enum Lane: UInt8, Hashable, CaseIterable, Comparable, Sendable {
   case cursor = 2
   /// The order that a session, of whatever host, leaves a room; for the lobby, that it ends.
   case removal = 3
-  /// The rooms whose cursors the origin wants to be told; it concerns no session.
+  /// The rooms that the origin wants to be told of; it concerns no session.
   case interest = 4
+  /// That a session is in a room, for those who are not told what it says there.
+  case visit = 5
 
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
@@ -34,9 +36,7 @@ package struct RecordKey: Hashable, Comparable, Sendable {
   }
 
   /// The key of the origin's interest: it concerns no session, and all rooms.
-  package static func interest(lobby: RoomID) -> Self {
-    RecordKey(session: .nobody, lane: .interest, room: lobby)
-  }
+  package static let interest = RecordKey(session: .nobody, lane: .interest, room: .lobby)
 
   package var lane: Lane {
     switch place & 7 {
@@ -44,14 +44,24 @@ package struct RecordKey: Hashable, Comparable, Sendable {
     case 2: .cursor
     case 3: .removal
     case 4: .interest
+    case 5: .visit
     default: .session
     }
   }
 
   package var room: RoomID { RoomID(bits: place) }
 
+  /// The shelf of the origin's log that the record stands on: that of the room in which something is
+  /// said, and the lobby's for all that everybody is told.
+  package var shelf: RoomID {
+    switch place & 7 {
+    case 1, 2: RoomID(bits: place)
+    default: .lobby
+    }
+  }
+
   /// True for what stands outside of the sessions of the origin.
-  package var isNotice: Bool { place & 7 > 2 }
+  package var isNotice: Bool { place & 7 == 3 || place & 7 == 4 }
 
   package static func < (left: Self, right: Self) -> Bool {
     left.session == right.session ? left.place < right.place : left.session < right.session

@@ -76,7 +76,8 @@ package struct SessionEntry: Hashable, Sendable {
   }
 
   private func place(in room: RoomID) -> Place? {
-    self.room == room.bits ? first : others.first { $0.room == room }
+    if self.room == room.bits { return first }
+    return others.isEmpty ? nil : others.first { $0.room == room }
   }
 
   /// Puts a place in the stead of the one in its room; an empty one goes.
@@ -103,6 +104,18 @@ package struct SessionEntry: Hashable, Sendable {
     case (true, false): others.remove(at: index)
     case (false, true): others.insert(place, at: index)
     case (false, false): break
+    }
+  }
+
+  /// Calls `body` with each cell that stands on a shelf.
+  func forEach(of session: SessionID, on shelf: RoomID, _ body: (RecordKey, Cell) -> Void) {
+    if shelf.isLobby, let cell = self.session { body(RecordKey(session: session), cell) }
+    guard let place = place(in: shelf) else { return }
+    if let cell = place.presence {
+      body(RecordKey(session: session, lane: .presence, room: shelf), cell)
+    }
+    if let cell = place.cursor {
+      body(RecordKey(session: session, lane: .cursor, room: shelf), cell)
     }
   }
 

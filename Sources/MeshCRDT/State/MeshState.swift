@@ -4,27 +4,26 @@
 /// be seen from outside only where the order of arrival can.
 package struct MeshState: Sendable {
   package let hashKey: HashKey
-  /// The id of the mesh-wide room in this state.
-  package let lobby: RoomID
   package private(set) var lamport: LamportClock
-  /// The summary of what is held, up to the last ``sum(slot:)`` of each slot.
+  /// The summary of what is held, up to the last ``sum(slot:room:)`` of each shelf.
   package private(set) var digest = Digest()
+  /// The same for the shelves of the lobby alone.
+  package private(set) var lobbyDigest = Digest()
   /// The origins by slot; `nil` where one was forgotten.
   package private(set) var origins: [OriginID?] = []
   package private(set) var logs: [OriginLog] = []
   package private(set) var moving: [MovingCursors] = []
-  /// What of each slot is in the digest.
-  private var summed: [DigestEntry?] = []
+  /// The slots of the origins that have live records on the shelf of a room: those in the digest.
+  private(set) var residents: [RoomID: Homes] = [:]
   private var slots: [OriginID: Int] = [:]
   private var freeSlots: [Int] = []
   /// The slots of the origins that have a live record of a session: nearly always one.
-  private var homes = SessionSlots()
+  private(set) var homes = SessionSlots()
   /// The slots of the origins that have a live removal under a key: few sessions have any.
-  private var removers: [RecordKey: Homes] = [:]
+  private(set) var removers: [RecordKey: Homes] = [:]
 
   package init(hashKey: HashKey, lamport: UInt64 = 0) {
     self.hashKey = hashKey
-    lobby = RoomID(.lobby, key: hashKey)
     self.lamport = LamportClock(counter: lamport)
   }
 
@@ -78,9 +77,12 @@ package struct MeshState: Sendable {
     logs[slot].entries[session]
   }
 
-  package func digestEntry(slot: Int) -> DigestEntry? {
+  /// What is held of a shelf of an origin, be it nothing.
+  package func digestEntry(slot: Int, room: RoomID) -> DigestEntry? {
     origins[slot].map {
-      DigestEntry(origin: $0, generation: logs[slot].generation, held: logs[slot].held)
+      DigestEntry(
+        shelf: ShelfID($0, room), generation: logs[slot].generation,
+        held: logs[slot].shelf(room).held)
     }
   }
 }
@@ -103,6 +105,7 @@ extension MeshState {
       if generation > logs[slot].generation {
         dropped += logs[slot].sessions
         replaceLog(at: slot, by: OriginLog(generation: generation))
+        sum(slot: slot, room: .lobby)
       }
       return slot
     }
@@ -110,7 +113,6 @@ extension MeshState {
     let slot = freeSlots.popLast() ?? origins.count
     if slot == origins.count {
       origins.append(origin)
-      summed.append(nil)
       logs.append(OriginLog(generation: generation))
       moving.append(MovingCursors())
     } else {
@@ -119,7 +121,7 @@ extension MeshState {
     }
     slots[origin] = slot
     sortedSlots.insert(slot, at: place(of: origin))
-    sum(slot: slot)
+    sum(slot: slot, room: .lobby)
     return slot
   }
 
@@ -127,12 +129,9 @@ extension MeshState {
   package mutating func forget(slot: Int) -> [SessionID] {
     guard let origin = origins[slot] else { return [] }
     let sessions = logs[slot].sessions
-    unlist(slot)
     sortedSlots.remove(at: place(of: origin))
-    logs[slot] = OriginLog(generation: 0)
-    moving[slot] = MovingCursors()
+    replaceLog(at: slot, by: OriginLog(generation: 0))
     origins[slot] = nil
-    sum(slot: slot)
     slots[origin] = nil
     freeSlots.append(slot)
     return sessions
@@ -153,11 +152,12 @@ extension MeshState {
     return low
   }
 
+  /// Puts an empty log in the place of another, of which nothing is counted any more.
   private mutating func replaceLog(at slot: Int, by log: OriginLog) {
     unlist(slot)
+    for room in [.lobby] + logs[slot].rooms.keys { count(slot: slot, room: room, hash: 0) }
     logs[slot] = log
     moving[slot] = MovingCursors()
-    sum(slot: slot)
   }
 }
 
@@ -174,8 +174,8 @@ extension MeshState {
     return next
   }
 
-  /// Joins a record into the log of a slot. Cost: one look-up in the log. After the last of several
-  /// records, ``sum(slot:)`` brings the digest up to date.
+  /// Joins a record into the log of a slot. Cost: some look-ups in the log. After the last of several
+  /// records of a shelf, ``sum(slot:room:)`` brings the digest up to date.
   package mutating func join(slot: Int, _ key: RecordKey, _ cell: Cell) -> OriginLog.Outcome {
     let outcome = logs[slot].join(key, cell)
     guard case .replaced(let old) = outcome else { return outcome }
@@ -225,52 +225,83 @@ extension MeshState {
     logs[slot].look(at: key, body)
   }
 
-  /// Joins a claim of an origin, and settles if it can. True when the log is settled now.
+  /// Joins a claim of an origin about a shelf, and settles if it can. True when the shelf is settled
+  /// now.
   @discardableResult
-  package mutating func settle(slot: Int, claim: Cut? = nil) -> Bool {
-    if let claim { logs[slot].witness(claim) }
-    if logs[slot].settle() { sum(slot: slot) }
-    return logs[slot].isSettled
+  package mutating func settle(slot: Int, room: RoomID, claim: Cut? = nil) -> Bool {
+    if let claim { logs[slot].witness(claim, of: room) }
+    if logs[slot].settle(room) { sum(slot: slot, room: room) }
+    return logs[slot].shelf(room).isSettled
   }
 
-  /// Removes what a manifest does not list: see ``OriginLog/settle(removing:)``.
+  /// Removes what a manifest does not list: see ``OriginLog/settle(_:removing:)``.
   package mutating func settle(
-    slot: Int, removing dead: [(key: RecordKey, version: UInt64)]
+    slot: Int, room: RoomID, removing dead: [(key: RecordKey, version: UInt64)]
   ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
-    let result = logs[slot].settle(removing: dead)
+    let result = logs[slot].settle(room, removing: dead)
     guard result.isSettled else { return result }
     for (key, _) in result.removed { unlist(key, slot) }
-    sum(slot: slot)
+    sum(slot: slot, room: room)
     return result
   }
 
-  /// Reopens a log: see ``OriginLog/reopen(claim:)``.
+  /// Reopens a shelf: see ``OriginLog/reopen(_:claim:)``.
   @discardableResult
-  package mutating func reopen(slot: Int, claim: Cut) -> [(key: RecordKey, cell: Cell)] {
-    let gone = logs[slot].reopen(claim: claim)
+  package mutating func reopen(
+    slot: Int, room: RoomID, claim: Cut
+  ) -> [(key: RecordKey, cell: Cell)] {
+    let gone = logs[slot].reopen(room, claim: claim)
     for (key, _) in gone { unlist(key, slot) }
-    sum(slot: slot)
+    sum(slot: slot, room: room)
     return gone
   }
 
-  /// Drops the moves up to a counter at which the origin has signed that all cursors are at rest, if
-  /// everything that it signed is here. Returns the keys that went.
+  /// Forgets the shelf of a room, and the cursors that move there. Returns the keys that went.
+  package mutating func drop(slot: Int, room: RoomID) -> [RecordKey] {
+    guard logs[slot].rooms.row(of: room) != nil || moving[slot].count > 0 else { return [] }
+    count(slot: slot, room: room, hash: 0)
+    return logs[slot].drop(room).map(\.key) + moving[slot].drop(in: room)
+  }
+
+  /// Drops the moves up to a counter at which the origin has signed that all cursors are at rest, of
+  /// the rooms of which everything that it signed is here. Returns the keys that went.
   package mutating func dropMoves(slot: Int, through counter: UInt64) -> [RecordKey] {
-    logs[slot].isSettled ? moving[slot].drop(through: counter) : []
+    guard moving[slot].count > 0 else { return [] }
+    let log = logs[slot]
+    return moving[slot].drop(through: counter) { log.shelf($0).isSettled }
   }
 
   /// The planted bug of that name.
-  package mutating func dropTombstonesUncovered(slot: Int) {
-    logs[slot].dropTombstonesUncovered()
-    sum(slot: slot)
+  package mutating func dropTombstonesUncovered(slot: Int, room: RoomID) {
+    logs[slot].dropTombstonesUncovered(of: room)
+    sum(slot: slot, room: room)
   }
 
-  /// Counts what is held of an origin now in the digest, in the place of what was held before.
-  package mutating func sum(slot: Int) {
-    let now = digestEntry(slot: slot)
-    guard summed[slot] != now else { return }
-    digest.replace(old: summed[slot], new: now, key: hashKey)
-    summed[slot] = now
+  /// Counts what is held of a shelf now in the digest, in the place of what was held before.
+  ///
+  /// Of rooms only those shelves count on which something lives: who never heard of one that is empty
+  /// holds the same as who did.
+  package mutating func sum(slot: Int, room: RoomID) {
+    let shelf = logs[slot].shelf(room)
+    guard room.isLobby || shelf.liveCount > 0,
+      let entry = digestEntry(slot: slot, room: room)
+    else { return count(slot: slot, room: room, hash: 0) }
+    count(slot: slot, room: room, hash: entry.hash(key: hashKey))
+  }
+
+  private mutating func count(slot: Int, room: RoomID, hash: UInt64) {
+    let old = logs[slot].shelf(room).summed
+    guard old != hash, let origin = origins[slot] else { return }
+    let shelf = ShelfID(origin, room)
+    digest.replace(shelf, old: old, new: hash)
+    logs[slot].change(room) { $0.summed = hash }
+    if room.isLobby {
+      lobbyDigest.replace(shelf, old: old, new: hash)
+    } else if old == 0 {
+      residents[room].insert(slot)
+    } else if hash == 0 {
+      residents[room].remove(slot)
+    }
   }
 
   /// Notes that a slot has a live record of a session, or a live removal.
@@ -292,7 +323,7 @@ extension MeshState {
 }
 
 /// Slots that have something, without an allocation for the first.
-private enum Homes: Sendable {
+enum Homes: Sendable {
   case one(Int32)
   case several([Int32])
 
@@ -305,50 +336,20 @@ private enum Homes: Sendable {
 }
 
 extension Homes? {
-  fileprivate mutating func insert(_ slot: Int) {
+  mutating func insert(_ slot: Int) {
     guard let known = self else {
       self = .one(Int32(slot))
       return
     }
-    self = .several(Set(known.slots + [Int32(slot)]).sorted())
+    var slots = known.slots
+    let index = slots.firstIndex { $0 >= slot } ?? slots.count
+    guard index == slots.count || slots[index] != slot else { return }
+    slots.insert(Int32(slot), at: index)
+    self = .several(slots)
   }
 
-  fileprivate mutating func remove(_ slot: Int) {
+  mutating func remove(_ slot: Int) {
     let left = self?.slots.filter { $0 != Int32(slot) } ?? []
     self = left.count > 1 ? .several(left) : left.first.map { .one($0) }
-  }
-}
-
-// MARK: - Checks
-
-extension MeshState {
-  /// Compares everything that is kept incrementally with what it is made from; for tests and the
-  /// simulator. Cost: the whole state.
-  package func invariantViolation() -> String? {
-    var digest = Digest()
-    var homes: [SessionID: [Int]] = [:]
-    var removers: [RecordKey: [Int]] = [:]
-    for slot in sortedSlots {
-      guard let origin = origins[slot] else { return "a forgotten origin has a slot" }
-      if let violation = logs[slot].invariantViolation() { return "\(origin.short): \(violation)" }
-      digest.replace(old: nil, new: digestEntry(slot: slot), key: hashKey)
-      for row in logs[slot].entries.rows where row.value.session?.isTombstone == false {
-        homes[row.key, default: []].append(slot)
-      }
-      for (key, cell) in logs[slot].notices where key.lane == .removal && !cell.isTombstone {
-        removers[key, default: []].append(slot)
-      }
-    }
-    if digest != self.digest { return "the digest differs from the logs" }
-    if homes.count != self.homes.count { return "the index of sessions differs from the logs" }
-    for (session, slots) in homes where slots.sorted() != self.homes(of: session) {
-      return "the homes of session \(session) differ from the logs"
-    }
-    if removers.mapValues({ $0.sorted() })
-      != self.removers.mapValues({ $0.slots.map { Int($0) } })
-    {
-      return "the index of removals differs from the logs"
-    }
-    return nil
   }
 }

@@ -94,10 +94,21 @@ package struct MovingCursors: Equatable, Sendable {
     shrink()
   }
 
-  /// Drops the moves up to a counter. Returns the keys that went, in their order.
-  package mutating func drop(through counter: UInt64) -> [RecordKey] {
+  /// Drops the moves up to a counter in some rooms. Returns the keys that went, in their order.
+  package mutating func drop(
+    through counter: UInt64, in isWanted: (RoomID) -> Bool
+  ) -> [RecordKey] {
+    drop { $0.value.counter <= counter && isWanted($0.key.room) }
+  }
+
+  /// Drops the moves in a room. Returns the keys that went, in their order.
+  mutating func drop(in room: RoomID) -> [RecordKey] { drop { $0.key.room == room } }
+
+  private mutating func drop(
+    where isGone: (DenseMap<RecordKey, Move>.Row) -> Bool
+  ) -> [RecordKey] {
     guard !moves.isEmpty else { return [] }
-    let gone = moves.rows.filter { $0.value.counter <= counter }.map(\.key).sorted()
+    let gone = moves.rows.filter(isGone).map(\.key).sorted()
     for key in gone { moves.remove(key) }
     shrink()
     return gone

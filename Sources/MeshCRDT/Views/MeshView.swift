@@ -94,9 +94,7 @@ extension MeshView {
 
   /// The rooms of a session before and after, each once, the lobby first.
   private func rooms(_ old: SessionSnapshot?, _ new: SessionSnapshot?) -> [RoomName] {
-    var rooms = [RoomName.lobby] + (old?.places.map(\.room) ?? [])
-    for place in new?.places ?? [] where !rooms.contains(place.room) { rooms.append(place.room) }
-    return Set(rooms).sorted()
+    Set([.lobby] + (old?.rooms ?? []) + (new?.rooms ?? [])).sorted()
   }
 
   private mutating func step(
@@ -151,8 +149,8 @@ extension MeshView {
 
   /// The rooms that a user is in, by name, without the lobby. Cost: the user's sessions.
   package func rooms(ofUser user: String) -> [RoomName] {
-    let places = lobby.sessionIDs(of: user).flatMap { sessions[$0]?.places ?? [] }
-    return Set(places.map(\.room)).filter { !$0.isLobby }.sorted()
+    let rooms = lobby.sessionIDs(of: user).flatMap { sessions[$0]?.rooms ?? [] }
+    return Set(rooms).filter { !$0.isLobby }.sorted()
   }
 
   /// Counts over some rooms. Cost: the users and sessions of these rooms.

@@ -43,7 +43,7 @@ extension Session {
   /// The view of a session in a room; `nil` when it is not there. Every session is in the lobby.
   package init?(_ snapshot: SessionSnapshot, in room: RoomName, suspectSince: WallTime?) {
     let own = snapshot.place(in: room)
-    guard own != nil || room.isLobby else { return nil }
+    guard own != nil || room.isLobby || snapshot.visits.contains(room) else { return nil }
     let lobby = room.isLobby ? own : snapshot.place(in: .lobby)
     // A message belongs to the status that it was set with.
     let said = [own, lobby].lazy.compactMap { $0?.presence }.first { $0.status != nil }

@@ -25,22 +25,38 @@ public struct SessionSnapshot: Hashable, Sendable {
   /// The rooms that it is in, in the order of their names. The lobby is listed when something was
   /// said there.
   public let places: [Place]
+  /// The rooms that its host says it is in and that this node does not follow, in the order of their
+  /// names: what the session says there is not known here.
+  public let visits: [RoomName]
 
-  package init(id: SessionID, host: OriginID, value: SessionValue, places: [Place]) {
+  package init(
+    id: SessionID, host: OriginID, value: SessionValue, places: [Place], visits: [RoomName] = []
+  ) {
     self.id = id
     self.host = host
     self.value = value
     self.places = places.sorted { $0.room < $1.room }
+    self.visits = visits.sorted()
   }
 
   /// The session's place in a room, if it is there.
   public func place(in room: RoomName) -> Place? { places.first { $0.room == room } }
+
+  /// True when the session is in a room, as far as its host has told.
+  public func isIn(_ room: RoomName) -> Bool {
+    place(in: room) != nil || visits.contains(room)
+  }
+
+  /// The rooms that the session is in, as far as its host has told.
+  package var rooms: [RoomName] {
+    visits.isEmpty ? places.map(\.room) : places.map(\.room) + visits
+  }
 
   package func moving(in room: RoomName, to cursor: Cursor) -> SessionSnapshot {
     SessionSnapshot(
       id: id, host: host, value: value,
       places: places.map {
         $0.room == room ? Place(room: room, presence: $0.presence, cursor: cursor) : $0
-      })
+      }, visits: visits)
   }
 }

@@ -23,6 +23,8 @@ package struct Counters: Hashable, Sendable {
     case messagesMalformed, messagesUnknown
     case signaturesVerified, signaturesWrong
     case batchesReceived, batchesKnown
+    /// Of a room that is not followed here.
+    case batchesUnwanted, framesUnwanted
     case headsReceived, headsKnown
     case framesReceived, framesKnown
     case recordsJoined
@@ -36,6 +38,8 @@ package struct Counters: Hashable, Sendable {
     case originsRefused, pathsDropped, gravesDropped
     case batchesSent, headsSent, framesSent
     case pullsSent, pullsAnswered, manifestsSent, manifestsApplied, logsGivenUp
+    /// A room was asked for as a whole, and answered; a room was dropped that is not followed any more.
+    case fetchesSent, fetchesAnswered, roomsDropped
     case digestsSent, digestsEqual, digestsDifferent
     case pausesForgiven
     /// Messages that had to wait, and went for lack of room, or because newer ones said it better.

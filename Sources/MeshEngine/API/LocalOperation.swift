@@ -36,8 +36,8 @@ package indirect enum LocalOperation: Sendable {
   /// Takes a session of whatever host out of a room; out of the lobby: ends it. When that is final, it
   /// may not come back for a while.
   case remove(SessionID, from: RoomName, isFinal: Bool)
-  /// Follows the cursors of these rooms alone, at most ``Limits/roomsFollowed``; `nil`: of all rooms,
-  /// as at the beginning.
+  /// Follows these rooms alone, at most ``Limits/roomsFollowed``; `nil`: all rooms, as at the
+  /// beginning.
   case follow(Set<RoomName>?)
   /// Does several things, so that they are told together. Those before one that is refused are done.
   case all([LocalOperation])
@@ -64,6 +64,8 @@ package enum OperationError: Error, Hashable, Sendable {
   /// As many orders to remove as there may be wait for the others to hear them.
   case tooManyRemovals(limit: Int)
   case tooManyFollowed(limit: Int)
+  /// This node has sessions in as many rooms as it may.
+  case tooManyShelves(limit: Int)
   /// The counters of the mesh are used up.
   case countersExhausted
   case meshLeft
@@ -80,6 +82,7 @@ extension OperationError: CustomStringConvertible {
     case .malformed(let field): "\(field) is empty where it must not be, or has control characters"
     case .tooManyFollowed(let limit):
       "at most \(limit) rooms can be followed: follow all of them instead"
+    case .tooManyShelves(let limit): "the sessions of this node are in \(limit) rooms already"
     case .tooManySessions(let limit): "this node hosts \(limit) sessions already"
     case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
     case .sessionRemoved(let id): "session \(id) was removed: use another session id"

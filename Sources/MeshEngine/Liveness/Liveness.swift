@@ -11,8 +11,6 @@ struct Liveness: Sendable {
   var health: NodeHealth
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
-  /// The counter up to which all its cursors were at rest when it left.
-  var restingThrough: UInt64 = 0
   var heartbeat: UInt64 = 0
   /// True when a head of any of its lives was heard.
   var wasHeard = false
@@ -30,8 +28,11 @@ struct Liveness: Sendable {
   var cut: [PeerAddress] = []
   /// True while its newest head waits to be sent on.
   var isWaiting = false
-  /// True when it was found, while hidden, that nobody has all of its log: parts are not kept.
-  var isGivenUp = false
+  /// The counter up to which it said that its cursors are at rest, a while ago, and when.
+  var rest: (counter: UInt64, at: MonotonicTime)?
+  /// The shelves of which it was found, while it was hidden, that nobody has all: parts are not kept.
+  /// Each with the word of the origin that could not be had.
+  var givenUp: [RoomID: Cut] = [:]
 
   init(heardAt: MonotonicTime, health: NodeHealth) {
     leftAt = heardAt

@@ -34,7 +34,7 @@ struct WaitingMessages: Sendable {
     case head(OriginID)
     case frame(OriginID, RoomName)
     case digest
-    case pull(OriginID)
+    case pull(ShelfID)
   }
 
   private struct Entry: Sendable {
@@ -70,7 +70,7 @@ struct WaitingMessages: Sendable {
         counter = body.counter
         sessions = Set(body.moves.map(\.session))
       case .digest: key = .digest
-      case .pull(let pull): key = .pull(pull.origin)
+      case .pull(let pull): key = .pull(pull.shelf)
       default: key = nil
       }
     }

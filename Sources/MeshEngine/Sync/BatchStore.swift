@@ -1,7 +1,39 @@
 import MeshCRDT
 import MeshWire
 
-/// The signed batches of one origin, as they came, in the order of their versions.
+/// The signed batches of one origin, shelf by shelf.
+struct BatchStores: Sendable {
+  private(set) var lobby = BatchStore(keptDead: 32)
+  private(set) var rooms = DenseMap<RoomID, BatchStore>()
+
+  /// The batches of a shelf. Cost: one look-up.
+  subscript(room: RoomID) -> BatchStore {
+    room.isLobby ? lobby : rooms[room] ?? BatchStore(keptDead: Self.keptDead)
+  }
+
+  /// How many batches without a live record are kept of a room's shelf. There may be many rooms.
+  private static let keptDead = 4
+
+  var count: Int { rooms.values.reduce(lobby.count) { $0 + $1.count } }
+
+  /// All stores: the lobby's, then those of the rooms in the order of their ids.
+  var all: [(room: RoomID, store: BatchStore)] {
+    [(.lobby, lobby)] + rooms.rows.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// Changes the store of a shelf, in place.
+  mutating func change<Result>(_ room: RoomID, _ body: (inout BatchStore) -> Result) -> Result {
+    guard !room.isLobby else { return body(&lobby) }
+    let row = rooms.row(of: room, default: BatchStore(keptDead: Self.keptDead))
+    return rooms.change(row: row, body)
+  }
+
+  mutating func remove(_ room: RoomID) {
+    if room.isLobby { lobby = BatchStore(keptDead: 32) } else { rooms.remove(room) }
+  }
+}
+
+/// The signed batches of one shelf, as they came, in the order of their versions.
 ///
 /// A batch is kept while a record of it lives. Of the others the newest few are kept, so that
 /// somebody who missed them can be told what was removed without a manifest.
@@ -16,10 +48,11 @@ struct BatchStore: Sendable {
   }
 
   /// How many batches without a live record are kept at least.
-  static let recentDead = 32
-
+  private let keptDead: Int
   private(set) var batches: [Stored] = []
   private var deadCount = 0
+
+  init(keptDead: Int) { self.keptDead = keptDead }
 
   var byteCount: Int { batches.reduce(0) { $0 + $1.envelope.bytes.count } }
   var count: Int { batches.count }
@@ -83,8 +116,8 @@ struct BatchStore: Sendable {
   }
 
   private mutating func collect() {
-    guard deadCount > Self.recentDead + batches.count / 2 else { return }
-    let recent = batches.count - Self.recentDead
+    guard deadCount > keptDead + batches.count / 2 else { return }
+    let recent = batches.count - keptDead
     var index = 0
     batches.removeAll { batch in
       defer { index += 1 }
@@ -93,8 +126,6 @@ struct BatchStore: Sendable {
     deadCount = batches.count { $0.live == 0 }
     recordCount = batches.reduce(0) { $0 + Int($1.last - $1.first + 1) }
   }
-
-  mutating func removeAll() { self = BatchStore() }
 
   /// The batches above a version that say something, oldest first, of at most so many bytes but at
   /// least one; up to which version that is all; and whether there are more.

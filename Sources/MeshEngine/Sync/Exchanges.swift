@@ -1,7 +1,7 @@
 import MeshCRDT
 import MeshWire
 
-/// What was asked of a peer about one origin, and not answered completely yet.
+/// What was asked of a peer about one shelf, and not answered completely yet.
 struct PullState: Sendable {
   enum Step: Sendable {
     /// Batches above a version were asked for.
@@ -50,12 +50,21 @@ struct ManifestState: Sendable {
   var repeats = 0
 }
 
-/// The sorted list of live records of one origin, kept while it is asked for part by part.
+/// The sorted list of live records of one shelf, kept while it is asked for part by part.
 struct ManifestCache: Sendable {
-  let origin: OriginID
+  let shelf: ShelfID
   let generation: UInt64
   let cut: Cut
   let items: [Manifest.Item]
+}
+
+/// All of a room was asked of a peer, and is not here yet.
+struct FetchState: Sendable {
+  let nonce: UInt64
+  let address: PeerAddress
+  /// How often it was asked for.
+  let tries: Int
+  let deadline: MonotonicTime
 }
 
 enum SyncLimits {
@@ -67,7 +76,13 @@ enum SyncLimits {
   static let manifestRepeats = 6
   /// Datagrams of entries that one digest is answered with.
   static let entriesPages = 8
-  /// Origins that are pulled from one peer after one list of entries.
+  /// Bytes of batches that a room is answered with at once. The rest is listed.
+  static let fetchBytes = 24_000
+  /// How many hosts that do not follow a room themselves are asked for what they said there.
+  static let fetchHosts = 16
+  /// How often a room is asked for before the digests have to find it.
+  static let fetchTries = 4
+  /// Shelves that are pulled from one peer after one list of entries.
   static let pullsAtOnce = 64
   /// How long what was pulled waits for company before it is offered.
   static let offerDelay = Span.milliseconds(20)

@@ -15,6 +15,8 @@ extension World {
     guard doubts * 20 <= pairs else {
       return fail("\(doubts) of \(pairs) times a node has to ask for heads, though nothing is lost")
     }
+    checkFollowing()
+    guard failure == nil else { return }
     let able = sessions.indices.filter { index in
       let session = sessions[index]
       return !session.isEnded && !session.isLost && !session.isContested

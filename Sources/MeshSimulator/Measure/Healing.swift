@@ -127,7 +127,7 @@ extension World {
       guard let host = node.box?.engine else { continue }
       for other in nodes {
         guard let engine = other.box?.engine, engine.origin != host.origin else { continue }
-        sum += host.ownBytes(after: engine.heldVersion(of: host.origin))
+        sum += host.missingBytes(at: engine)
       }
     }
     return sum

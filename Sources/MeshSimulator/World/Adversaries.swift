@@ -145,13 +145,13 @@ extension World {
       case .pull(let pull):
         // Omission: "there is nothing more".
         let end = PullEnd(
-          origin: pull.origin, generation: pull.generation, after: pull.after,
+          shelf: pull.shelf, generation: pull.generation, after: pull.after,
           through: pull.after, hasMore: false)
         answers.append(traitor.datagram([.pullEnd(end)], echo: traitor.tokens[source] ?? 0))
       case .manifestRequest(let request):
         // A lie: "nothing lives".
         let empty = Manifest(
-          origin: request.origin, generation: request.generation, after: request.after,
+          shelf: request.shelf, generation: request.generation, after: request.after,
           through: request.after, isLast: true, items: [])
         answers.append(traitor.datagram([.manifest(empty)], echo: traitor.tokens[source] ?? 0))
       default: traitor.overhear(bytes)
@@ -257,14 +257,15 @@ extension World {
       // A list of things that are not.
       let entries = honest.sorted().prefix(4).map {
         DigestEntry(
-          origin: $0, generation: UInt64(1 + random.below(3)),
+          shelf: ShelfID($0, random.chance(0.5) ? .lobby : RoomID(bits: random.next())),
+          generation: UInt64(1 + random.below(3)),
           held: Cut(version: 1 << 40, count: 1, hash: 7))
       }
       return [
         .entries(
           Entries(
             nonce: 1, wantsAnswer: true, hasMore: false, mask: .max,
-            after: OriginID(0, 0, 0, 0), entries: Array(entries)))
+            after: .first, entries: Array(entries)))
       ]
     default:
       return [
@@ -306,7 +307,7 @@ extension World {
     let value = SessionValue(
       profile: Profile(userID: "mallory"), device: "", joinedAt: WallTime(milliseconds: 1))
     _ = BatchBody.write(
-      generation: 1, first: first,
+      generation: 1, room: .lobby, first: first,
       records: [
         Record(
           session: session, lane: .session, room: .lobby, counter: counter,

@@ -7,6 +7,8 @@ struct Disk {
   var generation: UInt64 = 0
   var lamportCeiling: UInt64 = 0
   var addresses: [PeerAddress] = []
+  /// The rooms that the node was last told to follow; `nil`: all.
+  var followed: Set<RoomName>?
 }
 
 /// Holds an engine where it is, so that nothing is copied when it is used.
@@ -137,7 +139,7 @@ struct ReplayedView {
       return
         "in \(place.room): told \(place), seen \(String(describing: theirs.place(in: place.room)))"
     }
-    return "is in other rooms"
+    return "is in other rooms: told \(mine.rooms.map(\.text)), seen \(theirs.rooms.map(\.text))"
   }
 
   func difference(from snapshot: MeshSnapshot) -> String? {

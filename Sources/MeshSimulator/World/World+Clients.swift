@@ -29,7 +29,7 @@ struct ClientSession {
 }
 
 extension World {
-  private var rooms: [RoomName] {
+  var rooms: [RoomName] {
     ["design", "war room", "ü", "a-room-with-a-rather-long-name-of-forty-two"].compactMap {
       RoomName($0)
     }
@@ -42,6 +42,7 @@ extension World {
     let live = sessions.indices.filter {
       !sessions[$0].isEnded && !sessions[$0].isLost && up.contains(sessions[$0].node)
     }
+    if isRestricted && random.chance(0.05) { follow(up[random.below(up.count)]) }
     let choice = random.below(100)
     if live.isEmpty || (choice < 12 && sessions.count < 12 * nodes.count) {
       return open(at: up[random.below(up.count)])
@@ -152,11 +153,14 @@ extension World {
   }
 
   /// Lets a node follow some rooms, or all.
-  private mutating func follow(_ index: Int) {
-    let chosen = random.chance(0.3) ? nil : Set(rooms.filter { _ in random.chance(0.5) })
+  mutating func follow(_ index: Int) {
+    let chosen = random.chance(0.2) ? nil : Set(rooms.filter { _ in random.chance(0.4) })
     let names = chosen.map { $0.map(\.text).sorted().joined(separator: ", ") } ?? "all rooms"
     note("node \(index) follows \(names)")
     operations += 1
+    nodes[index].disk.followed = chosen
+    // What it drops it may be told anew, from further back.
+    cursors.forget(node: index)
     drive(index) { engine, now in try? engine.perform(.follow(chosen), now: now) }
   }
 
@@ -188,6 +192,10 @@ extension World {
     let room =
       random.chance(0.6) ? .lobby : session.places.keys.sorted().last { !$0.isLobby } ?? .lobby
     operations += 1
+    // What the host wrote since, and the node has not heard, outweighs the order.
+    let isKnown =
+      nodes[node].engine?.recordCounter(of: session.id)
+      == nodes[session.node].engine?.recordCounter(of: session.id)
     let operation = LocalOperation.remove(session.id, from: room, isFinal: random.chance(0.5))
     var isDone = false
     drive(node) { engine, now in isDone = (try? engine.perform(operation, now: now)) != nil }
@@ -197,8 +205,10 @@ extension World {
       sessions[index].places[room] = nil
     } else if sessions[index].node == node {
       sessions[index].isEnded = true
-    } else {
+    } else if isKnown {
       sessions[index].orderedOutBy = node
+    } else {
+      sessions[index].isContested = true
     }
   }
 

@@ -32,6 +32,8 @@ struct World {
   let faults: [Fault]
   let faultsEnd: UInt64
   var isHealing = false
+  /// True when nodes follow only some rooms, and other ones after a while.
+  let isRestricted: Bool
 
   // The network.
   var weather: Weather { didSet { slowest = max(slowest, weather.longestDelay) } }
@@ -101,6 +103,7 @@ struct World {
     let drawnMulticast = random.chance(0.5)
     hasMulticast = options.hasMulticast ?? drawnMulticast
     peerRate = random.chance(0.15) ? 30_000 + UInt64(random.below(30_000)) : nil
+    isRestricted = !options.faults.isEmpty && options.script == nil && random.chance(0.4)
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
   }
@@ -235,6 +238,10 @@ struct World {
     let seeds = [0, 1].filter { $0 != index && $0 < nodes.count }.map { nodes[$0].address }
     let addresses = seeds + disk.addresses
     drive(index) { engine, now in engine.addPeers(addresses, now: now) }
+    if isRestricted && disk.generation == 1 && random.chance(0.5) { follow(index) }
+    if let followed = nodes[index].disk.followed {
+      drive(index) { engine, now in try? engine.perform(.follow(followed), now: now) }
+    }
     reopenSessions(of: index)
   }
 

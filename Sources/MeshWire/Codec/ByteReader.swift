@@ -123,6 +123,14 @@ package struct ByteReader {
     RoomName(unchecked: try text(atMost: Limits.roomNameBytes))
   }
 
+  /// Eight bytes, of which the three lowest bits are 0.
+  package mutating func roomID() throws(WireError) -> RoomID {
+    let bits = try uint64()
+    let room = RoomID(bits: bits)
+    guard room.bits == bits else { throw .notCanonical }
+    return room
+  }
+
   /// A byte that is 0 or 1.
   package mutating func flag() throws(WireError) -> Bool {
     switch try byte() {

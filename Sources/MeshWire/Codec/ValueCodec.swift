@@ -96,9 +96,8 @@ extension ValueCodec {
     let count = try reader.varint(below: UInt64(Limits.roomsFollowed) + 1)
     var rooms: [RoomID] = []
     for _ in 0..<count {
-      let bits = try reader.uint64()
-      let room = RoomID(bits: bits)
-      guard room.bits == bits, rooms.last.map({ $0 < room }) ?? true else { throw .notCanonical }
+      let room = try reader.roomID()
+      guard rooms.last.map({ $0 < room }) ?? true else { throw .notCanonical }
       rooms.append(room)
     }
     return InterestValue(rooms: rooms)
@@ -112,6 +111,8 @@ package enum RecordValue: Hashable, Sendable {
   case cursor(Cursor)
   case removal(RemovalValue)
   case interest(InterestValue)
+  /// That the session is there is all that is said.
+  case visit
 
   package var lane: Lane {
     switch self {
@@ -120,6 +121,7 @@ package enum RecordValue: Hashable, Sendable {
     case .cursor: .cursor
     case .removal: .removal
     case .interest: .interest
+    case .visit: .visit
     }
   }
 
@@ -130,6 +132,7 @@ package enum RecordValue: Hashable, Sendable {
     case .cursor(let value): ValueCodec.write(value, to: &writer)
     case .removal(let value): writer.flag(value.isFinal)
     case .interest(let value): ValueCodec.write(value, to: &writer)
+    case .visit: break
     }
   }
 
@@ -140,6 +143,7 @@ package enum RecordValue: Hashable, Sendable {
     case .cursor: .cursor(try ValueCodec.readCursor(from: &reader))
     case .removal: .removal(RemovalValue(isFinal: try reader.flag()))
     case .interest: .interest(try ValueCodec.readInterest(from: &reader))
+    case .visit: .visit
     }
   }
 }

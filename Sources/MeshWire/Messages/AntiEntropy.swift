@@ -1,29 +1,31 @@
 package import MeshCRDT
 
-/// What a node holds of the origins in some buckets.
+/// What a node holds of the shelves in some buckets.
 ///
 /// Layout: nonce (8), flags (1: bit 0 an answer is wanted, bit 1 more entries follow in another
-/// datagram), mask of buckets (4), the origin that the entries begin after (32, zero for the first
-/// datagram), number of entries (varint), and for each the origin (32), generation, version and live
-/// count (varints) and live hash (8), in rising order of origins.
+/// datagram), mask of buckets (4), the shelf that the entries begin after (40, zero for the first
+/// datagram), number of entries (varint), and for each the shelf (40: origin and room), generation,
+/// version and live count (varints) and live hash (8), in rising order of shelves. The lobby's shelf
+/// has the room 0.
 package struct Entries: Hashable, Sendable {
   package let nonce: UInt64
   /// True when the sender wants to know in turn what the receiver has beyond this.
   package let wantsAnswer: Bool
-  /// True when the entries go on in another datagram; it begins above the last origin of this one.
+  /// True when the entries go on in another datagram; it begins above the last shelf of this one.
   package let hasMore: Bool
   /// The buckets that the entries are about.
   package let mask: UInt32
-  /// All entries are above this origin; what the sender does not list above it, up to the last of
-  /// the entries, it does not have. Without ``hasMore`` that goes for everything above.
-  package let after: OriginID
+  /// All entries are above this shelf; what the sender does not list above it, up to the last of
+  /// the entries, it has nothing on, or does not share with the receiver. Without ``hasMore`` that goes
+  /// for everything above.
+  package let after: ShelfID
   package let entries: [DigestEntry]
 
-  /// The most entries of a message: one has up to 59 bytes.
-  package static let bound: UInt64 = 17
+  /// The most entries of a message: one has up to 67 bytes.
+  package static let bound: UInt64 = 15
 
   package init(
-    nonce: UInt64, wantsAnswer: Bool, hasMore: Bool, mask: UInt32, after: OriginID,
+    nonce: UInt64, wantsAnswer: Bool, hasMore: Bool, mask: UInt32, after: ShelfID,
     entries: [DigestEntry]
   ) {
     self.after = after
@@ -38,10 +40,10 @@ package struct Entries: Hashable, Sendable {
     writer.uint64(nonce)
     writer.byte((wantsAnswer ? 1 : 0) | (hasMore ? 2 : 0))
     writer.uint32(mask)
-    writer.origin(after)
+    after.write(to: &writer)
     writer.varint(entries.count)
     for entry in entries {
-      writer.origin(entry.origin)
+      entry.shelf.write(to: &writer)
       writer.varint(entry.generation)
       writer.varint(entry.held.version)
       writer.varint(entry.held.count)
@@ -56,45 +58,58 @@ package struct Entries: Hashable, Sendable {
     wantsAnswer = flags & 1 != 0
     hasMore = flags & 2 != 0
     mask = try reader.uint32()
-    after = try reader.origin()
+    after = try ShelfID(from: &reader)
     let count = try reader.varint(below: Self.bound + 1)
     var entries: [DigestEntry] = []
     for _ in 0..<count {
-      let origin = try reader.origin()
-      guard origin > entries.last?.origin ?? after else { throw .notCanonical }
+      let shelf = try ShelfID(from: &reader)
+      guard shelf > entries.last?.shelf ?? after else { throw .notCanonical }
       let generation = try reader.varint(below: Limits.generationBound)
       guard generation > 0 else { throw .outOfBounds }
       let version = try reader.varint(below: Limits.counterBound)
       let live = try reader.varint(below: Limits.counterBound)
       let held = Cut(version: version, count: live, hash: try reader.uint64())
-      entries.append(DigestEntry(origin: origin, generation: generation, held: held))
+      entries.append(DigestEntry(shelf: shelf, generation: generation, held: held))
     }
     self.entries = entries
   }
 }
 
-/// Asks for the batches of an origin that have records above a version.
+extension ShelfID {
+  /// Layout: origin (32), room (8; 0: the lobby).
+  fileprivate func write(to writer: inout ByteWriter) {
+    writer.origin(origin)
+    writer.uint64(room.bits)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(WireError) {
+    let origin = try reader.origin()
+    self.init(origin, try reader.roomID())
+  }
+}
+
+/// Asks for the batches of a shelf that have records above a version.
 ///
-/// Layout: origin (32), generation and version (varints).
+/// Layout: shelf (40), generation and version (varints).
 package struct Pull: Hashable, Sendable {
-  package let origin: OriginID
+  package let shelf: ShelfID
   package let generation: UInt64
   package let after: UInt64
 
-  package init(origin: OriginID, generation: UInt64, after: UInt64) {
-    self.origin = origin
+  package init(shelf: ShelfID, generation: UInt64, after: UInt64) {
+    self.shelf = shelf
     self.generation = generation
     self.after = after
   }
 
   func write(to writer: inout ByteWriter) {
-    writer.origin(origin)
+    shelf.write(to: &writer)
     writer.varint(generation)
     writer.varint(after)
   }
 
   init(from reader: inout ByteReader) throws(WireError) {
-    origin = try reader.origin()
+    shelf = try ShelfID(from: &reader)
     generation = try reader.varint(below: Limits.generationBound)
     after = try reader.varint(below: Limits.counterBound)
   }
@@ -102,19 +117,19 @@ package struct Pull: Hashable, Sendable {
 
 /// Ends an answer to a pull: what was sent reaches through a version.
 ///
-/// Layout: origin (32), generation, the version that was asked from and the version that was reached
+/// Layout: shelf (40), generation, the version that was asked from and the version that was reached
 /// (varints), and whether there is more (1: 0 or 1).
 package struct PullEnd: Hashable, Sendable {
-  package let origin: OriginID
+  package let shelf: ShelfID
   package let generation: UInt64
   package let after: UInt64
   package let through: UInt64
   package let hasMore: Bool
 
   package init(
-    origin: OriginID, generation: UInt64, after: UInt64, through: UInt64, hasMore: Bool
+    shelf: ShelfID, generation: UInt64, after: UInt64, through: UInt64, hasMore: Bool
   ) {
-    self.origin = origin
+    self.shelf = shelf
     self.generation = generation
     self.after = after
     self.through = through
@@ -122,7 +137,7 @@ package struct PullEnd: Hashable, Sendable {
   }
 
   func write(to writer: inout ByteWriter) {
-    writer.origin(origin)
+    shelf.write(to: &writer)
     writer.varint(generation)
     writer.varint(after)
     writer.varint(through)
@@ -130,7 +145,7 @@ package struct PullEnd: Hashable, Sendable {
   }
 
   init(from reader: inout ByteReader) throws(WireError) {
-    origin = try reader.origin()
+    shelf = try ShelfID(from: &reader)
     generation = try reader.varint(below: Limits.generationBound)
     after = try reader.varint(below: Limits.counterBound)
     through = try reader.varint(below: Limits.counterBound)
@@ -139,32 +154,32 @@ package struct PullEnd: Hashable, Sendable {
   }
 }
 
-/// Asks which records of an origin are live above a version. Layout: as a ``Pull``.
+/// Asks which records of a shelf are live above a version. Layout: as a ``Pull``.
 package struct ManifestRequest: Hashable, Sendable {
-  package let origin: OriginID
+  package let shelf: ShelfID
   package let generation: UInt64
   package let after: UInt64
 
-  package init(origin: OriginID, generation: UInt64, after: UInt64) {
-    self.origin = origin
+  package init(shelf: ShelfID, generation: UInt64, after: UInt64) {
+    self.shelf = shelf
     self.generation = generation
     self.after = after
   }
 
   func write(to writer: inout ByteWriter) {
-    Pull(origin: origin, generation: generation, after: after).write(to: &writer)
+    Pull(shelf: shelf, generation: generation, after: after).write(to: &writer)
   }
 
   init(from reader: inout ByteReader) throws(WireError) {
     let pull = try Pull(from: &reader)
-    self.init(origin: pull.origin, generation: pull.generation, after: pull.after)
+    self.init(shelf: pull.shelf, generation: pull.generation, after: pull.after)
   }
 }
 
-/// A part of the list of an origin's live records, in rising order of versions.
+/// A part of the list of a shelf's live records, in rising order of versions.
 ///
 /// Nobody signs it: whoever applies it checks that what is left hashes to the signed live hash.
-/// Layout: origin (32), generation, the version it begins after and the version it reaches through
+/// Layout: shelf (40), generation, the version it begins after and the version it reaches through
 /// (varints), whether it is the last part (1: 0 or 1), the number of records (varint), and for each
 /// the distance to the version before (varint, from 1) and the record's hash (8).
 package struct Manifest: Hashable, Sendable {
@@ -178,7 +193,7 @@ package struct Manifest: Hashable, Sendable {
     }
   }
 
-  package let origin: OriginID
+  package let shelf: ShelfID
   package let generation: UInt64
   package let after: UInt64
   package let through: UInt64
@@ -186,16 +201,16 @@ package struct Manifest: Hashable, Sendable {
   package let items: [Item]
 
   /// The most records of a part: each has at least 9 bytes.
-  package static let bound = 115
+  package static let bound = 114
   /// What is left for records in a message of its own, after the longest header.
   package static let itemBytes =
-    DatagramLayout.messageBytes - Message.headerBytes - OriginID.byteCount - 5 - 7 - 7 - 1 - 1
+    DatagramLayout.messageBytes - Message.headerBytes - OriginID.byteCount - 8 - 5 - 7 - 7 - 1 - 1
 
   package init(
-    origin: OriginID, generation: UInt64, after: UInt64, through: UInt64, isLast: Bool,
+    shelf: ShelfID, generation: UInt64, after: UInt64, through: UInt64, isLast: Bool,
     items: [Item]
   ) {
-    self.origin = origin
+    self.shelf = shelf
     self.generation = generation
     self.after = after
     self.through = through
@@ -204,7 +219,7 @@ package struct Manifest: Hashable, Sendable {
   }
 
   func write(to writer: inout ByteWriter) {
-    writer.origin(origin)
+    shelf.write(to: &writer)
     writer.varint(generation)
     writer.varint(after)
     writer.varint(through)
@@ -219,7 +234,7 @@ package struct Manifest: Hashable, Sendable {
   }
 
   init(from reader: inout ByteReader) throws(WireError) {
-    origin = try reader.origin()
+    shelf = try ShelfID(from: &reader)
     generation = try reader.varint(below: Limits.generationBound)
     after = try reader.varint(below: Limits.counterBound)
     through = try reader.varint(below: Limits.counterBound)

@@ -1,12 +1,15 @@
 package import MeshCRDT
 
-/// What changed in one origin: the records of consecutive versions, and the origin's word about its
-/// log after them.
+/// What changed on one shelf of an origin: the records of consecutive versions, and the origin's word
+/// about the shelf after them.
 ///
-/// Layout of the body: generation (varint), first version (varint, from 1), number of records
-/// (varint, from 1), live count (varint) and live hash (8) after the last of them, the records.
+/// Layout of the body: generation (varint), the room's name (empty: the lobby), first version (varint,
+/// from 1), number of records (varint, from 1), live count (varint) and live hash (8) after the last of
+/// them, the records.
 package struct BatchBody: Hashable, Sendable {
   package let generation: UInt64
+  /// The room whose shelf it is.
+  package let room: RoomName
   /// The version of the first record.
   package let first: UInt64
   package let claim: Cut
@@ -21,10 +24,11 @@ package struct BatchBody: Hashable, Sendable {
 
   /// Writes a body at the end of a writer.
   package static func write(
-    generation: UInt64, first: UInt64, records: [Record], liveCount: UInt64, liveHash: UInt64,
-    to writer: inout ByteWriter
+    generation: UInt64, room: RoomName, first: UInt64, records: [Record], liveCount: UInt64,
+    liveHash: UInt64, to writer: inout ByteWriter
   ) -> [Range<Int>] {
     writer.varint(generation)
+    writer.text(room.text)
     writer.varint(first)
     writer.varint(records.count)
     writer.varint(liveCount)
@@ -33,27 +37,36 @@ package struct BatchBody: Hashable, Sendable {
   }
 
   /// The bytes of a body before its records, at most.
-  package static let headerBytes = 5 + 7 + 1 + 7 + 8
+  package static let headerBytes = 5 + 1 + Limits.roomNameBytes + 7 + 1 + 7 + 8
+
+  /// What tells whether a batch is news.
+  package struct Peek: Sendable {
+    package let generation: UInt64
+    package let room: RoomName
+    package let first: UInt64
+    package let last: UInt64
+  }
 
   /// Reads what tells whether a batch is news, without its records.
-  package static func peek(
-    _ reader: ByteReader
-  ) throws(WireError) -> (generation: UInt64, first: UInt64, last: UInt64) {
+  package static func peek(_ reader: ByteReader) throws(WireError) -> Peek {
     var reader = reader
+    return try begin(&reader)
+  }
+
+  private static func begin(_ reader: inout ByteReader) throws(WireError) -> Peek {
     let generation = try reader.varint(below: Limits.generationBound)
+    let room = try reader.room()
     let first = try reader.varint(below: Limits.counterBound)
     let count = try reader.varint(below: recordBound + 1)
     guard generation > 0, first > 0, count > 0, first + count <= Limits.counterBound else {
       throw .outOfBounds
     }
-    return (generation, first, first + count - 1)
+    return Peek(generation: generation, room: room, first: first, last: first + count - 1)
   }
 
   package static func read(_ reader: inout ByteReader) throws(WireError) -> BatchBody {
-    let (generation, first, last) = try peek(reader)
-    _ = try reader.varint(below: Limits.generationBound)
-    _ = try reader.varint(below: Limits.counterBound)
-    _ = try reader.varint(below: recordBound + 1)
+    let peek = try begin(&reader)
+    let (first, last) = (peek.first, peek.last)
     let liveCount = try reader.varint(below: Limits.counterBound)
     let liveHash = try reader.uint64()
     var records: [Record] = []
@@ -63,13 +76,13 @@ package struct BatchBody: Hashable, Sendable {
     records.reserveCapacity(most)
     ranges.reserveCapacity(most)
     for _ in first...last {
-      let (record, range) = try Record.read(from: &reader)
+      let (record, range) = try Record.read(from: &reader, in: peek.room)
       records.append(record)
       ranges.append(range)
     }
     try reader.finish()
     return BatchBody(
-      generation: generation, first: first,
+      generation: peek.generation, room: peek.room, first: first,
       claim: Cut(version: last, count: liveCount, hash: liveHash), records: records,
       valueRanges: ranges)
   }

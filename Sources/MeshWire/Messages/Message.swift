@@ -23,6 +23,8 @@ package enum Message: Hashable, Sendable {
   case introduction([Introduction])
   /// Heads of these origins need not be sent on to the sender: it gets them by another way.
   case prune([OriginID])
+  /// Asks for everything that is held of a room: the sender follows it from now on.
+  case fetch(nonce: UInt64, RoomID)
 
   package static let headerBytes = 3
 
@@ -42,11 +44,12 @@ package enum Message: Hashable, Sendable {
     case .headQuery: 12
     case .introduction: 13
     case .prune: 14
+    case .fetch: 15
     }
   }
 
   /// The highest kind that this version of the protocol knows.
-  package static let highestKind: UInt8 = 14
+  package static let highestKind: UInt8 = 15
 
   /// The most origins of one prune.
   package static let pruneBound: UInt64 = 16
@@ -86,6 +89,9 @@ extension Message {
     case .prune(let origins):
       writer.varint(origins.count)
       for origin in origins { writer.origin(origin) }
+    case .fetch(let nonce, let room):
+      writer.uint64(nonce)
+      writer.uint64(room.bits)
     }
     writer.replace(at: 1, by: UInt16(writer.count - Self.headerBytes))
     return writer.take()
@@ -145,6 +151,11 @@ extension Message {
       var origins: [OriginID] = []
       for _ in 0..<count { origins.append(try body.origin()) }
       return .prune(origins)
+    case 15:
+      let nonce = try body.uint64()
+      let room = try body.roomID()
+      guard !room.isLobby else { throw .notCanonical }
+      return .fetch(nonce: nonce, room)
     default: throw .unknownKind(kind)
     }
   }

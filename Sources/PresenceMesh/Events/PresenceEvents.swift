@@ -33,7 +33,8 @@ public struct PresenceEvents: AsyncSequence, Sendable {
   public func makeAsyncIterator() -> AsyncIterator {
     AsyncIterator(
       hub: hub, scope: scope,
-      subscription: hub.subscribe(scope, capacity: capacity, pace: pace), mesh: mesh)
+      subscription: hub.subscribe(scope, capacity: capacity, pace: pace),
+      reading: scope.room.isLobby ? nil : mesh?.following.read(scope.room), mesh: mesh)
   }
 
   /// A reader.
@@ -41,16 +42,20 @@ public struct PresenceEvents: AsyncSequence, Sendable {
     private let hub: Hub
     private let scope: Hub.Scope
     private let subscription: Subscription<PresenceEvent>
+    /// Makes the node follow the room meanwhile.
+    private let reading: Following.Reading?
     private let mesh: PresenceMesh?
     private var hasBegun = false
     private var isLagging = false
 
     fileprivate init(
-      hub: Hub, scope: Hub.Scope, subscription: Subscription<PresenceEvent>, mesh: PresenceMesh?
+      hub: Hub, scope: Hub.Scope, subscription: Subscription<PresenceEvent>,
+      reading: Following.Reading?, mesh: PresenceMesh?
     ) {
       self.hub = hub
       self.scope = scope
       self.subscription = subscription
+      self.reading = reading
       self.mesh = mesh
     }
 

@@ -2,7 +2,7 @@ import MeshCRDT
 import Testing
 
 /// The laws for random histories of one origin, each from its seed.
-@Suite("Random histories of one origin")
+@Suite("Random histories of one origin with several shelves")
 struct HistoryTests {
   /// A history, and replicas that heard parts of it.
   struct World {
@@ -121,13 +121,18 @@ struct HistoryTests {
       #expect(log.isSettled, "seed \(seed)")
       // Tombstones between are forgotten by the origin itself.
       var late = log
-      late.join(writer.log.delta(above: log.cut.version))
+      for room in (UInt64(0)...2).map({ Sample.room($0) }) {
+        late.join(writer.log.delta(of: room, above: log.shelf(room).cut.version))
+      }
       late.settle()
       let live = Set(writer.log.records)
       let dead = late.records.filter { !live.contains($0) }
       removals += dead.count
-      let result = late.settle(removing: dead.map { ($0.key, $0.cell.version) })
-      #expect(result.isSettled && late == writer.log, "seed \(seed)")
+      for room in (UInt64(0)...2).map({ Sample.room($0) }) {
+        let result = late.settle(room, removing: dead.map { ($0.key, $0.cell.version) })
+        #expect(result.isSettled, "seed \(seed)")
+      }
+      #expect(late == writer.log, "seed \(seed)")
       #expect(late.invariantViolation() == nil, "seed \(seed)")
       #expect(log.joined(writer.log) == late, "seed \(seed)")
     }

@@ -20,8 +20,7 @@ struct Lattice {
   /// What peers can observe of a log.
   private struct Face: Hashable {
     let generation: UInt64
-    let cut: Cut
-    let claim: Cut
+    let shelves: [RoomID: Shelf]
     let records: [Written]
   }
 
@@ -65,8 +64,9 @@ struct Lattice {
   @discardableResult
   private mutating func intern(_ log: OriginLog) -> Int {
     if let violation = log.invariantViolation() { note("\(violation): \(log)") }
-    let face = Face(
-      generation: log.generation, cut: log.cut, claim: log.claim, records: log.records)
+    var shelves = [RoomID.lobby: log.lobby]
+    for row in log.rooms.rows where row.value != Shelf() { shelves[row.key] = row.value }
+    let face = Face(generation: log.generation, shelves: shelves, records: log.records)
     if let index = indices[face] {
       let known = elements[index]
       if log.isSettled != known.isSettled || log.settled != known.settled {

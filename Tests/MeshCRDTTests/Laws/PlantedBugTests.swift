@@ -40,7 +40,9 @@ struct PlantedBugTests {
     Case(law: "Inflation", bug: .tombstoneCollectedByTime) {
       DeltaLaws.inflationViolation(logs()) { log in
         log.settle()
-        if PlantedBug.isActive(.tombstoneCollectedByTime) { log.dropTombstonesUncovered() }
+        if PlantedBug.isActive(.tombstoneCollectedByTime) {
+          log.dropTombstonesUncovered(of: .lobby)
+        }
       }
     },
     Case(law: "Soundness of settling", bug: .settledWithoutHash) {

@@ -35,8 +35,12 @@ struct RemovalTests {
     late.join(each: [Self.old])
     #expect(log.join(late) == false)
     #expect(log == Self.log())
-    #expect(!log.mayBeNews(version: 3, of: 1) && log.mayBeNews(version: 4, of: 1))
-    #expect(!log.mayBeNews(version: 9, of: 0) && log.mayBeNews(version: 1, of: 2))
+    #expect(
+      !log.mayBeNews(version: 3, on: .lobby, of: 1)
+        && log.mayBeNews(version: 4, on: .lobby, of: 1))
+    #expect(
+      !log.mayBeNews(version: 9, on: .lobby, of: 0)
+        && log.mayBeNews(version: 1, on: .lobby, of: 2))
     PlantedBug.with(.coveredRecordRevived) {
       #expect(log.join(each: [Self.old]) == (PlantedBug.areCompiledIn ? 1 : 0))
     }

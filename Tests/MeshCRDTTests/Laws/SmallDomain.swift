@@ -1,11 +1,11 @@
 import MeshCRDT
 
-/// Everything that can be known of one origin with two keys, three versions and two generations,
+/// Everything that can be known of one shelf of an origin with two keys, three versions and two generations,
 /// when the origin contradicts itself at each version and signs words about its log, some of them
 /// true and some not.
 enum SmallDomain {
   static let first = Sample.key(1)
-  static let second = Sample.key(1, .presence, room: 1)
+  static let second = Sample.key(1, .presence, room: 0)
 
   /// The records of generation 1. For version 1 there are two bodies of one key; for the other
   /// versions, bodies of both keys.
@@ -37,6 +37,42 @@ enum SmallDomain {
     Sample.written(first, version: 1, [5]), Sample.written(second, version: 2, nil),
   ]
   static let laterClaims = [Sample.claim(1, live: [laterRecords[0]])]
+
+  /// Logs of two shelves: each subset of two versions on each, with words about one, both or none of
+  /// them.
+  static func logsOfTwoShelves() -> [OriginLog] {
+    let room = Sample.room(1)
+    let key = Sample.key(1, .presence, room: 1)
+    let shelves: [(room: RoomID, records: [Written])] = [
+      (.lobby, [one, otherOne, buriedTwo]),
+      (
+        room,
+        [
+          Sample.written(key, version: 1, [1]), Sample.written(key, version: 1, [2]),
+          Sample.written(key, version: 2, nil),
+        ]
+      ),
+    ]
+    func parts(_ room: RoomID, _ records: [Written]) -> [(RoomID, [Written], Cut?)] {
+      let claims = [nil, Sample.claim(1, live: [records[0]]), Sample.claim(2, live: [])]
+      return (0..<1 << records.count).flatMap { subset in
+        let heard = records.indices.filter { subset & 1 << $0 != 0 }.map { records[$0] }
+        return claims.map { (room, heard, $0) }
+      }
+    }
+    let lobby = parts(shelves[0].room, shelves[0].records)
+    let other = parts(shelves[1].room, shelves[1].records)
+    return lobby.flatMap { left in
+      other.map { right in
+        var log = OriginLog(generation: 1)
+        for (room, records, claim) in [left, right] {
+          log.join(each: records)
+          if let claim { log.witness(claim, of: room) }
+        }
+        return log
+      }
+    }
+  }
 
   /// Logs of each subset of the records, with no claim and with each claim.
   static func logs() -> [OriginLog] {

@@ -8,7 +8,8 @@ struct DigestTests {
   static let origins = (0..<UInt64(Digest.bucketCount)).map { OriginID($0 << 59 | 5, 0, 0, $0) }
 
   static func entry(_ origin: OriginID, version: UInt64 = 1) -> DigestEntry {
-    DigestEntry(origin: origin, generation: 1, held: Cut(version: version, count: 1, hash: 9))
+    DigestEntry(
+      shelf: ShelfID(origin, .lobby), generation: 1, held: Cut(version: version, count: 1, hash: 9))
   }
 
   static func digest(_ entries: [DigestEntry]) -> Digest {
@@ -34,7 +35,8 @@ struct DigestTests {
 
   @Test("A difference in any bucket is told, and no other")
   func differencesAreTold() {
-    #expect(Self.origins.map { Digest.bucket(of: $0) } == Array(0..<Digest.bucketCount))
+    #expect(
+      Self.origins.map { Digest.bucket(of: ShelfID($0, .lobby)) } == Array(0..<Digest.bucketCount))
     #expect(Self.differenceViolation() == nil)
   }
 
@@ -55,15 +57,16 @@ struct DigestTests {
 
   @Test("The hash of an entry depends on each of its fields")
   func entryHashCoversEveryField() {
-    let first = Sample.origin(1)
+    let first = ShelfID(Sample.origin(1), .lobby)
     let cut = Cut(version: 1, count: 2, hash: 3)
     let entries = [
-      DigestEntry(origin: first, generation: 1, held: cut),
-      DigestEntry(origin: Sample.origin(2), generation: 1, held: cut),
-      DigestEntry(origin: first, generation: 2, held: cut),
-      DigestEntry(origin: first, generation: 1, held: Cut(version: 2, count: 2, hash: 3)),
-      DigestEntry(origin: first, generation: 1, held: Cut(version: 1, count: 3, hash: 3)),
-      DigestEntry(origin: first, generation: 1, held: Cut(version: 1, count: 2, hash: 4)),
+      DigestEntry(shelf: first, generation: 1, held: cut),
+      DigestEntry(shelf: ShelfID(Sample.origin(2), .lobby), generation: 1, held: cut),
+      DigestEntry(shelf: ShelfID(Sample.origin(1), Sample.room(1)), generation: 1, held: cut),
+      DigestEntry(shelf: first, generation: 2, held: cut),
+      DigestEntry(shelf: first, generation: 1, held: Cut(version: 2, count: 2, hash: 3)),
+      DigestEntry(shelf: first, generation: 1, held: Cut(version: 1, count: 3, hash: 3)),
+      DigestEntry(shelf: first, generation: 1, held: Cut(version: 1, count: 2, hash: 4)),
     ]
     #expect(Set(entries.map { $0.hash(key: Sample.hashKey) }).count == entries.count)
     #expect(entries[0].hash(key: HashKey(0, 0)) != entries[0].hash(key: Sample.hashKey))

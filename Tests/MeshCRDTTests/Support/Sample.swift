@@ -16,7 +16,7 @@ enum Sample {
     OriginID(number &* 0x9e37_79b9_7f4a_7c15, number, 0, 1)
   }
 
-  /// A room that has the given number as its id.
+  /// A room that has the given number as its id; 0 is the lobby.
   static func room(_ number: UInt64) -> RoomID { RoomID(bits: number << 3) }
 
   static func key(_ session: UInt64, _ lane: Lane = .session, room: UInt64 = 0) -> RecordKey {
@@ -47,7 +47,38 @@ enum Sample {
   }
 }
 
+/// The lobby's shelf, for tests of one shelf: all shelves are alike.
 extension OriginLog {
+  var cut: Cut { lobby.cut }
+  var claim: Cut { lobby.claim }
+  var liveCount: UInt64 { lobby.liveCount }
+  var highestVersion: UInt64 { lobby.highestVersion }
+
+  @discardableResult
+  mutating func witness(_ claim: Cut) -> Bool { witness(claim, of: .lobby) }
+
+  mutating func settle(
+    removing dead: [(key: RecordKey, version: UInt64)]
+  ) -> (removed: [(key: RecordKey, cell: Cell)], isSettled: Bool) {
+    settle(.lobby, removing: dead)
+  }
+
+  mutating func reopen(claim: Cut) -> [(key: RecordKey, cell: Cell)] {
+    reopen(.lobby, claim: claim)
+  }
+
+  func delta(above version: UInt64) -> OriginLog { delta(of: .lobby, above: version) }
+}
+
+extension OriginLog {
+  /// Settles all shelves. True when one of them did.
+  @discardableResult
+  mutating func settle() -> Bool {
+    var isSettled = settle(.lobby)
+    for room in rooms.keys.sorted() where settle(room) { isSettled = true }
+    return isSettled
+  }
+
   /// Joins records one at a time. Returns how many of them were news.
   @discardableResult
   mutating func join(each records: some Sequence<Written>) -> Int {

@@ -106,9 +106,11 @@ struct MalformedTests {
         header.write(to: &writer)
         #expect(writer.bytes == Array(bytes.prefix(DatagramLayout.additionalBytes)))
       }
-      var reader = ByteReader(bytes)
-      if let record = try? Record.read(from: &reader).record {
-        #expect(record.encoded == Array(bytes[..<reader.offset]))
+      for room in [RoomName.lobby, RoomName(unchecked: "r")] {
+        var reader = ByteReader(bytes)
+        if let record = try? Record.read(from: &reader, in: room).record {
+          #expect(record.encoded == Array(bytes[..<reader.offset]) && record.shelf == room)
+        }
       }
     }
   }

@@ -45,6 +45,7 @@ extension RecordValue {
     case .removal(let value): .object(["is_final": .flag(value.isFinal)])
     case .interest(let value):
       .object(["rooms": .list(value.rooms.map { .hex($0.bits.bigEndianBytes) })])
+    case .visit: .object([:])
     }
   }
 }
@@ -67,7 +68,8 @@ extension Cut {
 extension DigestEntry {
   var described: JSON {
     .object([
-      "origin": .hex(origin.bytes), "generation": .number(generation), "held": held.described,
+      "origin": .hex(origin.bytes), "room": .hex(room.bits), "generation": .number(generation),
+      "held": held.described,
     ])
   }
 }
@@ -80,8 +82,9 @@ extension Envelope {
     case .batch:
       let body = try BatchBody.read(&reader)
       return .object([
-        "generation": .number(body.generation), "first": .number(body.first),
-        "claim": body.claim.described, "records": .list(body.records.map(\.described)),
+        "generation": .number(body.generation), "room": .text(body.room.text),
+        "first": .number(body.first), "claim": body.claim.described,
+        "records": .list(body.records.map(\.described)),
       ])
     case .head:
       let body = try HeadBody.read(&reader)
@@ -130,25 +133,27 @@ extension Message {
       return .object([
         "nonce": .hex(entries.nonce), "wants_answer": .flag(entries.wantsAnswer),
         "has_more": .flag(entries.hasMore), "mask": .number(UInt64(entries.mask)),
-        "after": .hex(entries.after.bytes), "entries": .list(entries.entries.map(\.described)),
+        "after_origin": .hex(entries.after.origin.bytes),
+        "after_room": .hex(entries.after.room.bits),
+        "entries": .list(entries.entries.map(\.described)),
       ])
     case .pull(let pull):
-      return Self.range(pull.origin, pull.generation, ["after": .number(pull.after)])
+      return Self.range(pull.shelf, pull.generation, ["after": .number(pull.after)])
     case .pullEnd(let end):
       return Self.range(
-        end.origin, end.generation,
+        end.shelf, end.generation,
         [
           "after": .number(end.after), "through": .number(end.through),
           "has_more": .flag(end.hasMore),
         ])
     case .manifestRequest(let request):
-      return Self.range(request.origin, request.generation, ["after": .number(request.after)])
+      return Self.range(request.shelf, request.generation, ["after": .number(request.after)])
     case .manifest(let manifest):
       let items = manifest.items.map {
         JSON.object(["version": .number($0.version), "hash": .hex($0.hash)])
       }
       return Self.range(
-        manifest.origin, manifest.generation,
+        manifest.shelf, manifest.generation,
         [
           "after": .number(manifest.after), "through": .number(manifest.through),
           "is_last": .flag(manifest.isLast), "items": .list(items),
@@ -156,7 +161,10 @@ extension Message {
     case .headQuery(let known):
       return .list(
         known.map {
-          Self.range($0.origin, $0.generation, ["heartbeat": .number($0.heartbeat)])
+          .object([
+            "origin": .hex($0.origin.bytes), "generation": .number($0.generation),
+            "heartbeat": .number($0.heartbeat),
+          ])
         })
     case .introduction(let introductions):
       return .list(
@@ -166,13 +174,18 @@ extension Message {
             "address": .hex($0.addressHigh.bigEndianBytes + $0.addressLow.bigEndianBytes),
           ])
         })
+    case .fetch(let nonce, let room):
+      return .object(["nonce": .hex(nonce), "room": .hex(room.bits)])
     }
   }
 
   private static func range(
-    _ origin: OriginID, _ generation: UInt64, _ more: [String: JSON]
+    _ shelf: ShelfID, _ generation: UInt64, _ more: [String: JSON]
   ) -> JSON {
     .object(
-      more.merging(["origin": .hex(origin.bytes), "generation": .number(generation)]) { $1 })
+      more.merging([
+        "origin": .hex(shelf.origin.bytes), "room": .hex(shelf.room.bits),
+        "generation": .number(generation),
+      ]) { $1 })
   }
 }

@@ -54,6 +54,15 @@ struct RandomWire {
 
   mutating func session() -> SessionID { SessionID(generator.next(), generator.next()) }
 
+  /// A room that is not the lobby.
+  mutating func otherRoom() -> RoomName {
+    RoomName("r" + text(atMost: Limits.roomNameBytes - 1)) ?? RoomName(unchecked: "r")
+  }
+
+  mutating func shelf() -> ShelfID {
+    ShelfID(origin(), generator.chance(30) ? .lobby : RoomID(bits: generator.next()))
+  }
+
   mutating func room() -> RoomName { RoomName(text(atMost: Limits.roomNameBytes)) ?? .lobby }
 
   mutating func cut() -> Cut { Cut(version: counter(), count: counter(), hash: generator.next()) }
@@ -94,14 +103,23 @@ struct RandomWire {
       let count = Int.random(in: 0...Limits.roomsFollowed, using: &generator)
       return .interest(
         InterestValue(rooms: (0..<count).map { _ in RoomID(bits: generator.next()) }))
+    case .visit: return .visit
     }
   }
 
-  mutating func record() -> Record {
-    let lane = Lane.allCases.randomElement(using: &generator) ?? .session
-    let isOfNobody = lane == .interest
+  /// A record of a batch of a room.
+  mutating func record(in batchRoom: RoomName) -> Record {
+    let lanes = batchRoom.isLobby ? Lane.allCases : [.presence, .cursor]
+    let lane = lanes.randomElement(using: &generator) ?? .session
+    let room =
+      switch lane {
+      case .presence, .cursor: batchRoom
+      case .session, .interest: RoomName.lobby
+      case .removal: room()
+      case .visit: otherRoom()
+      }
     return Record(
-      session: isOfNobody ? .nobody : session(), lane: lane, room: isOfNobody ? .lobby : room(),
+      session: lane == .interest ? .nobody : session(), lane: lane, room: room,
       counter: counter(),
       value: generator.chance(25) ? nil : value(lane))
   }
@@ -113,10 +131,12 @@ struct RandomWire {
     var writer = ByteWriter()
     switch kind {
     case .batch:
-      let records = (0..<Int.random(in: 1...4, using: &generator)).map { _ in record() }
+      let room = generator.chance(50) ? RoomName.lobby : otherRoom()
+      // A presence may take half of a batch.
+      let records = (0..<Int.random(in: 1...4, using: &generator)).map { _ in record(in: room) }
       let first = number(below: Limits.counterBound - UInt64(records.count), from: 1)
       _ = BatchBody.write(
-        generation: generation(), first: first, records: records, liveCount: counter(),
+        generation: generation(), room: room, first: first, records: records, liveCount: counter(),
         liveHash: generator.next(), to: &writer)
     case .head:
       HeadBody(
@@ -146,7 +166,7 @@ struct RandomWire {
 
   // MARK: Messages
 
-  /// A message of a kind, 1…13.
+  /// A message of a kind, 1…15.
   mutating func message(kind: UInt8) throws -> Message {
     switch kind {
     case 1: return .challenge(token: generator.next())
@@ -159,16 +179,16 @@ struct RandomWire {
       let buckets = (0..<Digest.bucketCount).map { _ in generator.next() }
       return .digest(nonce: generator.next(), Digest(buckets: buckets) ?? Digest())
     case 7: return .entries(entries())
-    case 8: return .pull(Pull(origin: origin(), generation: generation(), after: counter()))
+    case 8: return .pull(Pull(shelf: shelf(), generation: generation(), after: counter()))
     case 9:
       let through = counter()
       return .pullEnd(
         PullEnd(
-          origin: origin(), generation: generation(), after: number(below: through + 1),
+          shelf: shelf(), generation: generation(), after: number(below: through + 1),
           through: through, hasMore: generator.chance(50)))
     case 10:
       return .manifestRequest(
-        ManifestRequest(origin: origin(), generation: generation(), after: counter()))
+        ManifestRequest(shelf: shelf(), generation: generation(), after: counter()))
     case 11: return .manifest(manifest())
     case 12:
       return .headQuery(
@@ -182,6 +202,7 @@ struct RandomWire {
             origin: origin(), addressHigh: generator.next(), addressLow: generator.next(),
             port: UInt16.random(in: 0...UInt16.max, using: &generator))
         })
+    case 15: return .fetch(nonce: generator.next(), RoomID(bits: generator.next() | 8))
     default:
       return .prune(
         (0..<number(below: Message.pruneBound + 1, from: 1)).map { _ in origin() })
@@ -189,14 +210,17 @@ struct RandomWire {
   }
 
   private mutating func entries() -> Entries {
-    // The lowest of the origins is the one that the others follow.
-    let origins = (0...number(below: Entries.bound + 1)).map { _ in origin() }.sorted()
-    let start = generator.chance(50) ? OriginID(0, 0, 0, 0) : origins[0]
+    // The lowest of the shelves is the one that the others follow. Some are of one origin.
+    let one = origin()
+    let shelves = (0...number(below: Entries.bound + 1)).map { _ in
+      generator.chance(50) ? shelf() : ShelfID(one, RoomID(bits: generator.next()))
+    }.sorted()
+    let start = generator.chance(50) ? ShelfID.first : shelves[0]
     return Entries(
       nonce: generator.next(), wantsAnswer: generator.chance(50), hasMore: generator.chance(50),
       mask: UInt32(truncatingIfNeeded: generator.next()), after: start,
-      entries: origins.dropFirst().map {
-        DigestEntry(origin: $0, generation: generation(), held: cut())
+      entries: shelves.dropFirst().map {
+        DigestEntry(shelf: $0, generation: generation(), held: cut())
       })
   }
 
@@ -208,7 +232,7 @@ struct RandomWire {
       return Manifest.Item(version: version, hash: generator.next())
     }
     return Manifest(
-      origin: origin(), generation: generation(), after: after,
+      shelf: shelf(), generation: generation(), after: after,
       through: version + UInt64.random(in: 0...9, using: &generator),
       isLast: generator.chance(50), items: items)
   }

@@ -31,7 +31,7 @@ enum Reading {
     case .batch:
       let body = try BatchBody.read(&reader)
       _ = BatchBody.write(
-        generation: body.generation, first: body.first, records: body.records,
+        generation: body.generation, room: body.room, first: body.first, records: body.records,
         liveCount: body.claim.count, liveHash: body.claim.hash, to: &writer)
     case .head: try HeadBody.read(&reader).write(to: &writer)
     case .frame: try FrameBody.read(&reader).write(to: &writer)

@@ -16,7 +16,7 @@ struct Fixture {
     "", "design", "caf\u{E9}", "cafe\u{301}", String(repeating: "r", count: Limits.roomNameBytes),
   ]
 
-  /// The version of the first of ``records``.
+  /// The version of the first record of each shelf.
   static let firstVersion: UInt64 = 10
   static let generation: UInt64 = 3
 
@@ -48,7 +48,7 @@ struct Fixture {
 
   // MARK: Records
 
-  /// Consecutive records of alice, by name. The last two are tombstones.
+  /// Records of alice on three shelves, by name: those of each shelf are consecutive there.
   var records: [(name: String, record: Record)] {
     [
       (
@@ -106,7 +106,8 @@ struct Fixture {
     ]
   }
 
-  /// Records that alice writes after those: orders to remove sessions of others, and her interest.
+  /// Records that alice writes after those, for all: orders to remove sessions of others, her interest,
+  /// and where a session is.
   var orders: [(name: String, record: Record)] {
     [
       (
@@ -136,6 +137,14 @@ struct Fixture {
         "interest in all rooms again",
         Record(session: .nobody, lane: .interest, room: .lobby, counter: 110, value: nil)
       ),
+      (
+        "visit to a room",
+        Record(session: session, lane: .visit, room: design, counter: 101, value: .visit)
+      ),
+      (
+        "tombstone of a visit",
+        Record(session: session, lane: .visit, room: cafe, counter: 111, value: nil)
+      ),
     ]
   }
 
@@ -146,10 +155,22 @@ struct Fixture {
       room: RoomID(record.room, key: mesh.hashKey))
   }
 
-  /// A record as the state holds it, read from bytes.
-  func cell(_ bytes: [UInt8], version: UInt64) throws -> (key: RecordKey, cell: Cell) {
+  /// All records, each with its version on its shelf.
+  var versions: [(name: String, record: Record, version: UInt64)] {
+    var next: [RoomName: UInt64] = [:]
+    return (records + orders).map { item in
+      let version = next[item.record.shelf] ?? Self.firstVersion
+      next[item.record.shelf] = version + 1
+      return (item.name, item.record, version)
+    }
+  }
+
+  /// A record as the state holds it, read from bytes of a batch of a room.
+  func cell(
+    _ bytes: [UInt8], in room: RoomName, version: UInt64
+  ) throws -> (key: RecordKey, cell: Cell) {
     var reader = ByteReader(bytes)
-    let (record, range) = try Record.read(from: &reader)
+    let (record, range) = try Record.read(from: &reader, in: room)
     let key = key(record)
     return (
       key,
@@ -162,26 +183,35 @@ struct Fixture {
   /// Alice's log after ``records``.
   func log() throws -> OriginLog {
     var log = OriginLog(generation: Self.generation)
-    for (index, item) in records.enumerated() {
+    for item in versions.prefix(records.count) {
       let (key, cell) = try cell(
-        item.record.encoded, version: Self.firstVersion + UInt64(index))
+        item.record.encoded, in: item.record.shelf, version: item.version)
       _ = log.join(key, cell)
     }
     return log
   }
 
-  /// Alice's word about her log.
-  func claim() throws -> Cut {
-    let log = try log()
-    return Cut(version: log.highestVersion, count: log.liveCount, hash: log.liveHash)
+  /// The rooms of alice's shelves.
+  var shelves: [RoomName] { [.lobby, design, cafe] }
+
+  /// Alice's word about one of her shelves.
+  func claim(_ room: RoomName) throws -> Cut {
+    let shelf = try log().shelf(RoomID(room, key: mesh.hashKey))
+    return Cut(version: shelf.highestVersion, count: shelf.liveCount, hash: shelf.liveHash)
+  }
+
+  func shelfID(_ origin: OriginID, _ room: RoomName) -> ShelfID {
+    ShelfID(origin, RoomID(room, key: mesh.hashKey))
   }
 
   /// What a node that knows both holds of them.
   func digestEntries() throws -> [DigestEntry] {
-    [
-      DigestEntry(origin: alice.origin, generation: Self.generation, held: try claim()),
-      DigestEntry(origin: bob.origin, generation: 1, held: .empty),
-    ].sorted { $0.origin < $1.origin }
+    let alices = try shelves.map { room in
+      DigestEntry(
+        shelf: shelfID(alice.origin, room), generation: Self.generation, held: try claim(room))
+    }
+    let bobs = DigestEntry(shelf: shelfID(bob.origin, .lobby), generation: 1, held: .empty)
+    return (alices + [bobs]).sorted { $0.shelf < $1.shelf }
   }
 
   func digest() throws -> Digest {
@@ -204,18 +234,19 @@ struct Fixture {
   func head(isLeaving: Bool = false, certificate: [UInt8] = []) throws -> Envelope {
     var writer = ByteWriter()
     HeadBody(
-      generation: Self.generation, heartbeat: 4242, claim: try claim(), counter: 105,
+      generation: Self.generation, heartbeat: 4242, claim: try claim(.lobby), counter: 105,
       periodMilliseconds: 2000, isLeaving: isLeaving, certificate: certificate
     ).write(to: &writer)
     return try sign(.head, alice, writer.bytes)
   }
 
-  private func batch() throws -> Envelope {
-    let claim = try claim()
+  private func batch(_ room: RoomName) throws -> Envelope {
+    let claim = try claim(room)
     var writer = ByteWriter()
     _ = BatchBody.write(
-      generation: Self.generation, first: Self.firstVersion, records: records.map(\.record),
-      liveCount: claim.count, liveHash: claim.hash, to: &writer)
+      generation: Self.generation, room: room, first: Self.firstVersion,
+      records: records.map(\.record).filter { $0.shelf == room }, liveCount: claim.count,
+      liveHash: claim.hash, to: &writer)
     return try sign(.batch, alice, writer.bytes)
   }
 
@@ -246,13 +277,16 @@ struct Fixture {
   /// A message of every kind, heads in three forms.
   func messages() throws -> [(name: String, message: Message)] {
     let origin = alice.origin
-    let items = try log().cells().filter { !$0.cell.isTombstone }
+    let lobby = shelfID(origin, .lobby)
+    let room = shelfID(origin, design)
+    let items = try log().cells(of: .lobby).filter { !$0.cell.isTombstone }
       .map { Manifest.Item(version: $0.cell.version, hash: $0.cell.hash) }
       .sorted { $0.version < $1.version }
     return [
       ("challenge", .challenge(token: 0x0123_4567_89ab_cdef)),
       ("proof", .proof(try proof())),
-      ("batch", .batch(try batch())),
+      ("batch", .batch(try batch(.lobby))),
+      ("batch of a room", .batch(try batch(design))),
       ("head", .head(ageMilliseconds: 0, try head())),
       (
         "head of a node that leaves, told on",
@@ -269,25 +303,25 @@ struct Fixture {
         .entries(
           Entries(
             nonce: 7, wantsAnswer: true, hasMore: false, mask: 0x8000_0001,
-            after: OriginID(0, 0, 0, 0), entries: try digestEntries()))
+            after: .first, entries: try digestEntries()))
       ),
-      ("pull", .pull(Pull(origin: origin, generation: Self.generation, after: 9))),
+      ("pull", .pull(Pull(shelf: room, generation: Self.generation, after: 9))),
       (
         "end of an answer to a pull",
         .pullEnd(
           PullEnd(
-            origin: origin, generation: Self.generation, after: 9, through: 16, hasMore: true))
+            shelf: room, generation: Self.generation, after: 9, through: 12, hasMore: true))
       ),
       (
         "request of a manifest",
         .manifestRequest(
-          ManifestRequest(origin: origin, generation: Self.generation, after: 0))
+          ManifestRequest(shelf: lobby, generation: Self.generation, after: 0))
       ),
       (
         "manifest",
         .manifest(
           Manifest(
-            origin: origin, generation: Self.generation, after: 0, through: 16, isLast: true,
+            shelf: lobby, generation: Self.generation, after: 0, through: 12, isLast: true,
             items: items))
       ),
       (
@@ -307,6 +341,7 @@ struct Fixture {
         ])
       ),
       ("prune", .prune([origin, bob.origin])),
+      ("fetch of a room", .fetch(nonce: 9, room.room)),
     ]
   }
 }

@@ -85,10 +85,10 @@ extension VectorFile {
       kind: kind.rawValue, (kind == .head ? [0] : []) + writer.bytes)
   }
 
-  /// A batch of one record, given by its bytes.
-  private static func batch(_ record: [UInt8]) -> [UInt8] {
+  /// A batch of one record, given by its bytes; of the lobby, or of a room.
+  private static func batch(_ record: [UInt8], in room: [UInt8] = [0]) -> [UInt8] {
     unsigned(.batch) { writer in
-      writer.raw([1, 1, 1, 0])
+      writer.raw([1] + room + [1, 1, 0])
       writer.uint64(0)
       writer.raw(record)
     }
@@ -98,9 +98,9 @@ extension VectorFile {
     let session = [UInt8](repeating: 5, count: SessionID.byteCount)
     let bound: [UInt8] = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40]
     func cursor(_ flags: UInt8, _ more: [UInt8] = []) -> [UInt8] {
-      [2] + session + [0, 1, 0, 0, 0, 0, flags] + more
+      [2] + session + [1, 0, 0, 0, 0, flags] + more
     }
-    func presence(_ more: [UInt8]) -> [UInt8] { [1] + session + [0, 1] + more }
+    func presence(_ more: [UInt8]) -> [UInt8] { [1] + session + [1] + more }
     func head(_ fields: [UInt8], _ rest: [UInt8]) -> [UInt8] {
       unsigned(.head) { $0.raw(fields + [UInt8](repeating: 0, count: 8) + rest) }
     }
@@ -112,10 +112,19 @@ extension VectorFile {
       unsigned(.batch) { $0.raw(fields + [UInt8](repeating: 0, count: 9)) }
     }
     return [
-      Reject("a lane that does not exist", .message, batch([5] + session + [1]), .notCanonical),
+      Reject("a lane that does not exist", .message, batch([6] + session + [1]), .notCanonical),
       Reject(
         "an interest of a session", .message,
-        batch([4] + [UInt8](repeating: 1, count: SessionID.byteCount) + [0, 1, 0]), .notCanonical),
+        batch([4] + [UInt8](repeating: 1, count: SessionID.byteCount) + [1, 0]), .notCanonical),
+      Reject("a visit to the lobby", .message, batch([5] + session + [0, 1]), .notCanonical),
+      Reject(
+        "a session in a batch of a room", .message, batch([0x80] + session + [1], in: [1, 0x72]),
+        .notCanonical),
+      Reject(
+        "a visit in a batch of a room", .message,
+        batch([5] + session + [1, 0x72, 1], in: [1, 0x72]), .notCanonical),
+      Reject(
+        "a batch of a room with too long a name", .message, batch([], in: [65]), .outOfBounds),
       Reject("an unknown bit in a record", .message, batch([0x40] + session + [1]), .notCanonical),
       Reject(
         "a tombstone with a value", .message, batch([0x80] + session + [1, 0]), .trailingBytes(1)),
@@ -147,14 +156,14 @@ extension VectorFile {
       Reject(
         "a line feed in text", .message, batch(presence([0, 0, 1, 0x0A, 0, 0])), .malformedText),
       Reject("a user without an id", .message, batch([0] + session + [1, 0]), .outOfBounds),
-      Reject("a batch of generation 0", .message, header([0, 1, 1]), .outOfBounds),
-      Reject("a batch that begins at version 0", .message, header([1, 0, 1]), .outOfBounds),
-      Reject("a batch without records", .message, header([1, 1, 0]), .outOfBounds),
-      Reject("a batch of 65 records", .message, header([1, 1, 65]), .outOfBounds),
-      Reject("64 records without a byte", .message, header([1, 1, 64]), .truncated),
+      Reject("a batch of generation 0", .message, header([0, 0, 1, 1]), .outOfBounds),
+      Reject("a batch that begins at version 0", .message, header([1, 0, 0, 1]), .outOfBounds),
+      Reject("a batch without records", .message, header([1, 0, 1, 0]), .outOfBounds),
+      Reject("a batch of 65 records", .message, header([1, 0, 1, 65]), .outOfBounds),
+      Reject("64 records without a byte", .message, header([1, 0, 1, 64]), .truncated),
       Reject(
         "versions that reach the bound", .message,
-        header([1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x3F, 2]), .outOfBounds),
+        header([1, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x3F, 2]), .outOfBounds),
       Reject("a head of generation 0", .message, head([0, 1, 0, 0], [1, 1, 0]), .outOfBounds),
       Reject("a head with a period of 0", .message, head([1, 1, 0, 0], [1, 0, 0]), .outOfBounds),
       Reject(
@@ -179,9 +188,10 @@ extension VectorFile {
   }
 
   private static func plainMessages(_ fixture: Fixture) throws -> [Reject] {
-    let origin = fixture.alice.origin.bytes
+    // The shelf of the lobby.
+    let origin = fixture.alice.origin.bytes + [UInt8](repeating: 0, count: 8)
     let word = [UInt8](repeating: 1, count: 8)
-    let zero = [UInt8](repeating: 0, count: OriginID.byteCount)
+    let zero = [UInt8](repeating: 0, count: OriginID.byteCount + 8)
     func entries(_ flags: UInt8, _ count: UInt8, after: [UInt8], _ list: [UInt8]) -> [UInt8] {
       Reading.framed(kind: 7, word + [flags, 0, 0, 0, 1] + after + [count] + list)
     }
@@ -211,15 +221,28 @@ extension VectorFile {
         "entries without a byte", .message, entries(0, UInt8(Entries.bound), after: zero, []),
         .truncated),
       Reject(
-        "one origin twice", .message, entries(0, 2, after: zero, entry + entry), .notCanonical),
+        "one shelf twice", .message, entries(0, 2, after: zero, entry + entry), .notCanonical),
       Reject(
         "origins in falling order", .message,
         entries(
           0, 2, after: zero,
-          [UInt8](repeating: 0xFF, count: OriginID.byteCount) + [1, 0, 0] + word + entry),
+          [UInt8](repeating: 0xFF, count: OriginID.byteCount) + [UInt8](repeating: 0, count: 8)
+            + [1, 0, 0] + word + entry),
         .notCanonical),
       Reject(
-        "an origin that is not above the one before it", .message,
+        "rooms in falling order", .message,
+        entries(
+          0, 2, after: zero,
+          fixture.alice.origin.bytes + [0, 0, 0, 0, 0, 0, 0, 8] + [1, 0, 0] + word + entry),
+        .notCanonical),
+      Reject(
+        "a room with bits of a lane", .message,
+        entries(
+          0, 1, after: zero,
+          fixture.alice.origin.bytes + [0, 0, 0, 0, 0, 0, 0, 9] + [1, 0, 0] + word),
+        .notCanonical),
+      Reject(
+        "a shelf that is not above the one before it", .message,
         entries(0, 1, after: origin, entry), .notCanonical),
       Reject(
         "an entry of generation 0", .message,
@@ -250,6 +273,9 @@ extension VectorFile {
       Reject("an empty introduction", .message, Reading.framed(kind: 13, [0]), .outOfBounds),
       Reject("17 introductions", .message, Reading.framed(kind: 13, [17]), .outOfBounds),
       Reject("an empty prune", .message, Reading.framed(kind: 14, [0]), .outOfBounds),
+      Reject(
+        "a fetch of the lobby", .message,
+        Reading.framed(kind: 15, word + [UInt8](repeating: 0, count: 8)), .notCanonical),
       Reject("17 origins to prune", .message, Reading.framed(kind: 14, [17]), .outOfBounds),
     ]
   }

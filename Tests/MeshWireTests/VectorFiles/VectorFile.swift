@@ -75,14 +75,15 @@ extension VectorFile {
 
   private static func records(_ fixture: Fixture) throws -> JSON {
     .list(
-      try (fixture.records + fixture.orders).enumerated().map { index, item in
-        let version = Fixture.firstVersion + UInt64(index)
+      try fixture.versions.map { item in
         let encoded = item.record.encoded
-        let (_, cell) = try fixture.cell(encoded, version: version)
+        let (_, cell) = try fixture.cell(
+          encoded, in: item.record.shelf, version: item.version)
         return .object([
           "name": .text(item.name), "record": item.record.described,
           "encoded": .hex(encoded), "value_bytes": .hex(cell.value),
-          "version": .number(version), "hash": .hex(cell.hash),
+          "shelf": .text(item.record.shelf.text), "version": .number(item.version),
+          "hash": .hex(cell.hash),
         ])
       })
   }
@@ -97,14 +98,17 @@ extension VectorFile {
     let entries = try fixture.digestEntries().map { entry in
       JSON.object([
         "entry": entry.described, "hash": .hex(entry.hash(key: key)),
-        "bucket": .number(UInt64(Digest.bucket(of: entry.origin))),
+        "bucket": .number(UInt64(Digest.bucket(of: entry.shelf))),
       ])
     }
     let digest = try fixture.digest()
     return .object([
       "siphash": .list(texts),
-      // After the records of records.json up to its version.
-      "claim": try fixture.claim().described,
+      // After the records of a shelf in records.json up to its version.
+      "claims": .list(
+        try fixture.shelves.map { room in
+          .object(["shelf": .text(room.text), "claim": try fixture.claim(room).described])
+        }),
       "entries": .list(entries),
       "digest": .list(digest.buckets.map { .hex($0) }),
       "state_hash": .hex(digest.stateHash(key: key)),
