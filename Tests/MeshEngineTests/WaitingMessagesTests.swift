@@ -42,7 +42,8 @@ struct WaitingMessagesTests {
         PresenceValue(enteredCounter: 1, data: [UInt8](repeating: 1, count: bytes))))
     var writer = ByteWriter()
     _ = BatchBody.write(
-      generation: 1, first: version, records: [record], liveCount: 1, liveHash: 0, to: &writer)
+      generation: 1, room: Self.room, first: version, records: [record], liveCount: 1, liveHash: 0,
+      to: &writer)
     var reader = ByteReader(writer.bytes)
     let body = try BatchBody.read(&reader)
     return Message.batch(verifier.sign(body, bytes: writer.bytes).envelope).encoded()
@@ -144,7 +145,9 @@ struct WaitingMessagesTests {
   func answersKeepTheirOrder() throws {
     var waiting = WaitingMessages(rate: Self.rate)
     let end = Message.pullEnd(
-      PullEnd(origin: OriginID(0, 0, 0, 1), generation: 1, after: 0, through: 9, hasMore: false)
+      PullEnd(
+        shelf: ShelfID(OriginID(0, 0, 0, 1), .lobby), generation: 1, after: 0, through: 9,
+        hasMore: false)
     ).encoded()
     let answer = try (1...6).map { try batch(UInt64($0)) } + [end]
     for message in answer { waiting.append(message, isAnswer: true, now: Self.start) }

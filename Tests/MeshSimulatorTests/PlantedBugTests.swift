@@ -6,7 +6,7 @@ import Testing
 struct PlantedBugTests {
   /// For each bug the first seed that finds it, and the faults that were drawn from.
   static let findings: [(bug: PlantedBug, seed: UInt64)] = [
-    (.noTieBreak, 79),
+    (.noTieBreak, 9),
     (.coveredRecordRevived, 1),
     (.settledWithoutHash, 1),
     (.verifySkipped, 1),
@@ -19,20 +19,20 @@ struct PlantedBugTests {
     (.manifestNotAsked, 2),
     (.hiddenWrittenToState, 1),
     (.oldHeartbeatRenews, 4),
-    (.leaseNotEnded, 6),
+    (.leaseNotEnded, 19),
     (.restingCursorNotPacked, 1),
     (.movedSessionKept, 1),
     (.pauseNotForgiven, 1),
     (.digestBucketSkipped, 5),
     (.amplificationUnbounded, 1),
     (.moveNotTold, 1),
-    (.removalNotObeyed, 6),
+    (.removalNotObeyed, 9),
     (.interestNotTold, 2),
-    (.staleFrameWins, 19),
+    (.staleFrameWins, 35),
     (.queueStarves, 7),
     (.unfollowedRoomKept, 1),
-    (.roomNotFetched, 1),
-    (.prunedNeverGrafted, 1),
+    (.roomNotFetched, 21),
+    (.prunedNeverGrafted, 3),
   ]
 
   @Test("The simulator finds it", arguments: findings)
