@@ -17,7 +17,9 @@ extension World {
       run(until: time + 2 * Self.second + 8 * weather.longestDelay)
       checkWhereabouts(room, at: index)
       follow((engine.followedRooms ?? all).union([room]), at: index)
-      let roundTrip = 2 * weather.longestDelay + 20 * Self.millisecond
+      // Where little may be sent, the answer takes longer.
+      let patience = peerRate == nil ? 20 * Self.millisecond : Self.second
+      let roundTrip = 2 * weather.longestDelay + patience
       run(until: time + roundTrip)
       guard let seen = nodes[index].engine else { return }
       for session in living(in: room, besidesNode: index) {
