@@ -156,4 +156,28 @@ struct WaitingMessagesTests {
     #expect(taken.filter { answer.contains($0) } == answer)
     #expect(taken.count == 8)
   }
+
+  @Test(
+    "Under a load that does not end, the list of turns stays short, and all addresses have theirs")
+  func turnsAreBounded() {
+    var outbox = Outbox(rate: Self.rate)
+    let addresses = (1...3).map { PeerAddress(ipv4: 0x7F00_0001, port: $0) }
+    var taken: [PeerAddress: Int] = [:]
+    var now = Self.start
+    for counter in 1...5000 {
+      for address in addresses {
+        for room in 0..<2 {
+          outbox.append(frame(UInt64(counter), room * 40..<room * 40 + 40), to: address, now: now)
+        }
+      }
+      outbox.pause(until: now + .milliseconds(1), now: now)
+      now = now + .milliseconds(1)
+      outbox.wake(now: now)
+      guard let address = outbox.next() else { continue }
+      _ = outbox.take(now: now)
+      taken[address, default: 0] += 1
+    }
+    #expect(outbox.turns < 2200, "\(outbox.turns)")
+    #expect(addresses.allSatisfy { taken[$0, default: 0] > 1500 }, "\(taken)")
+  }
 }

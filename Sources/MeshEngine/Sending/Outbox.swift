@@ -55,6 +55,9 @@ struct Outbox: Sendable {
   /// Messages with an echo of their own, to addresses without a path.
   private var singles: [(address: PeerAddress, echo: UInt64, message: [UInt8])] = []
 
+  /// The number of turns that are kept, past ones among them.
+  var turns: Int { order.count }
+
   /// True when nothing can go now.
   var isEmpty: Bool { singles.isEmpty && (first == order.count || pausedUntil != nil) }
 
@@ -132,6 +135,11 @@ extension Outbox {
       first += 1
       guard queue.waiting?.isEmpty == false else { return taken }
       order.append(address)
+      // Under a load that does not end, what had its turn would pile up.
+      if first > Self.messagesPerAddress, 2 * first > order.count {
+        order.removeFirst(first)
+        first = 0
+      }
     } else {
       var count = 0
       var bytes = 0
