@@ -109,6 +109,7 @@ extension Engine {
     liveness[slot].cut.removeAll { $0 == sender }
     if liveness[slot].cut.count >= Self.prunedBound { liveness[slot].cut.removeFirst() }
     liveness[slot].cut.append(sender)
+    paths[sender]?.isCut = true
     send(.prune([origin]), to: sender)
   }
 
@@ -125,6 +126,7 @@ extension Engine {
       // Of those who pruned, the neighbours of today count.
       if liveness[slot].pruned.count >= Self.prunedBound { liveness[slot].pruned.removeFirst() }
       liveness[slot].pruned.append(address)
+      paths[address]?.isCut = true
     }
   }
 

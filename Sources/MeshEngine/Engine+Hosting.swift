@@ -114,6 +114,7 @@ extension Engine {
       throw .sessionOfAnotherUser(session)
     }
     if let elsewhere { try makeShelves(for: elsewhere.places.map(\.room) + elsewhere.visits) }
+    buryHandedOver(session)
     let counter = try counter()
     var host = HostedSession(value: value, counter: counter, lease: lease, heardAt: now)
     if let elsewhere {
@@ -152,6 +153,30 @@ extension Engine {
     guard let host = hosted.removeValue(forKey: session) else { return }
     for (room, place) in host.places.sorted(by: { $0.key < $1.key }) {
       bury(session, room, hadCursor: place.cursor != nil, counter: counter)
+    }
+    write(
+      Record(session: session, lane: .session, room: .lobby, counter: counter, value: nil))
+  }
+
+  /// Hosts a session no longer that another node hosts now. Its records here count for nothing; they
+  /// are removed a little later, so that nobody hears that they are gone before it hears where the
+  /// session is.
+  mutating func handOver(_ session: SessionID) {
+    guard let host = hosted.removeValue(forKey: session) else { return }
+    for room in host.places.keys { pending.dropMoves(of: session, in: room) }
+    timers.set(.handOver(session), at: now + Self.handOverDelay)
+  }
+
+  private static let handOverDelay = Span.milliseconds(250)
+
+  /// Removes the records of a session that was handed over.
+  mutating func buryHandedOver(_ session: SessionID) {
+    guard hosted[session] == nil, let entry = state.entry(of: session, slot: ownSlot),
+      entry.session?.isTombstone == false, let counter = try? counter()
+    else { return }
+    for place in entry.places where place.presence?.isTombstone == false {
+      guard let room = roomNames[place.room] else { continue }
+      bury(session, room, hadCursor: place.cursor?.isTombstone == false, counter: counter)
     }
     write(
       Record(session: session, lane: .session, room: .lobby, counter: counter, value: nil))

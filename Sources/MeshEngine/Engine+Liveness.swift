@@ -137,7 +137,7 @@ extension Engine {
       // Nothing is known of its age until a head comes: it is not shown before.
       liveness[slot] = Liveness(heardAt: now, health: .offline)
       graves.remove(origin)
-      timers.set(.liveness(origin), at: now + configuration.forgetAfter)
+      timers.set(.liveness(slot), at: now + configuration.forgetAfter)
       emit(.node(origin, .offline))
     } else if wasGeneration != generation {
       stores[slot] = BatchStores()
@@ -179,20 +179,21 @@ extension Engine {
 
   /// Judges an origin by the age of its heartbeat, and sets the timer for the next judgement.
   mutating func judge(_ slot: Int) {
-    guard slot != ownSlot, let origin = state.origins[slot] else { return }
-    let life = liveness[slot]
-    let age = now.since(life.heardAt)
+    guard slot != ownSlot, state.origins[slot] != nil else { return }
+    let (heardAt, period) = (liveness[slot].heardAt, liveness[slot].period)
+    let age = now.since(heardAt)
     let timeToLive = timeToLive(slot)
-    let forgetAfter = max(configuration.forgetAfter, life.period.scaled(10, over: 1))
+    let forgetAfter = max(configuration.forgetAfter, period.scaled(10, over: 1))
     if age >= forgetAfter { return forget(slot) }
     // A new life that was heard by its records alone is judged by the heads of the one before.
-    guard life.wasHeard else {
-      return timers.set(.liveness(origin), at: life.heardAt + forgetAfter)
+    guard liveness[slot].wasHeard else {
+      return timers.set(.liveness(slot), at: heardAt + forgetAfter)
     }
-    let askAfter = isLarge ? life.period.scaled(7, over: 4) : life.period.scaled(11, over: 10)
+    let isLeaving = liveness[slot].isLeaving
+    let askAfter = isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
-    if life.isLeaving {
+    if isLeaving {
       health = .left
       next = forgetAfter
     } else if age >= timeToLive && !isStale {
@@ -200,12 +201,12 @@ extension Engine {
       next = forgetAfter
     } else if age >= timeToLive.scaled(1, over: 2) {
       health = .suspect
-      next = isStale ? max(timeToLive, age + life.period) : timeToLive
+      next = isStale ? max(timeToLive, age + period) : timeToLive
     } else {
       health = .online
       next = timeToLive.scaled(1, over: 2)
     }
-    if life.isLeaving {
+    if isLeaving {
       // It said that it will not be heard again.
     } else if age >= askAfter {
       // Somebody else may have heard of it: asked at the first doubt, then while it is doubted, then
@@ -213,15 +214,17 @@ extension Engine {
       askForHead(of: slot)
       let pause =
         if isLarge && health != .offline {
-          max(life.period.scaled(1, over: 4), .milliseconds(250))
+          max(period.scaled(1, over: 4), .milliseconds(250))
         } else {
-          min(max(life.period, age.scaled(1, over: 4), .seconds(1)), Self.longestDoubt)
+          min(max(period, age.scaled(1, over: 4), .seconds(1)), Self.longestDoubt)
         }
       next = min(next, age + pause)
     } else {
       next = min(next, askAfter)
     }
-    timers.set(.liveness(origin), at: life.heardAt + min(next, forgetAfter))
+    let due = heardAt + min(next, forgetAfter)
+    // Of many, several are judged at once.
+    timers.set(.liveness(slot), at: isLarge ? due.roundedUp(to: Self.judgementStep) : due)
     if mayShow(slot, as: health) { change(slot, to: health) }
   }
 
@@ -229,7 +232,6 @@ extension Engine {
   /// ended while it could not be heard is not shown once more.
   private mutating func mayShow(_ slot: Int, as health: NodeHealth) -> Bool {
     guard health == .online || health == .suspect, !isVisible(slot),
-      let origin = state.origins[slot],
       !state.logs[slot].lobby.isSettled || claimOfHead(slot) > state.logs[slot].lobby.cut
     else {
       liveness[slot].shownBy = nil
@@ -237,9 +239,12 @@ extension Engine {
     }
     let due = liveness[slot].shownBy ?? now + Self.settlingTime
     liveness[slot].shownBy = due
-    timers.set(.liveness(origin), at: due)
+    timers.set(.liveness(slot), at: due)
     return due <= now
   }
+
+  /// The times at which a large mesh's members are judged are multiples of it.
+  private static let judgementStep = Span.milliseconds(32)
 
   /// How long it is at most from one question about a hidden origin to the next.
   private static let longestDoubt = Span.seconds(60)

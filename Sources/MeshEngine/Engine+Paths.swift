@@ -202,6 +202,7 @@ extension Engine {
       paths[address] = Path(
         address: address, life: life, token: token,
         ownToken: crypto.token(forAddress: address.bytes), heardAt: now,
+        isCut: paths[address]?.isCut ?? false,
         budget: configuration.peerRate.map { Budget(bytesPerSecond: $0, now: now) })
     }
     if !isReachedElsewhere(life, than: address) {
@@ -358,7 +359,8 @@ extension Engine {
   private mutating func drop(_ path: Path) {
     paths[path.address] = nil
     outbox.forget(path.address)
-    for slot in liveness.indices where !PlantedBug.isActive(.prunedNeverGrafted) {
+    for slot in liveness.indices
+    where path.isCut && !PlantedBug.isActive(.prunedNeverGrafted) {
       liveness[slot].pruned.removeAll { $0 == path.address }
       liveness[slot].cut.removeAll { $0 == path.address }
     }

@@ -78,13 +78,18 @@ extension Engine {
     }
     let (batches, through, hasMore) = stores[slot][room].answer(
       after: after, bytes: answerBytes)
-    for batch in batches { send(.batch(batch.envelope), to: address, isAnswer: true) }
+    // Who has to ask for more does so while the second half is on its way.
+    let early = batches.prefix(hasMore ? (batches.count + 1) / 2 : batches.count)
+    for batch in early { send(.batch(batch.envelope), to: address, isAnswer: true) }
     let reached = hasMore ? through : log.shelf(room).highestVersion
     send(
       .pullEnd(
         PullEnd(
           shelf: pull.shelf, generation: log.generation, after: after,
           through: max(after, reached), hasMore: hasMore)), to: address, isAnswer: true)
+    for batch in batches[early.endIndex...] {
+      send(.batch(batch.envelope), to: address, isAnswer: true)
+    }
   }
 
   /// Goes on with a pull: the next part, or, if everything is here and the sums differ, the list of

@@ -10,7 +10,9 @@ enum EngineTimer: Hashable, Sendable {
   case typing(SessionID, RoomName)
   case rest(SessionID, RoomName)
   case removal(SessionID, RoomName)
-  case liveness(OriginID)
+  case handOver(SessionID)
+  /// By the slot of an origin.
+  case liveness(Int)
   case contact(PeerAddress)
   case path(PeerAddress)
   case pull(ShelfID)
@@ -42,7 +44,8 @@ extension Engine {
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)
     case .removal(let session, let room): judgeRemoval(of: session, from: room)
-    case .liveness(let origin): if let slot = state.slot(of: origin) { judge(slot) }
+    case .handOver(let session): buryHandedOver(session)
+    case .liveness(let slot): judge(slot)
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)
     case .pull(let shelf): retryPull(shelf)

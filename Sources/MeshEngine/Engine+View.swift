@@ -72,11 +72,9 @@ extension Engine {
     guard let host = hosted[session], let origin = state.origins[slot],
       !PlantedBug.isActive(.movedSessionKept),
       // What is pending has a higher stamp than what is known of the other.
-      state.logs[ownSlot].live(RecordKey(session: session))?.counter == host.counter,
-      let counter = state.nextCounter()
+      state.logs[ownSlot].live(RecordKey(session: session))?.counter == host.counter
     else { return }
-    reserveCounters()
-    end(session, counter: counter)
+    handOver(session)
     emit(.moved(session, to: origin))
   }
 

@@ -65,7 +65,8 @@ extension Engine {
   mutating func flushBatches() {
     guard pending.hasRecords else { return }
     lastBatchAt = now
-    // Shelf by shelf, in the order of their first records.
+    // Shelf by shelf, in the order of their first records; the lobby's last: where a session is heard
+    // of, what it says in its rooms is there.
     var rooms: [RoomID] = []
     var shelves: [RoomID: [(key: RecordKey, record: Record)]] = [:]
     for write in pending.takeRecords() {
@@ -73,7 +74,8 @@ extension Engine {
       if shelves[room] == nil { rooms.append(room) }
       shelves[room, default: []].append(write)
     }
-    for room in rooms {
+    let others = rooms.filter { !$0.isLobby }
+    for room in others + rooms.filter(\.isLobby) {
       writeBatches(shelves[room] ?? [], on: room)
       repack(room)
     }

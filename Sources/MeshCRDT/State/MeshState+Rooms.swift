@@ -89,14 +89,19 @@ extension MeshState {
     var result: [DigestEntry] = []
     for slot in sortedSlots {
       guard let origin = origins[slot] else { continue }
+      if mask & 1 << UInt32(Digest.bucket(of: ShelfID(origin, .lobby))) != 0,
+        let entry = digestEntry(slot: slot, room: .lobby)
+      {
+        result.append(entry)
+      }
+      guard !logs[slot].rooms.isEmpty else { continue }
       let isSide = slot == sharing.sides.0.slot || slot == sharing.sides.1.slot
-      var rooms: [RoomID]
+      let rooms: [RoomID]
       if let common, !isSide {
         rooms = common.filter { !$0.isLobby && logs[slot].shelf($0).summed != 0 }
       } else {
         rooms = liveRooms(slot: slot).filter { sharing.covers($0, of: slot) }
       }
-      rooms.insert(.lobby, at: 0)
       for room in rooms where mask & 1 << UInt32(Digest.bucket(of: ShelfID(origin, room))) != 0 {
         if let entry = digestEntry(slot: slot, room: room) { result.append(entry) }
       }

@@ -27,8 +27,9 @@ package enum DenseSeed {
 ///
 /// Beside the rows there is a table of 4 bytes for each place: the number of a row in as many bits as
 /// the table has, and a tag of its hash in the others, so that nearly no foreign row is looked at
-/// (open addressing with linear probing; removing shifts back, Knuth 6.4 R). Rows grow by a sixteenth:
-/// with 32 bytes for a row, the map takes about 40 a key, where `Dictionary` takes up to 85.
+/// (open addressing with linear probing; removing shifts back, Knuth 6.4 R). Little memory is held in
+/// reserve (``DenseRows``): with 32 bytes for a row, the map takes about 40 a key, where `Dictionary`
+/// takes up to 85.
 ///
 /// The order of the rows follows from the insertions and removals alone: the same on every run. A
 /// removed row is replaced by the last one.
@@ -38,7 +39,7 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
     package fileprivate(set) var value: Value
   }
 
-  package private(set) var rows: [Row] = []
+  package private(set) var rows = DenseRows<Row>()
   /// A row's number plus one and a tag; 0: free. A power of two of them, or none.
   private var places: [UInt32] = []
 
@@ -67,16 +68,14 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
     let tag = UInt32(truncatingIfNeeded: hash) & ~mask
     var place = UInt32(truncatingIfNeeded: hash >> 32) & mask
     return places.withUnsafeBufferPointer { places in
-      rows.withUnsafeBufferPointer { rows in
-        while true {
-          let entry = places[Int(place)]
-          if entry == 0 { return nil }
-          if entry & ~mask == tag {
-            let row = Int(entry & mask) - 1
-            if rows[row].key == key { return row }
-          }
-          place = (place &+ 1) & mask
+      while true {
+        let entry = places[Int(place)]
+        if entry == 0 { return nil }
+        if entry & ~mask == tag {
+          let row = Int(entry & mask) - 1
+          if rows[row].key == key { return row }
         }
+        place = (place &+ 1) & mask
       }
     }
   }
@@ -126,7 +125,6 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
 
   private mutating func append(_ key: Key, _ value: Value) -> Int {
     if (rows.count + 1) * 16 > places.count * 13 { rebuild(places: max(8, places.count * 2)) }
-    if rows.count == rows.capacity { rows.reserveCapacity(rows.count + max(4, rows.count / 16)) }
     rows.append(Row(key: key, value: value))
     occupy(key, row: rows.count - 1)
     return rows.count - 1

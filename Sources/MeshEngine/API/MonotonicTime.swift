@@ -19,6 +19,12 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
     Span(nanoseconds: nanoseconds > other.nanoseconds ? nanoseconds - other.nanoseconds : 0)
   }
 
+  /// The first multiple of a span that is not earlier; the last there is when there is none.
+  package func roundedUp(to span: Span) -> Self {
+    let rest = nanoseconds % span.nanoseconds
+    return rest == 0 ? self : self + Span(nanoseconds: span.nanoseconds - rest)
+  }
+
   /// An earlier time; the first there is when it would be before that.
   package static func - (time: Self, span: Span) -> Self {
     Self(

@@ -33,6 +33,9 @@ struct Path: Sendable {
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
 
+  /// True once the heads of some origin were cut there, or pruned.
+  var isCut = false
+
   /// The bytes that may be sent there now; `nil`: as many as there are.
   var budget: Budget?
 

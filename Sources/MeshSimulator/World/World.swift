@@ -102,7 +102,8 @@ struct World {
     slowest = calm.longestDelay
     let drawnMulticast = random.chance(0.5)
     hasMulticast = options.hasMulticast ?? drawnMulticast
-    peerRate = random.chance(0.15) ? 30_000 + UInt64(random.below(30_000)) : nil
+    let drawnRate = random.chance(0.15) ? 30_000 + UInt64(random.below(30_000)) : nil
+    peerRate = options.faults.isEmpty ? nil : drawnRate
     isRestricted = !options.faults.isEmpty && options.script == nil && random.chance(0.4)
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
