@@ -56,7 +56,8 @@ struct CommandTests {
     let roster = try await node.run("who", "design", "--json").object()
     #expect(
       Set(roster.keys) == [
-        "room", "node", "state_hash", "stale", "online_users", "online_sessions", "users",
+        "room", "node", "state_hash", "room_hash", "stale", "online_users", "online_sessions",
+        "users",
       ])
     let user = try #require((roster["users"] as? [[String: Any]])?.first)
     #expect(

@@ -51,6 +51,31 @@ struct NodeTests {
     #expect(try await other.child.exitCode(within: .seconds(30)) == 0)
   }
 
+  @Test("A node that follows one room is told of it alone, and knows who is in the others")
+  func followsOneRoom() async throws {
+    let first = try await TestNode([
+      "--name", "Ada", "--user", "ada", "--room", "design", "--room", "lab",
+    ])
+    let second = try await TestNode(["--follow", "design", "--invite", first.invite()])
+    for room in ["design", "lab"] {
+      #expect(
+        try await first.run("status", "busy", "--message", room, "--room", room).exitCode == 0)
+    }
+    func message(_ room: String) async throws -> String? {
+      try await second.users(room)["ada"]?["message"] as? String
+    }
+    try await Program.eventually("the room is told") { try await message("design") == "design" }
+    try await Program.eventually("both hold the same of it") {
+      let left = try await first.run("who", "design", "--json").object()["room_hash"] as? String
+      let right = try await second.run("who", "design", "--json").object()["room_hash"] as? String
+      return left?.count == 16 && left == right
+    }
+    try await Program.eventually("it is known who is in the other room") {
+      try await second.users("lab")["ada"]?["online"] as? Bool == true
+    }
+    #expect(try await message("lab") != "lab")
+  }
+
   @Test("A status, a message and a cursor show on a second node")
   func statusIsSeenElsewhere() async throws {
     let first = try await TestNode(["--name", "Ada", "--user", "ada", "--room", "design"])

@@ -73,7 +73,8 @@ extension ControlHandler {
       offset: max(offset, 0))
     return RosterRecord(
       room: room.name.text, node: "\(mesh.nodeID)",
-      stateHash: await mesh.stateHash().hexadecimalDigits, stale: mesh.isStale,
+      stateHash: await mesh.stateHash().hexadecimalDigits,
+      roomHash: await mesh.roomHash(room.name).hexadecimalDigits, stale: mesh.isStale,
       onlineUsers: count.users, onlineSessions: count.sessions,
       users: users.map { UserRecord($0) })
   }

@@ -8,6 +8,8 @@ struct RosterRecord: Codable, Hashable, Sendable {
   var node: String
   /// One hash of the whole state in 16 hexadecimal digits, equal on all nodes that have converged.
   var stateHash: String
+  /// One hash of what is held of the room, equal on all nodes that have converged and follow it.
+  var roomHash: String
   /// True when the node has heard no other for a while, and what it shows may be old.
   var stale: Bool
   /// How many users and sessions there are, whatever the page.

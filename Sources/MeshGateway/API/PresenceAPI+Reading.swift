@@ -20,15 +20,25 @@ extension PresenceAPI {
     let room = core.mesh.room(name)
     let users = room.users(onlineOnly: onlineOnly, limit: limit, offset: offset)
     let count = room.count
-    completion(
-      .json { writer in
-        writer.member("room", name.text)
-        writer.key("users")
-        writer.array { writer in for user in users { writer.user(user) } }
-        writer.member("totalUsers", count.users)
-        writer.member("totalConnections", count.sessions)
-        writer.member("stale", core.mesh.isStale)
-      })
+    let (core, completion) = (core, completion)
+    core.run({ @Sendable [mesh = core.mesh] in await mesh.roomHash(name) }) { hash in
+      completion(
+        .json { writer in
+          writer.member("room", name.text)
+          writer.key("users")
+          writer.array { writer in for user in users { writer.user(user) } }
+          writer.member("totalUsers", count.users)
+          writer.member("totalConnections", count.sessions)
+          writer.member("hash", Self.digits(of: hash))
+          writer.member("stale", core.mesh.isStale)
+        })
+    }
+  }
+
+  /// A hash in 16 hexadecimal digits.
+  private static func digits(of hash: UInt64) -> String {
+    let digits = String(hash, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
   func count(_ name: RoomName) throws(GatewayError) {
@@ -132,8 +142,7 @@ extension PresenceAPI {
       completion(
         .json { writer in
           writer.member("node", core.mesh.nodeID.description)
-          let digits = String(hash, radix: 16)
-          writer.member("stateHash", String(repeating: "0", count: 16 - digits.count) + digits)
+          writer.member("stateHash", Self.digits(of: hash))
           writer.member("stale", core.mesh.isStale)
           writer.member("demo", core.configuration.isDemo)
           writer.member("cut", core.isCut)
