@@ -3,7 +3,7 @@
 SWIFT ?= swift
 # Flags for every build and test, e.g. SWIFTFLAGS="-Xswiftc -warnings-as-errors".
 SWIFTFLAGS ?=
-# More arguments for `make bench` and `make simulate`, e.g. ARGS="--nodes 16 --json".
+# More arguments for `make bench`, `make measure` and `make simulate`, e.g. ARGS="--nodes 16 --json".
 ARGS ?=
 
 PRESENCE := .build/release/presence
@@ -11,7 +11,7 @@ DOCS := .build/docs
 FORMATTED := Package.swift Sources Peers Tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients build demo test bench gateway-bench simulate format lint docs clean
+.PHONY: help setup clients build demo test bench gateway-bench measure simulate format lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench: build ## measure, and print the figures: about five minutes (ARGS: more a
 
 gateway-bench: build clients ## measure the gateway, beside the y-websocket server
 	Peers/gateway-bench --presence $(PRESENCE) $(ARGS)
+
+measure: build ## measure a big simulated mesh (ARGS: more arguments, e.g. "--nodes 1000 --loss 25")
+	$(PRESENCE) measure $(ARGS)
 
 simulate: build ## replay 1,000 simulated meshes from their seeds (ARGS: more arguments)
 	$(PRESENCE) simulate --seeds 1000 $(ARGS)

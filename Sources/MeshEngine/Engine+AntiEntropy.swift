@@ -10,7 +10,8 @@ extension Engine {
   /// Compares with a random peer, and sets the next time.
   mutating func sendDigest() {
     // Few hear the heads of all from themselves, and what these claim.
-    let period = configuration.digestPeriod.scaled(isLarge ? 1 : 2, over: 1)
+    let isBusy = busyUntil.map { now < $0 } ?? false
+    let period = isBusy ? busyPeriod : configuration.digestPeriod.scaled(isLarge ? 1 : 2, over: 1)
     timers.set(.digest, at: now + random.jittered(period))
     seekNeighbours()
     seekFollowers()
@@ -21,6 +22,15 @@ extension Engine {
     // Now and then the others' addresses, so that all who can reach each other do.
     if random.below(8) == 0 { introduce(to: all[random.below(all.count)]) }
   }
+
+  /// Much came that was missing: of as much, some got lost on the way. For a while nodes compare more
+  /// often, so that the last of them need not wait long.
+  mutating func compareOften() {
+    busyUntil = now + SyncLimits.busyTime
+    timers.set(.digest, at: now + random.jittered(busyPeriod))
+  }
+
+  private var busyPeriod: Span { configuration.digestPeriod.scaled(1, over: 4) }
 
   /// Mostly compares with a neighbour, whose path is kept up by that; now and then with anybody.
   private mutating func probeInLarge(_ all: [PeerAddress]) {

@@ -243,9 +243,8 @@ extension Engine {
     return due <= now
   }
 
-  /// The times at which a large mesh's members are judged are multiples of it.
+  /// A large mesh's members are judged at multiples of it.
   private static let judgementStep = Span.milliseconds(32)
-
   /// How long it is at most from one question about a hidden origin to the next.
   private static let longestDoubt = Span.seconds(60)
 
@@ -297,9 +296,7 @@ extension Engine {
   }
 
   private mutating func askForHead(of slot: Int) {
-    guard let origin = state.origins[slot] else { return }
-    let known = HeadKnown(
-      origin: origin, generation: state.logs[slot].generation, heartbeat: liveness[slot].heartbeat)
+    guard let origin = state.origins[slot], let known = knownHead(slot) else { return }
     guard !isLarge else {
       liveness[slot].doubtedAt = now
       // The one that it came from, and another.
@@ -311,6 +308,18 @@ extension Engine {
     }
     let others = receivers().filter { $0 != pathOf[origin] }
     for address in random.sample(others, 3) { send(.headQuery([known]), to: address) }
+  }
+
+  /// Asks a peer for a newer head of an origin.
+  mutating func askForHead(of slot: Int, from address: PeerAddress) {
+    if let known = knownHead(slot) { send(.headQuery([known]), to: address) }
+  }
+
+  private func knownHead(_ slot: Int) -> HeadKnown? {
+    let (generation, heartbeat) = (state.logs[slot].generation, liveness[slot].heartbeat)
+    return state.origins[slot].map {
+      HeadKnown(origin: $0, generation: generation, heartbeat: heartbeat)
+    }
   }
 
   mutating func answer(_ known: [HeadKnown], to address: PeerAddress) {

@@ -203,6 +203,8 @@ extension Engine {
     if let pull = pulls.removeValue(forKey: id) {
       if isLarge {
         offers[id] = pull.address
+        // The head that came with it got lost, it seems.
+        if room.isLobby, !isVisible(slot) { askForHead(of: slot, from: pull.address) }
         if timers.due(.flushOffers) == nil {
           timers.set(.flushOffers, at: now + SyncLimits.offerDelay)
         }
@@ -222,6 +224,7 @@ extension Engine {
       state.slot(of: id.origin).map { (slot: $0, room: id.room, from: address) }
     }.filter { state.logs[$0.slot].shelf($0.room).isSettled }
     offers = [:]
+    if ready.count >= SyncLimits.manyPulls { compareOften() }
     for address in neighbours() {
       let sharing = sharing(with: address)
       let entries = ready.filter { $0.from != address && sharing.covers($0.room, of: $0.slot) }

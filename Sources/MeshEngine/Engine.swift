@@ -91,6 +91,8 @@ package struct Engine: Sendable {
   var hinted: Set<RoomID> = []
   /// The neighbour that a digest was sent to, and how many others may be asked in its place.
   var asked: (address: PeerAddress, tries: Int)?
+  /// Until when digests go more often, because much was pulled.
+  var busyUntil: MonotonicTime?
   /// Who is asked for more when what was pulled is here.
   var askNext: PeerAddress?
   var manifests: [ShelfID: ManifestState] = [:]

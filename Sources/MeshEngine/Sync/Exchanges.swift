@@ -84,6 +84,9 @@ enum SyncLimits {
   static let fetchTries = 4
   /// Shelves that are pulled from one peer after one list of entries.
   static let pullsAtOnce = 64
+  /// So many shelves that were pulled together are many: digests go four times as often for a while.
+  static let manyPulls = 8
+  static let busyTime = Span.seconds(3)
   /// How long what was pulled waits for company before it is offered.
   static let offerDelay = Span.milliseconds(20)
   /// How long the answer to a digest may take, before another neighbour is asked.

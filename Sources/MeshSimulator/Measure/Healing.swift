@@ -17,6 +17,8 @@ package struct HealingResult: Sendable {
   package let batchBytes: UInt64
   /// How the counters of all nodes rose meanwhile, those that did.
   package let counters: [(name: String, value: UInt64)]
+  /// Virtual seconds in all.
+  package let virtualSeconds: Double
   /// Bytes sent for each that was missing.
   package var ratio: Double { Double(sent) / Double(max(1, missing)) }
   /// Bytes of batches that were sent for each that was missing.
@@ -108,7 +110,8 @@ package func measureHealing(
   }
   return HealingResult(
     nodes: count, seconds: span(equalAt), secondsToSee: span(seenAt), missing: missing, sent: sent,
-    batchBytes: batchBytes, counters: counters.filter { $0.value > 0 })
+    batchBytes: batchBytes, counters: counters.filter { $0.value > 0 },
+    virtualSeconds: Double(world.time) / Double(World.second))
 }
 
 extension World {

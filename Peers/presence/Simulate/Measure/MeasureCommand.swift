@@ -66,17 +66,20 @@ struct MeasureCommand: AsyncParsableCommand {
 
   mutating func run() async throws {
     let figures: [MeasuredFigure]
+    let simulated: Double
     let begin = ContinuousClock.now
     let mesh = MeasuredMesh(
       nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
-      seed: seed,
-      rings: rings)
+      seed: seed, rings: rings)
     if let apart {
-      figures = measureHealing(mesh, seconds: apart, changes: changes).figures
+      let result = measureHealing(mesh, seconds: apart, changes: changes)
+      (figures, simulated) = (result.figures, result.virtualSeconds)
     } else {
-      figures = measureScale(mesh, changes: changes).figures
+      let result = measureScale(mesh, changes: changes)
+      (figures, simulated) = (result.figures, result.virtualSeconds)
     }
-    let wall = begin.duration(to: .now)
+    let (seconds, attoseconds) = begin.duration(to: .now).components
+    let wall = Double(seconds) + Double(attoseconds) * 1e-18
     if json { return try Output.print(JSON.text(figures, onOneLine: false)) }
     var table = TextTable(columns: [
       TextTable.Column(heading: "FIGURE"),
@@ -91,6 +94,8 @@ struct MeasureCommand: AsyncParsableCommand {
       ]
     }
     try Output.print(table.lines(width: Output.width, colours: Output.hasColours))
-    Output.note("simulated in \(wall.components.seconds) s")
+    Output.note(
+      "\(Figures.brief(simulated)) virtual seconds in \(Figures.brief(wall)) s: "
+        + "\(Figures.brief(simulated / max(wall, 1e-3))) a second")
   }
 }
