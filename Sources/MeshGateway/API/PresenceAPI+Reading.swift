@@ -21,7 +21,8 @@ extension PresenceAPI {
     let users = room.users(onlineOnly: onlineOnly, limit: limit, offset: offset)
     let count = room.count
     let (core, completion) = (core, completion)
-    core.run({ @Sendable [mesh = core.mesh] in await mesh.roomHash(name) }) { hash in
+    let read = { @Sendable [mesh = core.mesh] in await mesh.roomHash(name) }
+    core.run(read) { hash in
       completion(
         .json { writer in
           writer.member("room", name.text)
