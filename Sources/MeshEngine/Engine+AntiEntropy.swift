@@ -77,7 +77,9 @@ extension Engine {
 
   /// A neighbour has not answered a digest: another one is asked, before it is time for the next.
   mutating func probeAgain() {
-    guard let (address, tries) = asked, paths[address]?.probe != nil else { return }
+    guard let (address, tries) = asked, let sentAt = paths[address]?.probe?.sentAt else { return }
+    let due = sentAt + SyncLimits.digestTimeout
+    guard due <= now else { return timers.set(.digestAgain, at: due) }
     let others = neighbours().filter { $0 != address }
     guard tries > 0, let other = random.sample(others, 1).first else { return }
     probe(other)

@@ -39,7 +39,7 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     guard let slot = open(origin, generation: generation) else { return }
-    join(batch, slot: slot, room: room)
+    guard join(batch, slot: slot, room: room) else { return }
     if liveness[slot].head == nil {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
       send(.headQuery([known]), to: address)
@@ -50,8 +50,10 @@ extension Engine {
     if !isAnswer { forward(.batch(envelope), in: room, from: address) }
   }
 
-  /// Joins the records of a batch and keeps it. Own batches and those of others take this way.
-  mutating func join(_ batch: Verified<BatchBody>, slot: Int, room shelf: RoomID) {
+  /// Joins the records of a batch and keeps it. Own batches and those of others take this way. False:
+  /// its shelf would be one too many, and nothing was kept.
+  @discardableResult
+  mutating func join(_ batch: Verified<BatchBody>, slot: Int, room shelf: RoomID) -> Bool {
     let bytes = batch.envelope.bytes
     var live = 0
     // Records of one room mostly stand together.
@@ -79,14 +81,16 @@ extension Engine {
         noteChange(record, key: key, slot: slot, old: old, new: cell, wasMoving: wasMoving)
       }
     }
-    state.sum(slot: slot, room: shelf)
     reserveCounters()
+    guard shelf.isLobby || state.logs[slot].rooms.row(of: shelf) != nil else { return false }
+    state.sum(slot: slot, room: shelf)
     stores[slot].change(shelf) {
       $0.insert(
         batch.envelope, first: batch.body.first, last: batch.body.last, live: live,
         hasTombstone: batch.body.records.contains { $0.value == nil })
     }
     sweepRoomNames()
+    return true
   }
 
   /// Marks what a record changes in the view: nothing, if it was only packed anew.

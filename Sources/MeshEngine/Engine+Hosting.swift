@@ -103,18 +103,21 @@ extension Engine {
       emit(.restored(session))
       return
     }
-    guard hosted.count < Limits.sessionsPerOrigin else {
+    guard hosted.count + handedOver.count < Limits.sessionsPerOrigin else {
       throw .tooManySessions(limit: Limits.sessionsPerOrigin)
     }
     if winner(session) == nil, isShutOut(session, of: .lobby) {
       throw .sessionRemoved(session)
     }
-    let elsewhere = lastKnown(session)
+    let elsewhere = lastKnown(session).map { Self.bounded($0) }
     if let elsewhere, !areSame(elsewhere.value.profile.userID, value.profile.userID) {
       throw .sessionOfAnotherUser(session)
     }
     if let elsewhere { try makeShelves(for: elsewhere.places.map(\.room) + elsewhere.visits) }
-    buryHandedOver(session)
+    if handedOver[session] != nil {
+      buryHandedOver(session)
+      flushBatches()
+    }
     let counter = try counter()
     var host = HostedSession(value: value, counter: counter, lease: lease, heardAt: now)
     if let elsewhere {
@@ -148,6 +151,17 @@ extension Engine {
     if elsewhere != nil { emit(.restored(session)) }
   }
 
+  /// A session as another host told it, with no more rooms than a session may be in.
+  private static func bounded(_ session: SessionSnapshot) -> SessionSnapshot {
+    let rooms = session.places.map(\.room).filter { !$0.isLobby }.sorted() + session.visits.sorted()
+    guard rooms.count > Limits.roomsPerSession else { return session }
+    let kept = Set(rooms.prefix(Limits.roomsPerSession))
+    return SessionSnapshot(
+      id: session.id, host: session.host, value: session.value,
+      places: session.places.filter { $0.room.isLobby || kept.contains($0.room) },
+      visits: session.visits.filter { kept.contains($0) })
+  }
+
   /// Ends a hosted session: tombstones for all its records.
   mutating func end(_ session: SessionID, counter: UInt64) {
     guard let host = hosted.removeValue(forKey: session) else { return }
@@ -164,19 +178,28 @@ extension Engine {
   mutating func handOver(_ session: SessionID) {
     guard let host = hosted.removeValue(forKey: session) else { return }
     for room in host.places.keys { pending.dropMoves(of: session, in: room) }
+    handedOver[session] = now + Self.handOverDelay
     timers.set(.handOver(session), at: now + Self.handOverDelay)
   }
 
   private static let handOverDelay = Span.milliseconds(250)
 
+  mutating func judgeHandOver(of session: SessionID) {
+    guard let due = handedOver[session] else { return }
+    guard due <= now else { return timers.set(.handOver(session), at: due) }
+    buryHandedOver(session)
+  }
+
   /// Removes the records of a session that was handed over.
   mutating func buryHandedOver(_ session: SessionID) {
-    guard hosted[session] == nil, let entry = state.entry(of: session, slot: ownSlot),
-      entry.session?.isTombstone == false, let counter = try? counter()
+    guard handedOver.removeValue(forKey: session) != nil,
+      let entry = state.entry(of: session, slot: ownSlot), let counter = try? counter()
     else { return }
     for place in entry.places where place.presence?.isTombstone == false {
       guard let room = roomNames[place.room] else { continue }
-      bury(session, room, hadCursor: place.cursor?.isTombstone == false, counter: counter)
+      let key = RecordKey(session: session, lane: .cursor, room: place.room)
+      let hadCursor = place.cursor?.isTombstone == false || state.moving[ownSlot][key] != nil
+      bury(session, room, hadCursor: hadCursor, counter: counter)
     }
     write(
       Record(session: session, lane: .session, room: .lobby, counter: counter, value: nil))
@@ -186,6 +209,7 @@ extension Engine {
     _ session: SessionID, _ room: RoomName, hadCursor: Bool, counter: UInt64
   ) {
     pending.dropMoves(of: session, in: room)
+    pending.noteExit(of: session)
     write(
       Record(session: session, lane: .presence, room: room, counter: counter, value: nil))
     buryVisit(session, room, counter: counter)
@@ -207,7 +231,10 @@ extension Engine {
       throw .tooManyRooms(limit: Limits.roomsPerSession)
     }
     try makeShelves(for: [room])
+    // Rooms that it has left count for the log until that is written.
+    if rooms + (pending.exits[session] ?? 0) >= Limits.roomsPerSession { flushBatches() }
     let counter = try counter()
+    host = try hosting(session)
     host.places[room] = HostedSession.Place(presence: PresenceValue(enteredCounter: counter))
     hosted[session] = host
     write(session, room, host, counter: counter)

@@ -312,14 +312,15 @@ extension Engine {
 
   /// Asks a peer for a newer head of an origin.
   mutating func askForHead(of slot: Int, from address: PeerAddress) {
-    if let known = knownHead(slot) { send(.headQuery([known]), to: address) }
+    guard let known = knownHead(slot) else { return }
+    liveness[slot].cut.removeAll { $0 == address }
+    send(.headQuery([known]), to: address)
   }
 
   private func knownHead(_ slot: Int) -> HeadKnown? {
-    let (generation, heartbeat) = (state.logs[slot].generation, liveness[slot].heartbeat)
-    return state.origins[slot].map {
-      HeadKnown(origin: $0, generation: generation, heartbeat: heartbeat)
-    }
+    guard let origin = state.origins[slot] else { return nil }
+    let generation = state.logs[slot].generation
+    return HeadKnown(origin: origin, generation: generation, heartbeat: liveness[slot].heartbeat)
   }
 
   mutating func answer(_ known: [HeadKnown], to address: PeerAddress) {

@@ -101,7 +101,7 @@ extension Engine {
     let shelf = state.logs[slot].shelf(id.room)
     guard var pull = pulls[id] else {
       // What came is all that this node has heard of, and the peer has more of it.
-      if end.hasMore, end.through == shelf.cut.version, holds(id) {
+      if end.hasMore, end.through >= shelf.cut.version, holds(id) {
         self.pull(slot, id.room, from: address)
       }
       return
@@ -204,7 +204,9 @@ extension Engine {
       if isLarge {
         offers[id] = pull.address
         // The head that came with it got lost, it seems.
-        if room.isLobby, !isVisible(slot) { askForHead(of: slot, from: pull.address) }
+        if room.isLobby, !isVisible(slot), liveness[slot].shownBy == nil {
+          askForHead(of: slot, from: pull.address)
+        }
         if timers.due(.flushOffers) == nil {
           timers.set(.flushOffers, at: now + SyncLimits.offerDelay)
         }

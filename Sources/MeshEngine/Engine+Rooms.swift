@@ -75,15 +75,15 @@ extension Engine {
 
   /// A path begins: rooms that waited for it are asked for.
   mutating func fetchWaiting(from address: PeerAddress) {
-    guard !waitingRooms.isEmpty,
-      let slot = paths[address].flatMap({ state.slot(of: $0.life.origin) })
-    else { return }
-    let interest = interests()[slot]
+    guard !waitingRooms.isEmpty, let origin = paths[address]?.life.origin else { return }
+    // Who is not known yet may well follow all rooms.
+    let slot = state.slot(of: origin)
+    let interest = slot.flatMap { interests()[$0] }
     for room in waitingRooms.sorted() {
       if interest?.contains(room) ?? true {
         waitingRooms.remove(room)
         fetch(room, from: address, tries: 1)
-      } else if hasVisits(slot, room) {
+      } else if let slot, hasVisits(slot, room) {
         send(.fetch(nonce: 0, room), to: address)
       }
     }
@@ -155,7 +155,8 @@ extension Engine {
     }
     entries.sort { $0.shelf < $1.shelf }
     let mask = entries.reduce(UInt32(0)) { $0 | 1 << UInt32(Digest.bucket(of: $1.shelf)) }
-    send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: false), to: address)
+    send(
+      pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: false, atMost: .max), to: address)
   }
 
   /// The list that ends an answer: what is missing of it is pulled from now on.

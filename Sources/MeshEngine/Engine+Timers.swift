@@ -44,7 +44,7 @@ extension Engine {
     case .typing(let session, let room): judgeTyping(session, room)
     case .rest(let session, let room): judgeRest(session, room)
     case .removal(let session, let room): judgeRemoval(of: session, from: room)
-    case .handOver(let session): buryHandedOver(session)
+    case .handOver(let session): judgeHandOver(of: session)
     case .liveness(let slot): judge(slot)
     case .contact(let address): tryContact(address)
     case .path(let address): judgePath(address)

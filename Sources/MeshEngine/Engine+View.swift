@@ -58,6 +58,8 @@ extension Engine {
       if shown.remove(session) { emit(.disappeared(session)) }
       return
     }
+    // It ended where it had moved to, and so here.
+    if slot == ownSlot, handedOver[session] != nil { return buryHandedOver(session) }
     let before = shown.replace(session, by: slot)
     guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else { return }
     if before == nil {

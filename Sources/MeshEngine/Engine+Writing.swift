@@ -284,6 +284,7 @@ extension Engine {
     _ = state.open(origin, generation: self.generation, dropped: &dropped)
     for session in dropped { markDirty(session) }
     stores[ownSlot] = BatchStores()
+    handedOver = [:]
     heartbeat = 0
     for (room, moves) in pending.takeMoves(by: MonotonicTime(nanoseconds: .max)) {
       // Moves that were not told yet are told by the log.

@@ -100,6 +100,8 @@ package struct Engine: Sendable {
 
   // Hosting.
   var hosted: [SessionID: HostedSession] = [:]
+  /// Sessions that another node hosts now and that are in this one's log still, and until when.
+  var handedOver: [SessionID: MonotonicTime] = [:]
   /// The rooms that this node follows; `nil`: all.
   var followed: Set<RoomName>?
   /// The same by their ids.

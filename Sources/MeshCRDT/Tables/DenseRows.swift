@@ -41,7 +41,7 @@ package struct DenseRows<Row: Sendable>: RandomAccessCollection, Sendable {
   package mutating func removeLast() -> Row {
     count -= 1
     let row = pieces[pieces.count - 1].removeLast()
-    if pieces[pieces.count - 1].isEmpty { pieces.removeLast() }
+    if pieces.count > 1, pieces[pieces.count - 1].isEmpty { pieces.removeLast() }
     return row
   }
 }

@@ -75,8 +75,13 @@ struct PendingWrites: Sendable {
   /// The moves, when there are several.
   private var moves: [RoomName: [SessionID: Move]] = [:]
 
+  /// How many rooms each session has left since records were written last.
+  private(set) var exits: [SessionID: Int] = [:]
+
   var hasRecords: Bool { !records.isEmpty }
   var hasMoves: Bool { move != nil || !moves.isEmpty }
+
+  mutating func noteExit(of session: SessionID) { exits[session, default: 0] += 1 }
 
   mutating func set(_ key: RecordKey, _ record: Record) {
     if records.updateValue(record, forKey: key) == nil { order.append(key) }
@@ -86,6 +91,7 @@ struct PendingWrites: Sendable {
     defer {
       records = [:]
       order = []
+      exits = [:]
     }
     return order.compactMap { key in records[key].map { (key, $0) } }
   }

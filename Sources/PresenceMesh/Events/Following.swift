@@ -30,6 +30,7 @@ final class Following: Sendable {
     if let rooms, rooms.count > Limits.roomsFollowed {
       throw .tooManyFollowed(limit: Limits.roomsFollowed)
     }
+    let before = state.withLock { $0.chosen }
     let result = await withCheckedContinuation { continuation in
       state.withLock { state in
         state.chosen = rooms
@@ -37,7 +38,12 @@ final class Following: Sendable {
         driver.submit(.follow(state.rooms)) { continuation.resume(returning: $0) }
       }
     }
-    do throws(OperationError) { try result.get() } catch { throw PresenceError(error) }
+    do throws(OperationError) {
+      try result.get()
+    } catch {
+      state.withLock { if $0.chosen == rooms { $0.chosen = before } }
+      throw PresenceError(error)
+    }
   }
 
   /// Follows a room for as long as what is returned is held. Nothing happens where all are followed.
