@@ -28,10 +28,10 @@ struct PlantedBugTests {
     (.moveNotTold, 1),
     (.removalNotObeyed, 6),
     (.interestNotTold, 2),
-    (.staleFrameWins, 2),
+    (.staleFrameWins, 25),
     (.queueStarves, 7),
     (.unfollowedRoomKept, 1),
-    (.roomNotFetched, 21),
+    (.roomNotFetched, 16),
     (.prunedNeverGrafted, 4),
   ]
 
