@@ -75,7 +75,7 @@ extension PresenceMesh {
   /// A node follows all rooms until it is told otherwise. Of a room that it does not follow it knows who
   /// is there, exactly as told by the hosts of the sessions: ``rooms()``, ``rooms(ofUser:)``,
   /// ``statistics(rooms:)``, ``Room/count`` and the users of ``Room`` answer as ever, and
-  /// ``SessionSnapshot/visits`` names such rooms. What a session says there is not known: it shows with
+  /// `SessionSnapshot.visits` names such rooms. What a session says there is not known: it shows with
   /// the status of the lobby, without typing, data and cursor. When the first node of a mesh follows
   /// some rooms only, the others need a round trip to say where their sessions are.
   ///
