@@ -23,8 +23,8 @@ extension Engine {
     if random.below(8) == 0 { introduce(to: all[random.below(all.count)]) }
   }
 
-  /// Much came that was missing: of as much, some got lost on the way. For a while nodes compare more
-  /// often, so that the last of them need not wait long.
+  /// Something is lost on the way, or much came that was missing, of which some got lost. For a while
+  /// nodes compare more often, so that the last of them need not wait long.
   mutating func compareOften() {
     busyUntil = now + SyncLimits.busyTime
     timers.set(.digest, at: now + random.jittered(busyPeriod))
@@ -80,6 +80,8 @@ extension Engine {
     guard let (address, tries) = asked, let sentAt = paths[address]?.probe?.sentAt else { return }
     let due = sentAt + SyncLimits.digestTimeout
     guard due <= now else { return timers.set(.digestAgain, at: due) }
+    // Where digests get lost, so do batches.
+    if isLarge { compareOften() }
     let others = neighbours().filter { $0 != address }
     guard tries > 0, let other = random.sample(others, 1).first else { return }
     probe(other)

@@ -17,8 +17,9 @@ extension World {
       run(until: time + 2 * Self.second + 8 * weather.longestDelay)
       checkWhereabouts(room, at: index)
       follow((engine.followedRooms ?? all).union([room]), at: index)
-      // Where little may be sent, the answer takes longer.
-      let patience = peerRate == nil ? 20 * Self.millisecond : Self.second
+      // Where little may be sent, the answer takes longer, and more so with many hosts.
+      let narrow = (nodes.count > 17 ? 2 : 1) * Self.second
+      let patience = peerRate == nil ? 20 * Self.millisecond : narrow
       let roundTrip = 2 * weather.longestDelay + patience
       run(until: time + roundTrip)
       guard let seen = nodes[index].engine else { return }
