@@ -13,7 +13,7 @@ package enum Allocations {
     "allocations-idle-tick",
   ]
   /// In the order of the names, of a release build.
-  private static let bounds: [Double] = [18, 4, 3.5, 12]
+  private static let bounds: [Double] = [13, 4, 4, 12]
   private static let words = [
     "moveCursor to the sealed datagram for one peer, and the own event",
     "a datagram with a frame of one cursor to its event",
