@@ -42,7 +42,7 @@ async def check_http(bases, room):
     equal(
         "keys of a room",
         sorted(room_seen),
-        ["room", "stale", "totalConnections", "totalUsers", "users"],
+        ["hash", "room", "stale", "totalConnections", "totalUsers", "users"],
     )
     equal(
         "status and message",
