@@ -310,7 +310,6 @@ extension Engine {
     for address in random.sample(others, 3) { send(.headQuery([known]), to: address) }
   }
 
-  /// Asks a peer for a newer head of an origin.
   mutating func askForHead(of slot: Int, from address: PeerAddress) {
     guard let known = knownHead(slot) else { return }
     liveness[slot].cut.removeAll { $0 == address }
