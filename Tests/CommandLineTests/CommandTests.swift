@@ -173,7 +173,7 @@ struct WatchingTests {
     let node = try await TestNode()
     let guest = try Child(
       ["join", "design", "--name", "Grace", "--user", "grace", "--state", node.state],
-      input: "busy with the figures\n/cursor 0.1 0.9\n")
+      input: .text("busy with the figures\n/cursor 0.1 0.9\n"))
     try await Program.eventually("the node shows the guest") {
       let grace = try await node.users("design")["grace"]
       let session = (grace?["sessions"] as? [[String: Any]])?.first

@@ -1,8 +1,15 @@
 import MeshCRDT
 import MeshEngine
+import Synchronization
 import Testing
 
 @testable import MeshTransport
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 @Suite("Sockets")
 struct SocketTests {
@@ -53,6 +60,65 @@ struct SocketTests {
     #expect(await received(4, on: receiver) == [[0], [1], [2], [3]])
     #expect(counters.sendErrors == 3)
   }
+
+  #if !canImport(Darwin)
+    /// Sends 150 datagrams through a call of the test's own, and returns what the sockets counted.
+    private func send(through call: BatchedCall) async throws -> TransportCounters {
+      let sender = try RawSocket(batchedCall: call)
+      let receiver = try RawSocket()
+      var counters = TransportCounters()
+      let sent = (0..<150).map { [UInt8](repeating: UInt8($0), count: 1 + $0) }
+      for bytes in sent {
+        sender.socket.enqueue(outgoing(bytes, receiver.socket.address), counting: &counters)
+      }
+      sender.socket.flush(counting: &counters)
+      #expect(!sender.socket.hasWaiting)
+      #expect(await received(sent.count, on: receiver) == sent)
+      return counters
+    }
+
+    @Test(
+      "Where the call for many datagrams is refused, all go one by one, and that is told once",
+      arguments: [ENOSYS, EPERM, EACCES, EINVAL, EOPNOTSUPP])
+    func refusedCallIsDoneWithout(number: CInt) async throws {
+      let call = BatchedCall { _, _, _ in SendBatch.Outcome(sent: 0, errorNumber: number) }
+      // Enough to be sure.
+      for _ in 0..<4 { #expect(try await send(through: call) == TransportCounters()) }
+      #expect(call.isRefused)
+      #expect(call.takeReason() == number)
+      #expect(call.takeReason() == 0)
+    }
+
+    @Test("Of a batch that goes out in part, the rest follows; full buffers are no refusal")
+    func partOfABatchGoesOut() async throws {
+      let system = try #require(BatchedCall.system)
+      let calls = Atomic<Int>(0)
+      let call = BatchedCall { descriptor, headers, count in
+        switch calls.add(1, ordering: .relaxed).oldValue % 4 {
+        case 0: SendBatch.Outcome(sent: 0, errorNumber: EINTR)
+        case 1: SendBatch.Outcome(sent: 0, errorNumber: EPERM)
+        default: system(descriptor, headers, min(count, 7))
+        }
+      }
+      #expect(try await send(through: call) == TransportCounters())
+      #expect(!call.isRefused)
+      #expect(call.takeReason() == 0)
+    }
+
+    @Test("A datagram that a firewall refuses does not give the call up")
+    func firewallIsNoRefusal() throws {
+      let call = BatchedCall(try #require(BatchedCall.system))
+      let sender = try RawSocket(batchedCall: call)
+      var counters = TransportCounters()
+      for _ in 0..<100 {
+        sender.socket.enqueue(
+          outgoing([1], PeerAddress(ipv4: 0xFFFF_FFFF, port: 9)), counting: &counters)
+      }
+      sender.socket.flush(counting: &counters)
+      #expect(counters.sendErrors == 100)
+      #expect(!call.isRefused)
+    }
+  #endif
 
   @Test("A datagram to a closed port disturbs nothing")
   func closedPortDisturbsNothing() async throws {

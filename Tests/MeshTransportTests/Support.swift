@@ -65,9 +65,9 @@ func eventually(
 final class RawSocket {
   let socket: UDPSocket
 
-  init(_ host: String = "127.0.0.1") throws {
+  init(_ host: String = "127.0.0.1", batchedCall: BatchedCall? = .ofProcess) throws {
     let address = try PeerAddress(parsing: Endpoint(host: host, port: 0).description)
-    socket = try UDPSocket(bindingTo: address, host: host)
+    socket = try UDPSocket(bindingTo: address, host: host, batchedCall: batchedCall)
   }
 
   deinit { socket.close() }

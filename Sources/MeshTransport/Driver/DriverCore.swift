@@ -212,6 +212,14 @@ final class DriverCore: @unchecked Sendable {
         report(.debug, "datagrams are not sent from \(socket.address): \(Platform.message(number))")
       }
     }
+    if let number = BatchedCall.ofProcess?.takeReason(), number != 0 {
+      report(
+        .notice,
+        """
+        the system refuses to take several datagrams in one call (sendmmsg: \
+        \(Platform.message(number))): they go one by one, which takes more processor time
+        """)
+    }
   }
 
   /// Tries again soon to send what the system did not take. Sockets of datagrams fill rarely, and

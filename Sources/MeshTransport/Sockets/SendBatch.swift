@@ -15,8 +15,8 @@ struct OutgoingDatagram {
   let address: PeerAddress
 }
 
-/// The memory through which datagrams go to the system, many in one call where it can
-/// (`sendmmsg`), else one by one.
+/// The memory through which datagrams go to the system, many in one call where it takes them so
+/// (``BatchedCall``), else one by one.
 ///
 /// Memory: about 90 KiB, taken once. Cost of a datagram: one copy of its bytes.
 final class SendBatch {
@@ -31,12 +31,15 @@ final class SendBatch {
     var errorNumber: CInt
   }
 
+  private let batchedCall: BatchedCall?
   private let names = UnsafeMutablePointer<sockaddr_storage>.allocate(capacity: capacity)
   private let payload = UnsafeMutableRawPointer.allocate(
     byteCount: capacity * Limits.datagramBytes, alignment: 16)
   private let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: capacity)
 
-  init() {
+  /// - Parameter batchedCall: `nil`: one by one.
+  init(batchedCall: BatchedCall?) {
+    self.batchedCall = batchedCall
     names.initialize(repeating: sockaddr_storage(), count: Self.capacity)
     vectors.initialize(repeating: iovec(), count: Self.capacity)
     #if !canImport(Darwin)
@@ -58,11 +61,14 @@ final class SendBatch {
   func send(_ datagrams: ArraySlice<OutgoingDatagram>, over descriptor: CInt) -> Outcome {
     // One alone needs no copy.
     #if !canImport(Darwin)
-      if datagrams.count > 1, let sendMany = Self.sendMany {
-        let count = fill(datagrams)
-        let sent = sendMany(descriptor, headers, CUnsignedInt(count), Platform.withoutWaiting)
-        return sent >= 0
-          ? Outcome(sent: Int(sent), errorNumber: 0) : Outcome(sent: 0, errorNumber: errno)
+      if datagrams.count > 1, let batchedCall, !batchedCall.isRefused {
+        let outcome = batchedCall.send(headers, count: fill(datagrams), over: descriptor)
+        guard Self.mayBeRefusal(outcome), let first = datagrams.first else { return outcome }
+        // The error is about the first datagram or about the call: the datagram alone tells.
+        let number = Self.sendOne(first.bytes, to: first.address, over: descriptor)
+        guard number == 0 else { return Outcome(sent: 0, errorNumber: number) }
+        batchedCall.noteRefusal(outcome.errorNumber)
+        return Outcome(sent: 1, errorNumber: 0)
       }
     #endif
     var sent = 0
@@ -74,6 +80,11 @@ final class SendBatch {
     return Outcome(sent: sent, errorNumber: 0)
   }
 
+  /// True when nothing was sent, for another reason than that the moment is bad.
+  private static func mayBeRefusal(_ outcome: Outcome) -> Bool {
+    outcome.sent == 0 && ![0, EAGAIN, EINTR, ENOBUFS, ENOMEM].contains(outcome.errorNumber)
+  }
+
   /// Sends one datagram. Returns 0, or the error number.
   static func sendOne(_ bytes: [UInt8], to address: PeerAddress, over descriptor: CInt) -> CInt {
     address.withSystemAddress { name, length in
@@ -82,13 +93,6 @@ final class SendBatch {
   }
 
   #if !canImport(Darwin)
-    /// `sendmmsg`, which the C library's Swift module leaves out; `nil` where there is none.
-    private static let sendMany: SendMany? = dlsym(nil, "sendmmsg").map {
-      unsafeBitCast($0, to: SendMany.self)
-    }
-    private typealias SendMany =
-      @convention(c) (CInt, UnsafeMutableRawPointer?, CUnsignedInt, CInt) -> CInt
-
     /// The size of a `struct mmsghdr`: a `msghdr` and an `unsigned int`, padded to the alignment of
     /// the first.
     private static let headerStride: Int = {

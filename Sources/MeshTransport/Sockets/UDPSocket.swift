@@ -43,7 +43,10 @@ final class UDPSocket {
 
   /// Binds a socket to an address; port 0 is any free one.
   /// With `group`, others may bind the same port, and nothing is sent from it.
-  init(bindingTo wanted: PeerAddress, host: String, group: Bool = false) throws(TransportError) {
+  init(
+    bindingTo wanted: PeerAddress, host: String, group: Bool = false,
+    batchedCall: BatchedCall? = .ofProcess
+  ) throws(TransportError) {
     let family = wanted.ipv4 == nil ? AF_INET6 : AF_INET
     let descriptor = socket(family, Platform.datagramSocket, 0)
     guard descriptor >= 0 else { throw Self.failure(errno, host: host, port: wanted.port) }
@@ -62,7 +65,7 @@ final class UDPSocket {
     }
     self.descriptor = descriptor
     isGroup = group
-    batch = group ? nil : SendBatch()
+    batch = group ? nil : SendBatch(batchedCall: batchedCall)
   }
 
   deinit { closeDescriptor() }

@@ -43,7 +43,7 @@ enum Program {
   static func run(
     _ arguments: [String], input: String = "", environment: [String: String] = [:]
   ) async throws -> Outcome {
-    let child = try Child(arguments, input: input, environment: environment)
+    let child = try Child(arguments, input: .text(input), environment: environment)
     let exitCode = try await child.exitCode()
     return Outcome(exitCode: exitCode, output: child.output, errors: child.errors)
   }
@@ -66,21 +66,43 @@ enum Program {
 
 /// A process of the executable. It is killed when nobody holds it any more.
 final class Child {
+  /// What the process reads.
+  enum Input {
+    /// A file that ends.
+    case text(String)
+    /// A pipe that ``Child/say(_:)`` writes to.
+    case pipe
+  }
+
   private let process = Process()
   private let folder: URL
+  private let inputPipe: Pipe?
 
-  /// Starts the process. Its output goes to files, so that no pipe can fill.
-  init(_ arguments: [String], input: String = "", environment: [String: String] = [:]) throws {
+  /// Starts the process. Its output goes to files, so that no pipe can fill. With `wrapper`, that
+  /// command is started, and is given the executable and the arguments behind its own.
+  init(
+    _ arguments: [String], input: Input = .text(""), environment: [String: String] = [:],
+    wrapper: [String] = []
+  ) throws {
     folder = FileManager.default.temporaryDirectory.appending(path: "presence-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     for name in ["output", "errors"] { try Data().write(to: folder.appending(path: name)) }
-    try Data(input.utf8).write(to: folder.appending(path: "input"))
-    process.executableURL = Program.url
-    process.arguments = arguments
+    let command = wrapper + [Program.url.path] + arguments
+    process.executableURL = URL(filePath: command[0])
+    process.arguments = Array(command.dropFirst())
     var all = ProcessInfo.processInfo.environment
     for name in ["PRESENCE_STATE", "PRESENCE_INVITE"] { all[name] = nil }
     process.environment = all.merging(environment) { $1 }
-    process.standardInput = try FileHandle(forReadingFrom: folder.appending(path: "input"))
+    switch input {
+    case .text(let text):
+      inputPipe = nil
+      let file = folder.appending(path: "input")
+      try Data(text.utf8).write(to: file)
+      process.standardInput = try FileHandle(forReadingFrom: file)
+    case .pipe:
+      inputPipe = Pipe()
+      process.standardInput = inputPipe
+    }
     process.standardOutput = try FileHandle(forWritingTo: folder.appending(path: "output"))
     process.standardError = try FileHandle(forWritingTo: folder.appending(path: "errors"))
     try process.run()
@@ -106,6 +128,14 @@ final class Child {
     if process.isRunning { kill(process.processIdentifier, SIGKILL) }
     process.waitUntilExit()
   }
+
+  /// Writes a line to the pipe that the process reads.
+  func say(_ line: String) throws {
+    try inputPipe?.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8))
+  }
+
+  /// Ends what the process reads.
+  func endInput() throws { try inputPipe?.fileHandleForWriting.close() }
 
   /// Sends a signal.
   func signal(_ number: Int32) { kill(process.processIdentifier, number) }
@@ -139,12 +169,14 @@ final class TestNode {
 
   /// Starts a node and waits until it is ready.
   init(
-    _ arguments: [String] = [], state: String? = nil, listen: String = "127.0.0.1:0"
+    _ arguments: [String] = [], state: String? = nil, listen: String = "127.0.0.1:0",
+    wrapper: [String] = []
   ) async throws {
     self.state = state ?? Self.freshState()
     ownsState = state == nil
     child = try Child(
-      ["up", "--state", self.state, "--listen", listen, "--no-multicast"] + arguments)
+      ["up", "--state", self.state, "--listen", listen, "--no-multicast"] + arguments,
+      wrapper: wrapper)
     try await Program.eventually("the node gets ready: \(child.errors)") {
       if !child.isRunning { throw NotReady(errors: child.errors) }
       return child.output.hasSuffix("\n")
