@@ -38,6 +38,11 @@ package final class SecretBytes: @unchecked Sendable {
     body(UnsafePointer(memory.assumingMemoryBound(to: UInt8.self)))
   }
 
+  /// True when both hold the same bytes. Takes equally long wherever they differ.
+  package func isEqual(to other: SecretBytes) -> Bool {
+    count == other.count && sodium_memcmp(memory, other.memory, count) == 0
+  }
+
   /// A copy outside of guarded memory, for writing to a file. The caller wipes it.
   package func exposed() -> [UInt8] {
     withBytes { Array(UnsafeBufferPointer(start: $0, count: count)) }

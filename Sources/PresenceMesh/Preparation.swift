@@ -12,8 +12,8 @@ struct Preparation: Sendable {
   let isNewMesh: Bool
   /// Addresses of an invite and remembered ones.
   let addresses: [PeerAddress]
-  /// Why there are no remembered addresses, if they could not be read.
-  let warning: String?
+  /// What could not be used and is done without: remembered addresses, the key of an invite.
+  let warnings: [String]
 
   /// Reads or makes identity and mesh, and begins a life of the node. Takes as long as the disk
   /// does.
@@ -21,7 +21,7 @@ struct Preparation: Sendable {
     let invite = try Self.invite(of: configuration.membership)
     let directory = try Self.directory(of: configuration.identity)
     let known = try stateful { () throws(StateError) in try directory?.mesh() }
-    let chosen = try Self.credentials(
+    let (chosen, keyWarning) = try Self.credentials(
       configuration.membership.kind, invite: invite, known: known, directory: directory)
     let remembered = directory?.rememberedAddresses()
     let (node, life) = try stateful { () throws(StateError) in
@@ -38,7 +38,7 @@ struct Preparation: Sendable {
     credentials = chosen
     isNewMesh = known == nil && invite == nil
     addresses = (invite?.addresses ?? []) + (remembered?.addresses ?? [])
-    warning = remembered?.warning.map { "\($0)" }
+    warnings = [remembered?.warning.map { "\($0)" }, keyWarning].compactMap { $0 }
   }
 
   private static func invite(
@@ -59,25 +59,41 @@ struct Preparation: Sendable {
     return try stateful { () throws(StateError) in try StateDirectory(path: path) }
   }
 
+  /// The membership to begin with, and a warning when the key of the invite is not part of it.
   private static func credentials(
     _ kind: PresenceMesh.Membership.Kind, invite: Invite?, known: MeshCredentials?,
     directory: StateDirectory?
-  ) throws(PresenceError) -> MeshCredentials {
+  ) throws(PresenceError) -> (MeshCredentials, warning: String?) {
     switch kind {
     case .invite, .new:
       guard let invite else {
         // A directory that has a mesh refuses to store another.
-        return .random()
+        return (.random(), nil)
       }
-      guard var known, known.mesh == invite.mesh else { return MeshCredentials(invite) }
-      if known.keyring.key(epoch: invite.epoch) == nil {
-        known.keyring.add(epoch: invite.epoch, key: invite.key)
-      }
-      return known
+      guard let known, known.mesh == invite.mesh else { return (MeshCredentials(invite), nil) }
+      return try adding(invite, to: known)
     case .stored:
       guard let known else { throw .noMesh(stateDirectory: directory?.path ?? "a node in memory") }
-      return known
-    case .storedOrNew: return known ?? .random()
+      return (known, nil)
+    case .storedOrNew: return (known ?? .random(), nil)
+    }
+  }
+
+  private static func adding(
+    _ invite: Invite, to known: MeshCredentials
+  ) throws(PresenceError) -> (MeshCredentials, warning: String?) {
+    var credentials = known
+    do throws(InviteError) {
+      guard case .olderKey(let epoch, let newest) = try credentials.learn(from: invite) else {
+        return (credentials, nil)
+      }
+      // An invite that stands in a script since the first start must not keep a node from starting.
+      return (
+        credentials,
+        "the invite is of epoch \(epoch), and the mesh has a key of epoch \(newest), which is used"
+      )
+    } catch {
+      throw .invalidInvite(reason: "\(error)")
     }
   }
 }

@@ -92,7 +92,7 @@ public final class PresenceMesh: Sendable {
     let preparation = try Preparation(configuration)
     logger[metadataKey: LogKeys.node] = "\(preparation.node.origin.short)"
     if !configuration.name.isEmpty { logger[metadataKey: LogKeys.name] = "\(configuration.name)" }
-    if let warning = preparation.warning { logger.warning("\(warning)") }
+    for warning in preparation.warnings { logger.warning("\(warning)") }
 
     let hub = Hub(node: preparation.node.origin)
     let keeper = StateKeeper(preparation.directory)

@@ -67,7 +67,11 @@ struct MeshCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "join",
       abstract: "Keep the mesh of an invite in the state directory.",
-      discussion: "`presence up` joins it then. `presence up --invite …` does both.")
+      discussion: """
+        `presence up` joins it then. `presence up --invite …` does both. An invite with a newer key \
+        of the mesh that is kept already adds that key; another key of an epoch that is known is \
+        refused.
+        """)
 
     @OptionGroup var state: StateOptions
 
@@ -75,7 +79,7 @@ struct MeshCommand: ParsableCommand {
     var invite: String
 
     func run() async throws {
-      try Membership.join(
+      try await Membership.join(
         state.path(), line: invite == "-" ? NodeOptions.lineOfStandardInput() : invite)
     }
   }
@@ -114,21 +118,92 @@ enum Membership {
     }
   }
 
-  /// Keeps the mesh of an invite.
-  static func join(_ path: String, line: String) throws {
-    let invite: Invite
-    do {
-      invite = try Invite(line: line)
-    } catch {
-      throw CommandFailure("\(error)")
+  /// Keeps the mesh of an invite, or the newer key that it has.
+  static func join(_ path: String, line: String) async throws {
+    let invite = try invite(line)
+    if await ControlClient.isRunning(state: path) {
+      try await check(invite, againstNodeOf: path, refusingOlder: true)
+      return Output.note(nothingNew)
     }
-    try open(path) { directory in
-      if try directory.mesh()?.mesh != invite.mesh {
-        try directory.store(MeshCredentials(invite))
-      }
+    let isKnown = try open(path) { directory in
+      let news = try keep(invite, in: directory)
       _ = try directory.identity()
       let (known, _) = directory.rememberedAddresses()
       try directory.remember(invite.addresses + known.filter { !invite.addresses.contains($0) })
+      if case .newerKey(let epoch) = news {
+        Output.note(
+          "The key of epoch \(epoch) of the mesh was added: `presence up` uses it from now on.")
+      }
+      return news == .nothing
+    }
+    if isKnown { Output.note(nothingNew) }
+  }
+
+  private static let nothingNew = "This mesh and this key of it are known already: nothing changed."
+
+  /// Keeps the membership that an invite gives. Returns what was new of a mesh that was known.
+  private static func keep(
+    _ invite: Invite, in directory: StateDirectory
+  ) throws -> MeshCredentials.News? {
+    guard var credentials = try directory.mesh(), credentials.mesh == invite.mesh else {
+      // A directory that has another mesh refuses.
+      try directory.store(MeshCredentials(invite))
+      return nil
+    }
+    let news = try credentials.learn(from: invite)
+    if case .olderKey(let epoch, let known) = news { throw outdated(epoch, known: known) }
+    if news != .nothing { try directory.store(credentials) }
+    return news
+  }
+
+  /// Refuses an invite that asks for another mesh or another key than the running node has, which
+  /// takes up neither while it runs. An older key of its mesh is passed over.
+  static func check(_ line: String, againstNodeOf path: String) async throws {
+    try await check(invite(line), againstNodeOf: path, refusingOlder: false)
+  }
+
+  private static func check(
+    _ invite: Invite, againstNodeOf path: String, refusingOlder: Bool
+  ) async throws {
+    let answer = try await ControlClient.ask(.invite(addresses: []), state: path)
+    guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
+    var credentials = MeshCredentials(try self.invite(line))
+    guard credentials.mesh == invite.mesh else {
+      throw CommandFailure(
+        "the node that is running for \(path) is in another mesh: name another state directory")
+    }
+    let news: MeshCredentials.News
+    do {
+      news = try credentials.learn(from: invite)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    switch news {
+    case .nothing: break
+    case .olderKey(let epoch, let known):
+      if refusingOlder { throw outdated(epoch, known: known) }
+    case .newerKey(let epoch):
+      throw CommandFailure(
+        """
+        the invite has the key of epoch \(epoch), and the node that is running for \(path) does \
+        not: end it with `presence down`, take the key with `presence mesh join`, and start it again
+        """)
+    }
+  }
+
+  private static func outdated(_ epoch: UInt32, known: UInt32) -> CommandFailure {
+    CommandFailure(
+      """
+      the invite is of epoch \(epoch), and a key of epoch \(known) of this mesh is kept: nothing \
+      was changed; ask for a new invite (`presence mesh invite` on a node that works)
+      """)
+  }
+
+  private static func invite(_ line: String) throws -> Invite {
+    do {
+      return try Invite(line: line)
+    } catch {
+      throw CommandFailure("\(error)")
     }
   }
 

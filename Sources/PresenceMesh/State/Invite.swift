@@ -37,6 +37,8 @@ package enum InviteError: Error, Hashable, Sendable {
   case unknownVersion(String)
   /// Characters are missing or wrong.
   case damaged
+  /// It has another key for an epoch of which one is known.
+  case otherKey(epoch: UInt32)
 }
 
 extension InviteError: CustomStringConvertible {
@@ -49,6 +51,12 @@ extension InviteError: CustomStringConvertible {
       update PresenceMesh, or ask for an invite of version 1
       """
     case .damaged: "this invite is damaged: copy the whole line again, with nothing left out"
+    case .otherKey(let epoch):
+      """
+      this invite has another key for epoch \(epoch) of the mesh than the one that is known, and \
+      nodes with different keys do not hear each other: print a new invite on a node that works \
+      (presence mesh invite), or join with another state directory
+      """
     }
   }
 }

@@ -26,6 +26,31 @@ package struct MeshCredentials: Sendable {
     self.init(mesh: invite.mesh, keyring: MeshKeyring(epoch: invite.epoch, key: invite.key))
   }
 
+  /// What an invite brings to who knows its mesh already.
+  package enum News: Hashable, Sendable {
+    /// The key of an epoch above all that were known. It was added, and is the one to use.
+    case newerKey(epoch: UInt32)
+    /// Its key was known.
+    case nothing
+    /// The key of an epoch below the newest, `known`, that is not known or known no longer. It was
+    /// not added.
+    case olderKey(epoch: UInt32, known: UInt32)
+  }
+
+  /// Adds the key of an invite to this same mesh, if it is newer than those that are known.
+  /// - Throws: ``InviteError/otherKey(epoch:)`` when it contradicts one of them; nothing changed then.
+  package mutating func learn(from invite: Invite) throws(InviteError) -> News {
+    precondition(invite.mesh == mesh)
+    if let known = keyring.key(epoch: invite.epoch) {
+      guard known.isEqual(to: invite.key) else { throw .otherKey(epoch: invite.epoch) }
+      return .nothing
+    }
+    let newest = keyring.sealing.epoch
+    guard invite.epoch > newest else { return .olderKey(epoch: invite.epoch, known: newest) }
+    keyring.add(epoch: invite.epoch, key: invite.key)
+    return .newerKey(epoch: invite.epoch)
+  }
+
   /// An invite to this mesh under the newest key, by way of the first few of the addresses.
   package func invite(by addresses: [PeerAddress]) -> Invite {
     let newest = keyring.sealing
