@@ -6,7 +6,7 @@ struct CommandFailure: Error, Hashable {
   static let usageExitCode: Int32 = 2
   /// No node is running for the state directory.
   static let noNodeExitCode: Int32 = 3
-  /// Ended at once by a second Ctrl-C.
+  /// Ended at once by Ctrl-C while it was ending already.
   static let interruptedExitCode: Int32 = 130
 
   /// What happened and what to do about it, in one line.

@@ -24,7 +24,7 @@ struct Presence: AsyncParsableCommand {
                    1  it could not be done; the reason is on the standard error
                    2  wrong usage
                    3  no node is running for the state directory
-                   130  ended at once by a second Ctrl-C
+                   130  ended at once by Ctrl-C while it was ending already
       """,
     version: version,
     groupedSubcommands: [
@@ -51,6 +51,7 @@ struct Presence: AsyncParsableCommand {
 
   /// Parses and runs a command, and ends the process with its exit code.
   static func main() async {
+    StandardDescriptors.openAll()
     // A reader that goes away is an error of `write`, not the end of a node.
     signal(SIGPIPE, SIG_IGN)
     do {

@@ -45,19 +45,24 @@ struct JoinCommand: AsyncParsableCommand {
   func run() async throws {
     let directory = try state.path()
     if await ControlClient.isRunning(state: directory) {
-      return try await enter(directory, isNewMesh: false)
+      // The node keeps the mesh that it has: an invite to another one is not passed over in silence.
+      if let invite = try node.inviteLine() {
+        try await Membership.check(invite, againstNodeOf: directory)
+      }
+      return try await enter(directory, isNewMesh: false, endings: Endings())
     }
+    let endings = Endings()
     try await RunningNode.with(state: directory, options: node) { node in
       try node.announceNewMesh()
-      try await enter(directory, isNewMesh: node.mesh.isNewMesh)
+      try await enter(directory, isNewMesh: node.mesh.isNewMesh, endings: endings)
     }
   }
 
-  private func enter(_ directory: String, isNewMesh: Bool) async throws {
+  private func enter(_ directory: String, isNewMesh: Bool, endings: Endings) async throws {
     let isInteractive =
       Output.isTerminal && isatty(STDIN_FILENO) == 1 && !isJSON && !plain
     let (requests, requesting) = AsyncStream<ControlRequest>.makeStream(
-      bufferingPolicy: .bufferingOldest(256))
+      bufferingPolicy: .bufferingOldest(16))
     let open = OpenRequest(
       user: profile.user ?? name, name: name, colour: profile.colour?.description,
       device: profile.device, rooms: [room.text], session: session?.description)
@@ -67,7 +72,7 @@ struct JoinCommand: AsyncParsableCommand {
       }
       let visit = RoomVisit(
         state: directory, room: room, session: id, isJSON: isJSON, withCursors: cursors,
-        requesting: requesting)
+        requesting: requesting, endings: endings)
       let viewer = isInteractive ? try RoomViewer(room: room.text, hasPrompt: true) : nil
       defer { viewer?.close() }
       if isNewMesh { viewer?.tell("A new mesh was made: `presence mesh invite` lets others in.") }
@@ -110,7 +115,7 @@ enum JoinInput: Hashable {
 
   /// Reads a line that is about a session in a room; `nil` for an empty one.
   init?(_ line: String, session: String, room: String) {
-    let line = line.drop(while: \.isWhitespace)
+    let line = line.trimmingCharacters(in: .whitespacesAndNewlines)
     let words = line.split(
       maxSplits: 1, omittingEmptySubsequences: true, whereSeparator: \.isWhitespace)
     guard let first = words.first else { return nil }

@@ -15,8 +15,9 @@ struct UpCommand: AsyncParsableCommand {
 
       With no mesh known it makes one, and tells on the standard error how others join. Ctrl-C, \
       SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. \
-      After SIGTERM a gateway first says at /readyz that the node leaves (--http-drain). A \
-      second Ctrl-C ends at once, and others see the sessions go some seconds later.
+      After SIGTERM a gateway first says at /readyz that the node leaves (--http-drain). \
+      Ctrl-C meanwhile ends at once, and others see the sessions go some seconds later; other \
+      signals change nothing then.
       """)
 
   @OptionGroup var state: StateOptions
@@ -65,9 +66,10 @@ struct UpCommand: AsyncParsableCommand {
 
   func run() async throws {
     let directory = try state.path()
+    let endings = Endings()
     let pidFile = try pidFile.map { try PidFile(path: $0) }
     defer { pidFile?.remove() }
-    let endings = Signals.endings { pidFile?.remove() }
+    if let pidFile { endings.beforeExit { pidFile.remove() } }
     try await RunningNode.with(state: directory, options: node) { node in
       try node.announceNewMesh()
       if !follow.isEmpty { try await node.mesh.follow(rooms: Set(follow)) }
@@ -76,7 +78,7 @@ struct UpCommand: AsyncParsableCommand {
       do {
         if let name { try await openSession(name: name, on: node.mesh) }
         try announce(node.mesh, gateway)
-        let signal = await Self.firstOf(endings, node.shutdownRequests)
+        let signal = await Self.firstOf(endings.signals, node.shutdownRequests)
         // Supervisors end a node so, and whoever sends it clients is to see it first.
         if signal == SIGTERM { await gateway?.drain() }
       } catch {
@@ -124,22 +126,4 @@ struct UpCommand: AsyncParsableCommand {
       return first
     }
   }
-}
-
-/// A file that holds the id of this process for as long as it runs.
-struct PidFile: Sendable {
-  private let path: String
-
-  /// Writes the file, in the place of one that is there.
-  init(path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard file >= 0 else {
-      throw CommandFailure("cannot write \(path): \(SystemError.message())")
-    }
-    defer { close(file) }
-    try Output.write("\(getpid())\n", to: file)
-    self.path = path
-  }
-
-  func remove() { unlink(path) }
 }

@@ -44,10 +44,11 @@ struct WatchCommand: AsyncParsableCommand {
     let room = room
     let viewer = try RoomViewer(room: room.text, hasPrompt: false)
     defer { viewer.close() }
-    let endings = Signals.endings { viewer.close() }
+    let endings = Endings()
+    endings.beforeExit { viewer.close() }
     try await Race.first(
       { try await viewer.run() },
-      { for await _ in endings { return } },
+      { for await _ in endings.signals { return } },
       { for await wish in viewer.wishes { if case .quit = wish { return } } },
       {
         try await Watching.records(state: directory, room: room, session: nil) { record in

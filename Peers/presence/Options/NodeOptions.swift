@@ -70,7 +70,7 @@ struct NodeOptions: ParsableArguments {
 
   /// The first line of the standard input.
   static func lineOfStandardInput() throws -> String {
-    guard let line = readLine(), !line.isEmpty else {
+    guard let line = StandardInput.firstLine() else {
       throw ValidationError("There is no invite on the standard input.")
     }
     return line

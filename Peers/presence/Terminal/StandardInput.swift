@@ -9,16 +9,16 @@ enum StandardInput {
 
   /// The pieces, until the end of the input.
   static func pieces() -> AsyncStream<[UInt8]> {
-    let room = DispatchSemaphore(value: 1)
+    // Dispatch traps when a semaphore goes with a lower count than it was made with, and the reader
+    // may stop at any time: it is made with none.
+    let room = DispatchSemaphore(value: 0)
+    room.signal()
     let (stream, continuation) = AsyncStream<[UInt8]>.makeStream()
     let thread = Thread {
       var buffer = [UInt8](repeating: 0, count: pieceBytes)
       while true {
         room.wait()
-        var count = 0
-        repeat {
-          count = read(STDIN_FILENO, &buffer, pieceBytes)
-        } while count < 0 && errno == EINTR
+        let count = readPiece(&buffer)
         guard count > 0 else { break }
         continuation.yield(Array(buffer[..<count]))
       }
@@ -33,23 +33,64 @@ enum StandardInput {
     })
   }
 
-  /// Gives the lines to `body`, one after the other, without their ends, until the input ends or
-  /// `body` returns false. A line of more than `bound` bytes is passed over.
-  static func forEachLine(bound: Int = 4096, _ body: (String) async throws -> Bool) async rethrows {
+  /// Reads what is there, and waits until something is. Returns how many bytes came; 0 or less at
+  /// the end.
+  private static func readPiece(_ buffer: inout [UInt8]) -> Int {
+    while true {
+      let count = read(STDIN_FILENO, &buffer, buffer.count)
+      guard count < 0 else { return count }
+      switch errno {
+      case EINTR: continue
+      case EAGAIN:
+        // Another process made the input non-blocking.
+        var ready = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        _ = poll(&ready, 1, -1)
+      default: return count
+      }
+    }
+  }
+
+  /// A line of the input.
+  enum Line {
+    /// The text, without its end. What is no UTF-8 became a replacement character.
+    case text(String)
+    /// It had more bytes than ``lineBound``.
+    case tooLong
+  }
+
+  /// The most bytes of a line that is taken.
+  static let lineBound = 4096
+
+  /// Gives the lines to `body`, one after the other, until the input ends or `body` returns false.
+  /// Returns true when the input ended.
+  static func forEachLine(_ body: (Line) async throws -> Bool) async rethrows -> Bool {
     var line: [UInt8] = []
+    func taken() -> Line {
+      line.count > lineBound ? .tooLong : .text(String(decoding: line, as: UTF8.self))
+    }
     for await piece in pieces() {
       for byte in piece {
         guard byte == UInt8(ascii: "\n") else {
-          if line.count <= bound { line.append(byte) }
+          if line.count <= lineBound { line.append(byte) }
           continue
         }
         defer { line.removeAll(keepingCapacity: true) }
-        guard line.count <= bound else { continue }
-        guard try await body(String(decoding: line, as: UTF8.self)) else { return }
+        guard try await body(taken()) else { return false }
       }
     }
-    if !line.isEmpty, line.count <= bound {
-      _ = try await body(String(decoding: line, as: UTF8.self))
+    return line.isEmpty ? true : try await body(taken())
+  }
+
+  /// The first line, without its end; `nil` when the input is empty or the line is too long.
+  static func firstLine() -> String? {
+    var line: [UInt8] = []
+    var buffer: [UInt8] = [0]
+    while line.count <= lineBound {
+      guard readPiece(&buffer) > 0, buffer[0] != UInt8(ascii: "\n") else {
+        return line.isEmpty ? nil : String(decoding: line, as: UTF8.self)
+      }
+      line.append(buffer[0])
     }
+    return nil
   }
 }

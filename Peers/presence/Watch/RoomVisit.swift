@@ -10,15 +10,16 @@ struct RoomVisit: Sendable {
   let isJSON: Bool
   let withCursors: Bool
   let requesting: AsyncStream<ControlRequest>.Continuation
+  let endings: Endings
 
   /// How often typing is renewed: it ends after four seconds.
   private static let typingPeriod: Duration = .seconds(2)
 
   /// Goes on until the user quits, a signal comes, the session ends, or the node does.
   func run(_ viewer: RoomViewer?) async throws {
-    let endings = Signals.endings { viewer?.close() }
+    if let viewer { endings.beforeExit { viewer.close() } }
     try await Race.first(
-      { for await _ in endings { return } },
+      { for await _ in endings.signals { return } },
       { try await beat() },
       { try await watch(viewer) },
       { try await speak(viewer) },
@@ -66,9 +67,17 @@ struct RoomVisit: Sendable {
   /// Makes requests of what the user types.
   private func speak(_ viewer: RoomViewer?) async throws {
     guard let viewer else {
-      await StandardInput.forEachLine { line in !act(on: line, nil) }
+      let hasEnded = try await StandardInput.forEachLine { line in
+        switch line {
+        case .text(let text): return try await !act(on: text, nil)
+        case .tooLong:
+          let bound = StandardInput.lineBound
+          tell("a line of more than \(bound) bytes was passed over: shorten it", nil)
+          return true
+        }
+      }
       // The end of the input is not the end of the visit.
-      try await Task.sleep(for: .seconds(.max / 4))
+      while hasEnded { try await Task.sleep(for: .seconds(3600)) }
       return
     }
     var typingSince: ContinuousClock.Instant?
@@ -78,25 +87,33 @@ struct RoomVisit: Sendable {
       case .typing(true):
         if let typingSince, typingSince.duration(to: .now) < Self.typingPeriod { continue }
         typingSince = .now
-        requestTyping(true)
+        try await request(typing: true)
       case .typing(false):
-        if typingSince != nil { requestTyping(false) }
+        if typingSince != nil { try await request(typing: false) }
         typingSince = nil
       case .line(let line):
-        if typingSince != nil { requestTyping(false) }
+        if typingSince != nil { try await request(typing: false) }
         typingSince = nil
-        if act(on: line, viewer) { return }
+        if try await act(on: line, viewer) { return }
       }
     }
   }
 
-  private func requestTyping(_ isTyping: Bool) {
-    requesting.yield(
+  private func request(typing isTyping: Bool) async throws {
+    try await request(
       .typing(SessionChoice(session: session, room: room.text), isTyping: isTyping))
   }
 
+  /// Puts a request in line. The line is short: who speaks faster than the node answers waits, and
+  /// nothing of it is lost.
+  private func request(_ request: ControlRequest) async throws {
+    while case .dropped = requesting.yield(request) {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
   /// Does what a line says. True: to quit.
-  private func act(on line: String, _ viewer: RoomViewer?) -> Bool {
+  private func act(on line: String, _ viewer: RoomViewer?) async throws -> Bool {
     switch JoinInput(line, session: session, room: room.text) {
     case nil: break
     case .quit: return true
@@ -108,7 +125,7 @@ struct RoomVisit: Sendable {
         for line in help { Output.note(line) }
       }
     case .unknown(let problem): tell(problem, viewer)
-    case .request(let request): requesting.yield(request)
+    case .request(let request): try await self.request(request)
     }
     return false
   }
