@@ -36,6 +36,7 @@ struct ControlClient {
 
   private static func connect(state: String) async throws -> LineChannel {
     let path = ControlSocket.path(state: state)
+    guard ControlSocket.isTrusted(path) else { throw CommandFailure.noNode(state: state) }
     do {
       return try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         .connect(unixDomainSocketPath: path) { channel in

@@ -8,7 +8,7 @@ import Synchronization
 final class ControlServer: Sendable {
   private typealias Listener = NIOAsyncChannel<LineChannel, Never>
 
-  private let state: String
+  private let path: String
   private let listener: Listener
   private let handler: ControlHandler
   private let connectionCount = Mutex(0)
@@ -18,9 +18,9 @@ final class ControlServer: Sendable {
   /// Opens the socket. The caller holds the lock of the state directory.
   init(state: String, handler: ControlHandler) async throws {
     try ControlSocket.prepare(state: state)
-    self.state = state
     self.handler = handler
     let path = ControlSocket.path(state: state)
+    self.path = path
     do {
       listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         .bind(unixDomainSocketPath: path) { channel in
@@ -39,7 +39,7 @@ final class ControlServer: Sendable {
   func run() async {
     try? await listener.executeThenClose { connections in
       // Nobody finds the socket from the moment on that nobody listens.
-      defer { ControlSocket.remove(state: state) }
+      defer { unlink(path) }
       try await withThrowingDiscardingTaskGroup { group in
         for try await connection in connections {
           group.addTask { await self.serve(connection) }

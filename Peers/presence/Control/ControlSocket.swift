@@ -11,10 +11,13 @@ enum ControlSocket {
 
   /// The path of the socket: in the state directory, or, when that makes the path too long, under a
   /// directory of the user in /tmp, named after the state directory.
+  ///
+  /// It follows from the path without symbolic links: one place, however the directory is named.
   static func path(state: String) -> String {
+    let state = resolved(state)
     let inside = state + "/" + name
     if inside.utf8.count <= pathBytes { return inside }
-    return "\(fallbackDirectory)/\(hash(of: resolved(state)).hexadecimalDigits)"
+    return "\(fallbackDirectory)/\(hash(of: state).hexadecimalDigits)"
   }
 
   private static var fallbackDirectory: String { "/tmp/presence-mesh-\(geteuid())" }
@@ -26,10 +29,7 @@ enum ControlSocket {
     let path = path(state: state)
     if path.hasPrefix(fallbackDirectory + "/") {
       mkdir(fallbackDirectory, 0o700)
-      var status = stat()
-      guard lstat(fallbackDirectory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
-        status.st_uid == geteuid(), status.st_mode & 0o077 == 0
-      else {
+      guard isTrusted(path) else {
         throw CommandFailure(
           """
           the path of the state directory is too long for a socket, and \(fallbackDirectory) does \
@@ -37,11 +37,16 @@ enum ControlSocket {
           """)
       }
     }
-    remove(state: state)
+    unlink(path)
   }
 
-  /// Removes the socket.
-  static func remove(state: String) { unlink(path(state: state)) }
+  /// False when the socket is under a directory in /tmp that others may have made.
+  static func isTrusted(_ path: String) -> Bool {
+    guard path.hasPrefix(fallbackDirectory + "/") else { return true }
+    var status = stat()
+    return lstat(fallbackDirectory, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+      && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
+  }
 
   /// True when there is something where the socket would be.
   static func exists(state: String) -> Bool { access(path(state: state), F_OK) == 0 }
