@@ -55,7 +55,7 @@ struct Presence: AsyncParsableCommand {
     // A reader that goes away is an error of `write`, not the end of a node.
     signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try await asyncParseAsRoot(arguments())
+      var command = try await asyncParseAsRoot(try arguments())
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
@@ -69,16 +69,22 @@ struct Presence: AsyncParsableCommand {
 
   /// The arguments of the command. A state directory that is named before it counts as if it stood
   /// in `PRESENCE_STATE`.
-  private static func arguments() -> [String] {
+  /// - Throws: `ValidationError` when none is named: another one would be taken for it.
+  private static func arguments() throws -> [String] {
     var arguments = Array(CommandLine.arguments.dropFirst())
     guard let first = arguments.first else { return arguments }
-    if first == "--state", arguments.count > 1 {
-      setenv("PRESENCE_STATE", arguments[1], 1)
-      arguments.removeFirst(2)
+    let directory: String
+    if first == "--state" {
+      directory = arguments.count > 1 ? arguments[1] : ""
+      arguments.removeFirst(min(2, arguments.count))
     } else if first.hasPrefix("--state=") {
-      setenv("PRESENCE_STATE", String(first.dropFirst("--state=".count)), 1)
+      directory = String(first.dropFirst("--state=".count))
       arguments.removeFirst()
+    } else {
+      return arguments
     }
+    guard !directory.isEmpty else { throw ValidationError("--state needs a directory.") }
+    setenv("PRESENCE_STATE", directory, 1)
     return arguments
   }
 

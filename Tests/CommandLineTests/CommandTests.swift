@@ -11,6 +11,7 @@ struct CommandTests {
       ["status", "sleepy"],
       ["cursor", "0.5"], ["cursor", "2", "0"], ["join"], ["up", "--room", "design"],
       ["typing", "perhaps"], ["who", "--state", ""], ["up", "--ready-fd", "99"],
+      ["--state"], ["--state="], ["--state=", "who"], ["--state", "", "who"],
     ])
   func wrongUsage(arguments: [String]) async throws {
     let outcome = try await Program.run(arguments)

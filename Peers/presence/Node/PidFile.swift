@@ -47,7 +47,8 @@ final class PidFile: Sendable {
     while true {
       let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o644)
       guard file >= 0 else {
-        throw CommandFailure("cannot write \(path): \(SystemError.message())")
+        throw CommandFailure(
+          "cannot write \(path): \(SystemError.message()); name another file with --pid-file")
       }
       // Some file systems have no locks: there the file has to do without.
       if flock(file, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
