@@ -15,7 +15,7 @@ struct UpCommand: AsyncParsableCommand {
 
       With no mesh known it makes one, and tells on the standard error how others join. Ctrl-C, \
       SIGTERM or `presence down` leave politely: the sessions are gone everywhere at once. \
-      After SIGTERM a gateway first says at /readyz that the node leaves (--http-drain). \
+      After SIGTERM or SIGHUP a gateway first says at /readyz that the node leaves (--http-drain). \
       Ctrl-C meanwhile ends at once, and others see the sessions go some seconds later; other \
       signals change nothing then.
       """)
@@ -79,8 +79,9 @@ struct UpCommand: AsyncParsableCommand {
         if let name { try await openSession(name: name, on: node.mesh) }
         try announce(node.mesh, gateway)
         let signal = await Self.firstOf(endings.signals, node.shutdownRequests)
-        // Supervisors end a node so, and whoever sends it clients is to see it first.
-        if signal == SIGTERM { await gateway?.drain() }
+        // Supervisors end a node so, and whoever sends it clients is to see it first. Of signals that
+        // come together, the system delivers SIGHUP before SIGTERM.
+        if signal == SIGTERM || signal == SIGHUP { await gateway?.drain() }
       } catch {
         await gateway?.stop()
         throw error

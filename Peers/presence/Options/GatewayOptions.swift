@@ -30,7 +30,7 @@ struct GatewayOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "After SIGTERM answer 503 at /readyz for so long before the connections are closed.",
+      "After SIGTERM or SIGHUP answer 503 at /readyz for so long before the connections are closed.",
       discussion: "From 0 to 60 seconds; 1 if it is not said.", valueName: "seconds"))
   var httpDrain: Int?
 
