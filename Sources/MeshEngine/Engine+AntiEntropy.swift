@@ -36,15 +36,13 @@ extension Engine {
   private mutating func probeInLarge(_ all: [PeerAddress]) {
     switch random.below(16) {
     case 0..<12:
-      let neighbours = neighbours()
-      compare(with: neighbours[random.below(neighbours.count)])
+      if let neighbour = random.sample(neighbours(), 1).first { compare(with: neighbour) }
     case 12..<15:
       if let address = companion() { probe(address) } else { probe(all[random.below(all.count)]) }
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
-      let members = book.keys.sorted()
-      let member = members[random.below(members.count)]
-      guard let address = book[member] else { return }
+      guard let member = random.sample(book.keys.sorted(), 1).first, let address = book[member]
+      else { return }
       // Told of by somebody, and never heard of since: tried once.
       if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
