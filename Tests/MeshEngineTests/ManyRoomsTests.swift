@@ -12,7 +12,8 @@ struct ManyRoomsTests {
     wire.pass(milliseconds: 500)
     for index in 0..<2 { try wire.enter(0..<200, at: index) }
     wire.pass(milliseconds: 5000)
-    try #require(Wire.areEqual(wire.engines))
+    let areEqual = Wire.areEqual(wire.engines)
+    try #require(areEqual)
     try wire.join()
     let took = wire.pass(milliseconds: 10_000) { Wire.areEqual($0) }
     print("FIG joinsMany \(took ?? 0)")
