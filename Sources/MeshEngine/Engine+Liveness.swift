@@ -55,18 +55,20 @@ extension Engine {
     }
     guard let head = verified(envelope, as: HeadBody.self) else { return }
     guard head.origin != self.origin else { return hearOwnWord(generation: head.body.generation) }
-    guard state.lamport.isPlausible(head.body.counter) else {
-      return counters.count(.countersImplausible)
-    }
+    // Whoever wrote it lives. If others have led its counter astray, nothing else in it is believed.
+    let isPlausible = state.lamport.isPlausible(head.body.counter)
+    if !isPlausible { counters.count(.countersImplausible) }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
     // What is pulled is offered when it is complete, and its head goes with it.
     let isAnswer = isPulling(ShelfID(origin, .lobby), from: address)
     guard let slot = open(origin, generation: generation) else { return }
-    state.witness(counter: head.body.counter)
-    reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
-    settle(slot, .lobby, claim: head.body.claim, from: address)
-    dropMoves(slot, by: head.body)
+    if isPlausible {
+      state.witness(counter: head.body.counter)
+      reserveCounters()
+      settle(slot, .lobby, claim: head.body.claim, from: address)
+      dropMoves(slot, by: head.body)
+    }
     if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
   }
 

@@ -50,4 +50,27 @@ struct HostileWordsTests {
     }
     #expect(wire.engines[0].counters[.digestsSent] > 100)
   }
+
+  @Test("A node whose counter a member has led astray stays online for all")
+  func counterLedAstray() throws {
+    var wire = try Wire(3)
+    try wire.enter(0..<1, at: 0)
+    wire.pass(milliseconds: 3000)
+    let member = try Member(secret: 99)
+    for step in 1...3 as ClosedRange<UInt64> {
+      let counter = min(step * (Limits.counterLeap - 1000), 2 * Limits.counterLeap)
+      // The other two are out of reach for a moment.
+      wire.drive(0) { engine, _ in
+        engine.hear(head: member.head(step, counter: counter), age: 0, from: Wire.address(1))
+      }
+    }
+    try #require(wire.engines[0].lamportCounter == 2 * Limits.counterLeap)
+    wire.pass(milliseconds: 20_000)
+    for index in 1..<3 {
+      #expect(wire.engines[index].snapshot().nodes[wire.engines[0].origin] == .online)
+      #expect(wire.engines[index].counters[.countersImplausible] > 0)
+      #expect(wire.engines[index].lamportCounter < Limits.counterLeap)
+      #expect(wire.engines[index].session(SessionID(1, 1)) != nil)
+    }
+  }
 }
