@@ -164,6 +164,7 @@ extension Engine {
     liveness[slot].wasHeard = true
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
     guard isNewer else { return judge(slot) }
+    liveness[slot].isForgiven = false
     liveness[slot].head = head.envelope
     liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
@@ -354,8 +355,13 @@ extension Engine {
     timers.set(.stale, at: now + configuration.headPeriod)
   }
 
-  /// Counts the age of an origin as half of its time to live at the most.
-  private mutating func grant(_ slot: Int) {
+  /// Counts the age of an origin as half of its time to live at the most, after a time in which this
+  /// node could not hear, once until it is heard again.
+  private mutating func grant(_ slot: Int, pause: Span = .milliseconds(0)) {
+    guard !liveness[slot].isForgiven else { return }
+    liveness[slot].isForgiven = true
+    liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
+    guard isVisible(slot) else { return }
     liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
     judge(slot)
   }
@@ -386,10 +392,7 @@ extension Engine {
     counters.count(.pausesForgiven)
     backlog = (now + .milliseconds(250), pause)
     lastHeardAt = min(lastHeardAt + pause, now)
-    for slot in state.sortedSlots where slot != ownSlot {
-      liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
-      if isVisible(slot) { grant(slot) }
-    }
+    for slot in state.sortedSlots where slot != ownSlot { grant(slot, pause: pause) }
     for (session, var host) in hosted {
       host.heardAt = min(host.heardAt + pause, now)
       hosted[session] = host

@@ -18,7 +18,7 @@ struct Wire {
   var dead: Set<Int> = []
   /// The side of the wire on which each node is; those on different sides do not hear each other.
   var sides: [Int: Int] = [:]
-  /// Nodes whose ticks come every so many milliseconds only.
+  /// Nodes that run every so many milliseconds only.
   var slowness: [Int: UInt64] = [:]
   /// What each node was told, when it was told.
   private(set) var events: [Int: [(at: MonotonicTime, event: MeshEvent)]] = [:]
@@ -75,6 +75,10 @@ struct Wire {
     }
   }
 
+  private func isAwake(_ index: Int) -> Bool {
+    slowness[index].map { now.milliseconds % $0 == 0 } ?? true
+  }
+
   /// Lets time pass, until something is so. Returns the milliseconds that it took; `nil`: it was
   /// never so.
   @discardableResult
@@ -86,11 +90,14 @@ struct Wire {
       now = now + .milliseconds(1)
       for (to, from, bytes) in underWay.removeValue(forKey: now) ?? []
       where !dead.contains(to) && sides[to] == sides[from] {
+        guard isAwake(to) else {
+          underWay[now + .milliseconds(1), default: []].append((to, from, bytes))
+          continue
+        }
         drive(to) { engine, now in engine.receive(bytes, from: Self.address(from), now: now) }
       }
       for index in engines.indices where !dead.contains(index) {
-        if let step = slowness[index], now.milliseconds % step != 0 { continue }
-        guard let due = engines[index].deadline, due <= now else { continue }
+        guard isAwake(index), let due = engines[index].deadline, due <= now else { continue }
         drive(index) { engine, now in engine.tick(now: now) }
       }
     }

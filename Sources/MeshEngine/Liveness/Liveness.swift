@@ -8,6 +8,9 @@ struct Liveness: Sendable {
   var leftAt: MonotonicTime
   /// The time from which it is judged here: the same, or later when this node could not hear.
   var heardAt: MonotonicTime
+  /// True when time in which this node could not hear was taken off since its last sign of life: that
+  /// is done once, or a node that stops again and again would never see that another one died.
+  var isForgiven = false
   var health: NodeHealth
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
