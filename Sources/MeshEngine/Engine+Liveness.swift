@@ -193,6 +193,8 @@ extension Engine {
       return timers.set(.liveness(slot), at: heardAt + forgetAfter)
     }
     let isLeaving = liveness[slot].isLeaving
+    // In a large mesh a head waits at each hop, and who misses it asks first.
+    let suspectAfter = isLarge ? timeToLive.scaled(4, over: 5) : timeToLive.scaled(1, over: 2)
     let askAfter = isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
@@ -202,12 +204,12 @@ extension Engine {
     } else if age >= timeToLive && !isStale {
       health = .offline
       next = forgetAfter
-    } else if age >= timeToLive.scaled(1, over: 2) {
+    } else if age >= suspectAfter {
       health = .suspect
       next = isStale ? max(timeToLive, age + period) : timeToLive
     } else {
       health = .online
-      next = timeToLive.scaled(1, over: 2)
+      next = suspectAfter
     }
     if isLeaving {
       // It said that it will not be heard again.
