@@ -195,13 +195,15 @@ extension Engine {
     let isLeaving = liveness[slot].isLeaving
     // In a large mesh a head waits at each hop, and who misses it asks first.
     let suspectAfter = isLarge ? timeToLive.scaled(4, over: 5) : timeToLive.scaled(1, over: 2)
+    // Nobody else can say whether it is the other or this node that is cut off; but not for ever.
+    let lonelyAfter = timeToLive.scaled(Self.lonelyTimes, over: 1)
     let askAfter = isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
     if isLeaving {
       health = .left
       next = forgetAfter
-    } else if age >= timeToLive && !isStale {
+    } else if age >= timeToLive && (!isStale || !isVisible(slot) || age >= lonelyAfter) {
       health = .offline
       next = forgetAfter
     } else if age >= suspectAfter {
@@ -248,6 +250,8 @@ extension Engine {
     return due <= now
   }
 
+  /// After how many times to live a node that hears nobody takes the others for offline.
+  private static let lonelyTimes: UInt64 = 4
   /// A large mesh's members are judged at multiples of it.
   private static let judgementStep = Span.milliseconds(32)
   /// How long it is at most from one question about a hidden origin to the next.
@@ -260,6 +264,7 @@ extension Engine {
     guard liveness[slot].health != health, let origin = state.origins[slot] else { return }
     let wasVisible = isVisible(slot)
     liveness[slot].health = health
+    liveness[slot].isUnverified = isStale && health == .offline
     emit(.node(origin, health))
     if isVisible(slot) != wasVisible {
       noteMember(origin, isVisible: !wasVisible)
@@ -351,8 +356,9 @@ extension Engine {
     isStale = false
     emit(.stale(false))
     // The others could not be heard: they get time to be heard again.
-    for slot in state.sortedSlots where slot != ownSlot && isVisible(slot) {
-      grant(slot)
+    for slot in state.sortedSlots where slot != ownSlot {
+      liveness[slot].isUnverified = false
+      if isVisible(slot) { grant(slot) }
     }
     timers.set(.stale, at: now + configuration.headPeriod)
   }
@@ -373,6 +379,7 @@ extension Engine {
     var longest = configuration.headPeriod
     var isAlone = true
     for slot in liveness.indices where slot != ownSlot && state.origins[slot] != nil {
+      if liveness[slot].isUnverified { isAlone = false }
       guard isVisible(slot) else { continue }
       isAlone = false
       longest = max(longest, liveness[slot].period)

@@ -199,7 +199,11 @@ extension Engine {
           $0.nanoseconds / 1000
         },
         sessions: log.entries.values.count { $0.session?.isTombstone == false },
-        version: log.lobby.cut.version, isSettled: log.isSettled)
+        version: log.lobby.cut.version, isSettled: log.isSettled,
+        isUnverified: liveness[slot].isUnverified,
+        differsMilliseconds: address.flatMap { paths[$0]?.differsSince }.map {
+          now.since($0).milliseconds
+        })
     }
   }
 }

@@ -49,7 +49,6 @@ struct ContradictionTests {
   func room() throws {
     var wire = try Self.contradicted([try Member(secret: 99)], in: Wire.room(1))
     let most = Self.busiest(&wire, seconds: 30)
-    print("FIG room \(most)")
     #expect(most < 40, "\(most) datagrams in a second")
     let areEqual = Wire.areEqual(wire.engines)
     #expect(areEqual)
@@ -61,7 +60,6 @@ struct ContradictionTests {
       var wire = try Self.contradicted(
         try secrets.map { try Member(secret: $0) }, in: .lobby, byHeads: byHeads)
       let most = Self.busiest(&wire, seconds: 30)
-      print("FIG lobby \(most)")
       #expect(most < 40, "\(most) datagrams in a second")
       let areEqual = Wire.areEqual(wire.engines)
       #expect(areEqual)
@@ -92,5 +90,33 @@ struct ContradictionTests {
     }
     #expect(wire.engines[1].counters[.pullsSent] - before <= 1)
     #expect(wire.engines[1].state.logs[slot].shelf(room).cut == held)
+  }
+
+  @Test("A node tells for how long its digests have differed from a peer's")
+  func differing() throws {
+    var wire = try Wire(2)
+    try wire.enter(0..<1, at: 0)
+    wire.pass(milliseconds: 5000)
+    for index in 0..<2 {
+      #expect(wire.engines[index].peers(now: wire.now).map(\.differsMilliseconds) == [nil])
+    }
+    // What the first says from now on is not believed by the other.
+    let member = try Member(secret: 99)
+    for step in 1...2 as ClosedRange<UInt64> {
+      wire.drive(0) { engine, _ in
+        let head = member.head(step, counter: step * (Limits.counterLeap - 1000))
+        engine.hear(head: head, age: 0, from: Wire.address(1))
+      }
+    }
+    try wire.say("changed", in: 0, at: 0)
+    let before = wire.datagrams
+    wire.pass(milliseconds: 20_000)
+    #expect(wire.datagrams - before < 400)
+    for index in 0..<2 {
+      let peers = wire.engines[index].peers(now: wire.now)
+      let other = try #require(peers.first { $0.origin == wire.engines[1 - index].origin })
+      #expect(other.health == .online && other.isSettled)
+      #expect(try #require(other.differsMilliseconds) > 15_000)
+    }
   }
 }

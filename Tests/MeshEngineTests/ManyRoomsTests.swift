@@ -16,7 +16,6 @@ struct ManyRoomsTests {
     try #require(areEqual)
     try wire.join()
     let took = wire.pass(milliseconds: 10_000) { Wire.areEqual($0) }
-    print("FIG joinsMany \(took ?? 0)")
     #expect(try #require(took) <= 2000)
   }
 
@@ -27,7 +26,6 @@ struct ManyRoomsTests {
     wire.pass(milliseconds: 100)
     try wire.join()
     let took = wire.pass(milliseconds: 10_000) { Wire.areEqual($0) }
-    print("FIG joinsThousands \(took ?? 0)")
     #expect(try #require(took) <= 2000)
   }
 
@@ -42,7 +40,6 @@ struct ManyRoomsTests {
     wire.pass(milliseconds: 1000)
     wire.sides = [:]
     let took = wire.pass(milliseconds: 20_000) { Wire.areEqual($0) }
-    print("FIG healsFew \(took ?? 0)")
     // The next digest may be two seconds away.
     #expect(try #require(took) <= 4000)
   }
@@ -52,7 +49,6 @@ struct ManyRoomsTests {
     var wire = try Wire(3)
     for index in 0..<3 { try wire.enter(0..<400, at: index) }
     let joined = wire.pass(milliseconds: 20_000) { Wire.areEqual($0) }
-    print("FIG healsThree joined \(joined ?? 0)")
     #expect(try #require(joined) <= 4000)
     wire.sides = [1: 1, 2: 2]
     for number in 0..<100 {
@@ -61,7 +57,6 @@ struct ManyRoomsTests {
     }
     wire.sides = [:]
     let took = wire.pass(milliseconds: 20_000) { Wire.areEqual($0) }
-    print("FIG healsThree healed \(took ?? 0)")
     #expect(try #require(took) <= 4000)
   }
 }

@@ -12,6 +12,8 @@ struct Liveness: Sendable {
   /// is done once, or a node that stops again and again would never see that another one died.
   var isForgiven = false
   var health: NodeHealth
+  /// True when it was taken for offline while this node heard nobody: no other node can confirm it.
+  var isUnverified = false
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
   var heartbeat: UInt64 = 0
