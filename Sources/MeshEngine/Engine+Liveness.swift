@@ -364,14 +364,16 @@ extension Engine {
   }
 
   /// Counts the age of an origin as half of its time to live at the most, after a time in which this
-  /// node could not hear, once until it is heard again.
+  /// node could not hear, once until it is heard again. Of one that is hidden the time is taken off.
   private mutating func grant(_ slot: Int, pause: Span = .milliseconds(0)) {
-    guard !liveness[slot].isForgiven else { return }
-    liveness[slot].isForgiven = true
-    liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
-    guard isVisible(slot) else { return }
-    liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
-    judge(slot)
+    let heardAt = liveness[slot].heardAt
+    let renewed =
+      isVisible(slot) ? now - timeToLive(slot).scaled(1, over: 2) : min(heardAt + pause, now)
+    if renewed > heardAt, !liveness[slot].isForgiven {
+      liveness[slot].isForgiven = true
+      liveness[slot].heardAt = renewed
+    }
+    if isVisible(slot) { judge(slot) }
   }
 
   /// Sees whether nobody was heard for longer than any visible node may be silent.
