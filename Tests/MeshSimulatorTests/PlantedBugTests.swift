@@ -28,7 +28,7 @@ struct PlantedBugTests {
     (.moveNotTold, 1),
     (.removalNotObeyed, 6),
     (.interestNotTold, 2),
-    (.staleFrameWins, 25),
+    (.staleFrameWins, 10),
     (.queueStarves, 7),
     (.unfollowedRoomKept, 1),
     (.roomNotFetched, 16),
