@@ -352,6 +352,19 @@ const short = (id) => id.slice(0, 8);
 const HEALTH = ["online", "suspect", "offline", "left"];
 const healthOf = (node) => (HEALTH.includes(node.health) ? node.health : "offline");
 
+/** How long two nodes may hold different things while changes are under way. */
+const TOLERATED_DIFFERENCE_MS = 10_000;
+
+const differs = (node) => (node.differsMs ?? 0) >= TOLERATED_DIFFERENCE_MS;
+
+/** What the table says of a node beside its health. */
+function stateOf(node, how) {
+  if (node.unverified) return `${how}?`;
+  if (how !== "online") return how;
+  if (differs(node)) return "differs";
+  return node.settled ? how : "catching up";
+}
+
 function roundTrip(node) {
   if (node.roundTripUs === null || node.roundTripUs === undefined) return "–";
   const time = node.roundTripUs;
@@ -385,6 +398,8 @@ function drawMesh() {
     : mesh.stale ? ["hears no other node", "warn"]
     : offline > 0 ? [`${plural(offline, "node", "nodes")} lost`, "bad"]
     : suspects > 0 ? [`${plural(suspects, "node", "nodes")} silent`, "warn"]
+    : mesh.nodes.some((node) => healthOf(node) === "online" && differs(node))
+      ? ["holds other things than some node", "warn"]
     : mesh.nodes.length === 0 ? ["this node alone", ""]
     : [`${count("online") + 1} nodes online`, "good"];
   setText(at("mesh-state"), text);
@@ -448,7 +463,7 @@ function drawTable() {
     setAttribute(name, "title", node.id);
     const sessions = plural(node.sessions, "session", "sessions").replace(" ", "\u00a0");
     setText(name.lastChild, `${node.address ?? "no path"} · ${sessions}`);
-    setText(health.firstChild, how === "online" && !node.settled ? "catching up" : how);
+    setText(health.firstChild, stateOf(node, how));
     health.firstChild.className = `pill ${how}`;
     setText(age, heard(node));
     setText(trip, how === "online" ? roundTrip(node) : "–");

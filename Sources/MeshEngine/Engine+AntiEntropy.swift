@@ -36,15 +36,13 @@ extension Engine {
   private mutating func probeInLarge(_ all: [PeerAddress]) {
     switch random.below(16) {
     case 0..<12:
-      let neighbours = neighbours()
-      compare(with: neighbours[random.below(neighbours.count)])
+      if let neighbour = random.sample(neighbours(), 1).first { compare(with: neighbour) }
     case 12..<15:
       if let address = companion() { probe(address) } else { probe(all[random.below(all.count)]) }
     default:
       // Somebody else, to whom there is no path now: the first words on it are a digest.
-      let members = book.keys.sorted()
-      let member = members[random.below(members.count)]
-      guard let address = book[member] else { return }
+      guard let member = random.sample(book.keys.sorted(), 1).first, let address = book[member]
+      else { return }
       // Told of by somebody, and never heard of since: tried once.
       if state.slot(of: member) == nil { book[member] = nil }
       if paths[address] == nil { contact(address, isConfigured: false) } else { probe(address) }
@@ -100,6 +98,7 @@ extension Engine {
   mutating func hear(_ digest: Digest, nonce: UInt64, from address: PeerAddress) {
     let mask = state.digest(of: sharing(with: address)).difference(from: digest)
     counters.count(mask == 0 ? .digestsEqual : .digestsDifferent)
+    noteComparison(with: address, isEqual: mask == 0)
     sendEntries(mask, nonce: nonce, wantsAnswer: mask != 0, to: address)
   }
 
@@ -109,29 +108,59 @@ extension Engine {
   ) {
     let entries =
       mask == 0 ? [] : state.digestEntries(mask: mask, sharing: sharing(with: address))
-    send(pages(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer), to: address)
+    sendPart(of: entries, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer, to: address)
+  }
+
+  /// Sends as much of a list as one exchange allows. A long list begins where the last one to the
+  /// address ended, the first one at a random place, and goes round: so all of it is compared after a
+  /// few exchanges, even if the room logs at some place differ for long.
+  private mutating func sendPart(
+    of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool,
+    to address: PeerAddress
+  ) {
+    var start = 0
+    if entries.count > SyncLimits.entriesPages * Int(Entries.bound) {
+      if let listed = paths[address]?.listed {
+        start = entries.firstIndex { $0.shelf > listed } ?? 0
+      } else {
+        start = random.below(entries.count)
+      }
+    }
+    let pages = pages(
+      of: entries, from: start, mask: mask, nonce: nonce, wantsAnswer: wantsAnswer)
+    if entries.count > SyncLimits.entriesPages * Int(Entries.bound) {
+      paths[address]?.listed = pages.last?.entries.last?.shelf
+    }
+    send(pages, to: address)
   }
 
   mutating func send(_ pages: [Entries], to address: PeerAddress) {
     for page in pages { send(.entries(page), to: address) }
   }
 
+  /// A list in messages: from an entry on to the last, then from the first to that entry.
   func pages(
-    of entries: [DigestEntry], mask: UInt32, nonce: UInt64, wantsAnswer: Bool,
-    atMost bound: Int = SyncLimits.entriesPages
+    of entries: [DigestEntry], from start: Int = 0, mask: UInt32, nonce: UInt64,
+    wantsAnswer: Bool, atMost bound: Int = SyncLimits.entriesPages
   ) -> [Entries] {
     var pages: [Entries] = []
-    var rest = entries[...]
-    var after = ShelfID.first
-    repeat {
-      let page = Array(rest.prefix(Int(Entries.bound)))
-      rest = rest.dropFirst(page.count)
-      pages.append(
-        Entries(
-          nonce: nonce, wantsAnswer: wantsAnswer, hasMore: !rest.isEmpty, mask: mask,
-          after: after, entries: page))
-      after = page.last?.shelf ?? after
-    } while !rest.isEmpty && pages.count < bound
+    func add(_ part: ArraySlice<DigestEntry>, after first: ShelfID, isWhole: Bool) {
+      var rest = part
+      var after = first
+      repeat {
+        let page = Array(rest.prefix(Int(Entries.bound)))
+        rest = rest.dropFirst(page.count)
+        pages.append(
+          Entries(
+            nonce: nonce, wantsAnswer: wantsAnswer, hasMore: !rest.isEmpty || !isWhole, mask: mask,
+            after: after, entries: page))
+        after = page.last?.shelf ?? after
+      } while !rest.isEmpty && pages.count < bound
+    }
+    // A message without more after it speaks of all that is above its first entry.
+    add(
+      entries[start...], after: start == 0 ? .first : entries[start - 1].shelf, isWhole: true)
+    if start > 0, pages.count < bound { add(entries[..<start], after: .first, isWhole: false) }
     return pages
   }
 
@@ -143,6 +172,9 @@ extension Engine {
       paths[address]?.probe = nil
     }
     endFetch(entries, from: address)
+    if entries.wantsAnswer || entries.mask == 0 {
+      noteComparison(with: address, isEqual: entries.mask == 0)
+    }
     var theirs: Set<ShelfID> = []
     var newer: [DigestEntry] = []
     var pulled = 0
@@ -163,10 +195,10 @@ extension Engine {
         sendHead(of: entry.origin, to: address)
         continue
       }
-      pulled += 1
-      pull(entry, from: address)
-      askNext = address
+      if pull(entry, from: address) { pulled += 1 }
     }
+    noteList(
+      from: address, hasMore: entries.wantsAnswer && entries.hasMore, hasCause: pulled > 0)
     if entries.wantsAnswer {
       let last = entries.hasMore ? entries.entries.last?.shelf : nil
       let mine = state.digestEntries(mask: entries.mask, sharing: sharing(with: address))
@@ -177,8 +209,61 @@ extension Engine {
       newer.sort { $0.shelf < $1.shelf }
     }
     guard !newer.isEmpty else { return }
-    send(
-      pages(of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false), to: address)
+    sendPart(
+      of: newer, mask: entries.mask, nonce: entries.nonce, wantsAnswer: false, to: address)
+  }
+
+  // MARK: Lists that are longer than an exchange
+
+  /// Remembers whose list gave cause to pull, or was longer than an exchange.
+  private mutating func noteList(from address: PeerAddress, hasMore: Bool, hasCause: Bool) {
+    guard hasMore || hasCause, let path = paths[address] else { return }
+    if !toAsk.contains(where: { $0.address == address }) {
+      guard toAsk.count < SyncLimits.peersToAsk else { return }
+      toAsk.append(ListToGoOn(address: address))
+    }
+    guard hasMore, path.fruitlessLists < SyncLimits.fruitlessLists,
+      let index = toAsk.firstIndex(where: { $0.address == address })
+    else { return }
+    toAsk[index].messages += 1
+    guard toAsk[index].isLong else { return }
+    // A part of it may still be under way.
+    let isWhole = toAsk[index].messages >= SyncLimits.entriesPages
+    timers.set(.nextList, at: isWhole ? now : now + SyncLimits.stragglers)
+  }
+
+  /// Something that was pulled is here: there may be more where it came from.
+  mutating func noteNews() {
+    for index in toAsk.indices { toAsk[index].hasNews = true }
+  }
+
+  /// Compares on at once with a peer whose list was longer than an exchange, or from which something
+  /// came, when nothing is under way any more. A pull that brought nothing is no reason to compare: two
+  /// nodes that cannot agree would do so without end.
+  mutating func goOnComparing() {
+    guard !toAsk.isEmpty, !pulls.values.contains(where: \.isUnderWay) else { return }
+    while !toAsk.isEmpty {
+      let next = toAsk.removeFirst()
+      guard let path = paths[next.address] else { continue }
+      if next.hasNews {
+        paths[next.address]?.fruitlessLists = 0
+      } else {
+        guard next.isLong, path.fruitlessLists < SyncLimits.fruitlessLists else { continue }
+        paths[next.address]?.fruitlessLists = path.fruitlessLists + 1
+      }
+      return probe(next.address)
+    }
+  }
+
+  /// A digest was compared with a peer's.
+  private mutating func noteComparison(with address: PeerAddress, isEqual: Bool) {
+    if isEqual {
+      paths[address]?.differsSince = nil
+      paths[address]?.fruitlessLists = 0
+    } else if paths[address]?.differsSince == nil {
+      let now = now
+      paths[address]?.differsSince = now
+    }
   }
 
   /// What is held here of a shelf that a peer lists, if the peer should hear of it: whoever lacks

@@ -27,8 +27,12 @@ extension Engine {
     } else if let grave = graves[origin], generation <= grave.generation {
       return counters.count(.batchesKnown)
     }
+    var isOtherWord = false
     if let slot = state.slot(of: origin), origin != self.origin {
-      guard state.logs[slot].mayBeNews(version: last, on: room, of: generation),
+      isOtherWord =
+        generation == state.logs[slot].generation
+        && isHigherWord(peek.claim, about: state.logs[slot].shelf(room))
+      guard isOtherWord || state.logs[slot].mayBeNews(version: last, on: room, of: generation),
         generation > state.logs[slot].generation
           || !stores[slot][room].contains(envelope, first: first)
       else { return counters.count(.batchesKnown) }
@@ -39,6 +43,7 @@ extension Engine {
       return counters.count(.countersImplausible)
     }
     guard let slot = open(origin, generation: generation) else { return }
+    if isOtherWord { startOver(slot, room, claim: peek.claim) }
     guard join(batch, slot: slot, room: room) else { return }
     if liveness[slot].head == nil {
       let known = HeadKnown(origin: origin, generation: generation, heartbeat: 0)
@@ -114,10 +119,7 @@ extension Engine {
   mutating func settle(_ slot: Int, _ room: RoomID, claim: Cut, from address: PeerAddress) {
     guard let origin = state.origins[slot] else { return }
     let shelf = state.logs[slot].shelf(room)
-    if claim.version == shelf.cut.version && claim > shelf.cut && claim > shelf.claim {
-      // The origin signed two words about one version; the higher one counts everywhere.
-      startOver(slot, room, claim: claim)
-    }
+    if isHigherWord(claim, about: shelf) { startOver(slot, room, claim: claim) }
     if PlantedBug.isActive(.tombstoneCollectedByTime) && slot != ownSlot {
       state.dropTombstonesUncovered(slot: slot, room: room)
     }
@@ -127,6 +129,12 @@ extension Engine {
     } else if slot != ownSlot, !isFetching(room, from: address) {
       pull(slot, room, from: address)
     }
+  }
+
+  /// True when the origin signed two words about the version that is held, and this is the higher one:
+  /// it counts everywhere.
+  private func isHigherWord(_ claim: Cut, about shelf: Shelf) -> Bool {
+    claim.version == shelf.cut.version && claim > shelf.cut && claim > shelf.claim
   }
 
   /// Forgets the names of rooms that nobody is in, when they have doubled. Cost: the whole state,

@@ -60,8 +60,11 @@ extension Engine {
   /// Sends on a head that was news, in a moment, with others.
   mutating func forwardHead(_ slot: Int, isNewLife: Bool, from sender: PeerAddress) {
     guard isLarge, let origin = state.origins[slot] else { return }
-    // Who was pruned tells a head only when asked: it is no way for the next.
-    if !liveness[slot].cut.contains(sender) { liveness[slot].parent = sender }
+    // Who was pruned tells a head only when asked, and so does who is no neighbour any more: that is no
+    // way for the next.
+    if !liveness[slot].cut.contains(sender), neighbours().contains(sender) {
+      liveness[slot].parent = sender
+    }
     if isNewLife {
       for address in neighbours()
       where address != sender && !liveness[slot].pruned.contains(address) {
@@ -98,7 +101,7 @@ extension Engine {
   /// A head that was known came by another way than the first: that way is not needed.
   mutating func pruneHeads(of slot: Int, from sender: PeerAddress) {
     guard isLarge, let origin = state.origins[slot], let parent = liveness[slot].parent,
-      parent != sender, paths[parent] != nil
+      parent != sender, neighbours().contains(parent)
     else { return }
     // Where heads get lost, one way is not enough.
     if let doubtedAt = liveness[slot].doubtedAt,

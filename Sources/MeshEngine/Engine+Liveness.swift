@@ -55,18 +55,20 @@ extension Engine {
     }
     guard let head = verified(envelope, as: HeadBody.self) else { return }
     guard head.origin != self.origin else { return hearOwnWord(generation: head.body.generation) }
-    guard state.lamport.isPlausible(head.body.counter) else {
-      return counters.count(.countersImplausible)
-    }
+    // Whoever wrote it lives. If others have led its counter astray, nothing else in it is believed.
+    let isPlausible = state.lamport.isPlausible(head.body.counter)
+    if !isPlausible { counters.count(.countersImplausible) }
     let known = state.slot(of: origin).map { state.logs[$0].generation }
     // What is pulled is offered when it is complete, and its head goes with it.
     let isAnswer = isPulling(ShelfID(origin, .lobby), from: address)
     guard let slot = open(origin, generation: generation) else { return }
-    state.witness(counter: head.body.counter)
-    reserveCounters()
     renew(slot, by: head, age: PlantedBug.isActive(.ageNotCarried) ? 0 : age)
-    settle(slot, .lobby, claim: head.body.claim, from: address)
-    dropMoves(slot, by: head.body)
+    if isPlausible {
+      state.witness(counter: head.body.counter)
+      reserveCounters()
+      settle(slot, .lobby, claim: head.body.claim, from: address)
+      dropMoves(slot, by: head.body)
+    }
     if !isAnswer { forwardHead(slot, isNewLife: known != generation, from: address) }
   }
 
@@ -162,6 +164,7 @@ extension Engine {
     liveness[slot].wasHeard = true
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
     guard isNewer else { return judge(slot) }
+    liveness[slot].isForgiven = false
     liveness[slot].head = head.envelope
     liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
@@ -190,21 +193,25 @@ extension Engine {
       return timers.set(.liveness(slot), at: heardAt + forgetAfter)
     }
     let isLeaving = liveness[slot].isLeaving
+    // In a large mesh a head waits at each hop, and who misses it asks first.
+    let suspectAfter = isLarge ? timeToLive.scaled(4, over: 5) : timeToLive.scaled(1, over: 2)
+    // Nobody else can say whether it is the other or this node that is cut off; but not for ever.
+    let lonelyAfter = timeToLive.scaled(Self.lonelyTimes, over: 1)
     let askAfter = isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
     let health: NodeHealth
     var next: Span
     if isLeaving {
       health = .left
       next = forgetAfter
-    } else if age >= timeToLive && !isStale {
+    } else if age >= timeToLive && (!isStale || !isVisible(slot) || age >= lonelyAfter) {
       health = .offline
       next = forgetAfter
-    } else if age >= timeToLive.scaled(1, over: 2) {
+    } else if age >= suspectAfter {
       health = .suspect
       next = isStale ? max(timeToLive, age + period) : timeToLive
     } else {
       health = .online
-      next = timeToLive.scaled(1, over: 2)
+      next = suspectAfter
     }
     if isLeaving {
       // It said that it will not be heard again.
@@ -243,6 +250,8 @@ extension Engine {
     return due <= now
   }
 
+  /// After how many times to live a node that hears nobody takes the others for offline.
+  private static let lonelyTimes: UInt64 = 4
   /// A large mesh's members are judged at multiples of it.
   private static let judgementStep = Span.milliseconds(32)
   /// How long it is at most from one question about a hidden origin to the next.
@@ -255,6 +264,7 @@ extension Engine {
     guard liveness[slot].health != health, let origin = state.origins[slot] else { return }
     let wasVisible = isVisible(slot)
     liveness[slot].health = health
+    liveness[slot].isUnverified = isStale && health == .offline
     emit(.node(origin, health))
     if isVisible(slot) != wasVisible {
       noteMember(origin, isVisible: !wasVisible)
@@ -346,16 +356,24 @@ extension Engine {
     isStale = false
     emit(.stale(false))
     // The others could not be heard: they get time to be heard again.
-    for slot in state.sortedSlots where slot != ownSlot && isVisible(slot) {
-      grant(slot)
+    for slot in state.sortedSlots where slot != ownSlot {
+      liveness[slot].isUnverified = false
+      if isVisible(slot) { grant(slot) }
     }
     timers.set(.stale, at: now + configuration.headPeriod)
   }
 
-  /// Counts the age of an origin as half of its time to live at the most.
-  private mutating func grant(_ slot: Int) {
-    liveness[slot].heardAt = max(liveness[slot].heardAt, now - timeToLive(slot).scaled(1, over: 2))
-    judge(slot)
+  /// Counts the age of an origin as half of its time to live at the most, after a time in which this
+  /// node could not hear, once until it is heard again. Of one that is hidden the time is taken off.
+  private mutating func grant(_ slot: Int, pause: Span = .milliseconds(0)) {
+    let heardAt = liveness[slot].heardAt
+    let renewed =
+      isVisible(slot) ? now - timeToLive(slot).scaled(1, over: 2) : min(heardAt + pause, now)
+    if renewed > heardAt, !liveness[slot].isForgiven {
+      liveness[slot].isForgiven = true
+      liveness[slot].heardAt = renewed
+    }
+    if isVisible(slot) { judge(slot) }
   }
 
   /// Sees whether nobody was heard for longer than any visible node may be silent.
@@ -363,6 +381,7 @@ extension Engine {
     var longest = configuration.headPeriod
     var isAlone = true
     for slot in liveness.indices where slot != ownSlot && state.origins[slot] != nil {
+      if liveness[slot].isUnverified { isAlone = false }
       guard isVisible(slot) else { continue }
       isAlone = false
       longest = max(longest, liveness[slot].period)
@@ -384,10 +403,7 @@ extension Engine {
     counters.count(.pausesForgiven)
     backlog = (now + .milliseconds(250), pause)
     lastHeardAt = min(lastHeardAt + pause, now)
-    for slot in state.sortedSlots where slot != ownSlot {
-      liveness[slot].heardAt = min(liveness[slot].heardAt + pause, now)
-      if isVisible(slot) { grant(slot) }
-    }
+    for slot in state.sortedSlots where slot != ownSlot { grant(slot, pause: pause) }
     for (session, var host) in hosted {
       host.heardAt = min(host.heardAt + pause, now)
       hosted[session] = host

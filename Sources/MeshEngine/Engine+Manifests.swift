@@ -67,7 +67,12 @@ extension Engine {
     log.forEachLive(of: id.room) { _, cell in
       items.append(Manifest.Item(version: cell.version, hash: cell.hash))
     }
-    items.sort { $0.version < $1.version }
+    items.sort { ($0.version, $0.hash) < ($1.version, $1.hash) }
+    // An origin that signed two records of one version: a list can hold one of them only. Whoever holds
+    // the other then asks for all of it again.
+    items = items.enumerated().filter { index, item in
+      index == 0 || items[index - 1].version != item.version
+    }.map(\.element)
     manifestCache = ManifestCache(
       shelf: id, generation: log.generation, cut: cut, items: items)
     return items

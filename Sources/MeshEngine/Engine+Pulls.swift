@@ -5,38 +5,52 @@ import MeshWire
 // part, and, where they do not lead to what the origin signed, the list of what lives.
 
 extension Engine {
-  mutating func pull(_ entry: DigestEntry, from address: PeerAddress) {
+  /// Asks for what a peer lists. True when that began.
+  mutating func pull(_ entry: DigestEntry, from address: PeerAddress) -> Bool {
     if let slot = state.slot(of: entry.origin), entry.origin != origin,
       state.logs[slot].generation == entry.generation
     {
-      return pull(slot, entry.room, from: address)
+      let shelf = state.logs[slot].shelf(entry.room)
+      guard shelf.isSettled, shelf.cut.version == entry.held.version, shelf.cut != entry.held
+      else { return pull(slot, entry.room, from: address) }
+      // The origin has signed two words about one version, it seems: the other one is asked for as a
+      // whole. If it does not come, nobody has it who says so.
+      guard vain[entry.shelf].map({ $0 <= now }) ?? true,
+        pull(entry.shelf, generation: entry.generation, after: 0, from: address)
+      else { return false }
+      pulls[entry.shelf]?.isOfOtherWord = true
+      return true
     }
     // An origin or a life that is not known: from the beginning, without a state of its own yet.
-    pull(entry.shelf, generation: entry.generation, after: 0, from: address)
+    return pull(entry.shelf, generation: entry.generation, after: 0, from: address)
   }
 
   /// Asks a peer for what is missing of a shelf, unless somebody was asked just now.
-  mutating func pull(_ slot: Int, _ room: RoomID, from address: PeerAddress) {
-    guard let origin = state.origins[slot] else { return }
+  @discardableResult
+  mutating func pull(_ slot: Int, _ room: RoomID, from address: PeerAddress) -> Bool {
+    guard let origin = state.origins[slot] else { return false }
     let log = state.logs[slot]
-    pull(
+    return pull(
       ShelfID(origin, room), generation: log.generation, after: log.shelf(room).cut.version,
       from: address)
   }
 
   private mutating func pull(
     _ id: ShelfID, generation: UInt64, after: UInt64, from address: PeerAddress
-  ) {
-    if PlantedBug.isActive(.gapNotPulled) { return }
-    if let known = pulls[id], known.deadline > now { return }
-    guard pulls[id] != nil || pulls.count < Limits.origins else { return }
+  ) -> Bool {
+    if PlantedBug.isActive(.gapNotPulled) { return false }
+    if let known = pulls[id], known.deadline > now { return false }
+    guard pulls[id] != nil || pulls.count < Limits.origins else { return false }
     let failures = pulls[id]?.failures ?? 0
     let silences = pulls[id]?.silences ?? 0
     // Neither batches nor the list of what lives led to what the origin signed: what is held is of
     // another history, or nobody has the rest of it. Begin at the beginning.
     var after = after
     if failures > 0, failures.isMultiple(of: 4), let slot = state.slot(of: id.origin) {
-      guard isVisible(slot) else { return giveUp(slot, id.room) }
+      guard isVisible(slot) else {
+        giveUp(slot, id.room)
+        return false
+      }
       startOver(slot, id.room)
       after = 0
     }
@@ -47,6 +61,7 @@ extension Engine {
     counters.count(.pullsSent)
     send(.pull(Pull(shelf: id, generation: generation, after: after)), to: address)
     timers.set(.pull(id), at: deadline)
+    return true
   }
 
   /// What is held of a shelf; `nil`: its origin is not known.
@@ -201,6 +216,9 @@ extension Engine {
     let id = ShelfID(origin, room)
     manifests[id] = nil
     if let pull = pulls.removeValue(forKey: id) {
+      let hasNews = held(id) != pull.held
+      if hasNews { noteNews() }
+      if pull.isOfOtherWord, !hasNews { noteVain(id) }
       if isLarge {
         offers[id] = pull.address
         // The head that came with it got lost, it seems.
@@ -211,13 +229,18 @@ extension Engine {
           timers.set(.flushOffers, at: now + SyncLimits.offerDelay)
         }
       }
-      if pulls.isEmpty, let peer = askNext {
-        // A list may have been too long for its answer.
-        askNext = nil
-        if paths[peer] != nil { probe(peer) }
-      }
+      goOnComparing()
     }
     if liveness[slot].shownBy != nil { judge(slot) }
+  }
+
+  /// Another word about the version that is held did not come from whoever listed it.
+  private mutating func noteVain(_ id: ShelfID) {
+    if vain.count >= SyncLimits.vainBound {
+      vain = vain.filter { $0.value > now }
+      if vain.count >= SyncLimits.vainBound { vain = [:] }
+    }
+    vain[id] = now + SyncLimits.vainTime
   }
 
   /// Lists for the neighbours what was pulled: they pull in turn what they lack.
@@ -250,6 +273,7 @@ extension Engine {
     }
     pull.step = .resting
     if held(id) != pull.held {
+      noteNews()
       pull.failures = 0
     } else if isSilence {
       pull.silences += 1
@@ -261,6 +285,7 @@ extension Engine {
     pull.deadline = now + SyncLimits.rest.scaled(1 << UInt64(doublings), over: 1)
     pulls[id] = pull
     timers.set(.pull(id), at: pull.deadline)
+    goOnComparing()
   }
 
   /// The answer to a pull is late, or its rest is over.

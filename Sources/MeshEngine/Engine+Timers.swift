@@ -2,7 +2,7 @@ import MeshCRDT
 
 /// What an engine does by time.
 enum EngineTimer: Hashable, Sendable {
-  case head, digest, digestAgain, announce, stale
+  case head, digest, digestAgain, nextList, announce, stale
   /// What waits for its share of the bytes may go.
   case send
   case flushBatch, hint, flushFrame, flushHeads, flushOffers
@@ -25,6 +25,7 @@ extension Engine {
     case .head: sendHead()
     case .digest: sendDigest()
     case .digestAgain: probeAgain()
+    case .nextList: goOnComparing()
     case .announce:
       if let period = configuration.announcePeriod {
         announcement = true

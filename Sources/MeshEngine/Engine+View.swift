@@ -59,7 +59,11 @@ extension Engine {
       return
     }
     // It ended where it had moved to, and so here.
-    if slot == ownSlot, handedOver[session] != nil { return buryHandedOver(session) }
+    // What is shown follows from the state: its end is written now, not with the next batch.
+    if slot == ownSlot, handedOver[session] != nil {
+      buryHandedOver(session)
+      return flushBatches()
+    }
     let before = shown.replace(session, by: slot)
     guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else { return }
     if before == nil {
@@ -195,7 +199,11 @@ extension Engine {
           $0.nanoseconds / 1000
         },
         sessions: log.entries.values.count { $0.session?.isTombstone == false },
-        version: log.lobby.cut.version, isSettled: log.isSettled)
+        version: log.lobby.cut.version, isSettled: log.isSettled,
+        isUnverified: liveness[slot].isUnverified,
+        differsMilliseconds: address.flatMap { paths[$0]?.differsSince }.map {
+          now.since($0).milliseconds
+        })
     }
   }
 }

@@ -93,8 +93,11 @@ package struct Engine: Sendable {
   var asked: (address: PeerAddress, tries: Int)?
   /// Until when digests go more often, because much was pulled.
   var busyUntil: MonotonicTime?
-  /// Who is asked for more when what was pulled is here.
-  var askNext: PeerAddress?
+  /// Who is asked for more when what was pulled is here, in this order.
+  var toAsk: [ListToGoOn] = []
+  /// Room logs of which another word about the same version was asked for in vain, and until when it
+  /// is not asked for again.
+  var vain: [ShelfID: MonotonicTime] = [:]
   var manifests: [ShelfID: ManifestState] = [:]
   var manifestCache: ManifestCache?
 

@@ -21,6 +21,12 @@ public struct Node: Hashable, Sendable, Identifiable {
   public let sessions: Int
   /// True when this node has everything that the other said it has.
   public let isSettled: Bool
+  /// True when it was taken for offline while this node heard nobody, so that no other node can confirm
+  /// it: this node may be the one that is cut off.
+  public let isUnverified: Bool
+  /// For how long every comparison with it has found that the two hold different things; `nil`: the
+  /// last one found none, or there was none yet. Moments are usual while something changes.
+  public let differsFor: Duration?
 
   init(_ status: PeerStatus) {
     id = status.origin
@@ -32,6 +38,8 @@ public struct Node: Hashable, Sendable, Identifiable {
     version = status.version
     sessions = status.sessions
     isSettled = status.isSettled
+    isUnverified = status.isUnverified
+    differsFor = status.differsMilliseconds.map { .milliseconds(Int64(clamping: $0)) }
   }
 }
 

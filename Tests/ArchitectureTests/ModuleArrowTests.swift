@@ -49,6 +49,14 @@ struct ModuleArrowTests {
     #expect(found.isEmpty, "\(report)")
   }
 
+  @Test("Every trap that is listed stands in the core")
+  func listedTrapsExist() throws {
+    let sources = Dictionary(try Self.sources().map { ($0.path, $0.text) }) { first, _ in first }
+    for trap in SourceRules.traps.keys {
+      #expect(sources[trap.path]?.contains(trap.line) == true, "\(trap.path): \(trap.line)")
+    }
+  }
+
   @Test("The scan sees every module of the table of arrows")
   func scanSeesEveryModule() throws {
     let paths = try Self.sources().map(\.path).filter { $0.hasSuffix(".swift") }
@@ -205,6 +213,21 @@ struct SourceRulesTests {
       ])
     #expect(Self.messages(path, proven) == [])
     #expect(Self.messages(path, attributed) == [])
+  }
+
+  @Test("A trap in the core that nobody has listed is found")
+  func unlistedTrapIsFound() {
+    let path = "Sources/MeshEngine/A.swift"
+    for word in ["precondition", "fatalError", "assert"] {
+      #expect(
+        Self.messages(path, "func f() {\n  \(word)(a)\n}") == [
+          "\(word) is not listed with why no peer can reach it"
+        ])
+    }
+    #expect(Self.messages("Sources/MeshSimulator/A.swift", "precondition(a)") == [])
+    #expect(
+      Self.messages("Sources/MeshEngine/Sending/Budget.swift", "  precondition(amount <= burst)")
+        == [])
   }
 
   @Test("A file of more than 600 lines is found, with or without a last line feed")

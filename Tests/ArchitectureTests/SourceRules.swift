@@ -99,6 +99,7 @@ enum SourceRules {
     found += proofFindings(path: path, text: text, tokens: tokens)
     if core.contains(module) {
       found += ambientFindings(path: path, tokens: tokens)
+      found += trapFindings(path: path, text: text, tokens: tokens)
     }
     return found
   }

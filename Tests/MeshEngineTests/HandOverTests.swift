@@ -48,6 +48,23 @@ struct HandOverTests {
     for engine in [pair.writer, pair.reader] { #expect(engine.session(Self.session) == nil) }
   }
 
+  @Test("While a session ends at its new host, the old one shows what it holds")
+  func endsBetweenBatches() throws {
+    var pair = try Pair()
+    try pair.enter(Self.session)
+    pair.pass(milliseconds: 50)
+    try pair.reader.perform(Self.open(Self.session), now: pair.now)
+    pair.pass(milliseconds: 20)
+    // The next batch of the old host is due in some milliseconds.
+    try pair.writer.perform(Self.open(SessionID(1, 2)), now: pair.now)
+    try pair.reader.perform(.leave(Self.session), now: pair.now)
+    for _ in 0..<20 {
+      pair.exchange()
+      #expect(pair.writer.invariantViolation() == nil)
+      pair.pass(milliseconds: 1)
+    }
+  }
+
   @Test("A session that comes back at once stays, in the rooms that it is in now")
   func comesBackAtOnce() throws {
     var pair = try Pair()

@@ -124,11 +124,19 @@ struct PeersCommand: AsyncParsableCommand {
       }
     let roundTrip = peer.roundTripUs.map { Milliseconds.text(microseconds: $0) } ?? "-"
     return [
-      Cell(RecordText.shortened(peer.node), .bold), Cell(peer.health, style),
+      Cell(RecordText.shortened(peer.node), .bold),
+      Cell(peer.unverified ? "\(peer.health) (unverified)" : peer.health, style),
       Cell(ClockText.span(milliseconds: UInt64(clamping: peer.ageMs))), Cell(roundTrip),
-      Cell("\(peer.sessions)"), Cell(peer.settled ? "settled" : "catching up"),
+      Cell("\(peer.sessions)"), state(of: peer),
       Cell(peer.address ?? "through others", .dim),
     ]
+  }
+
+  private static func state(of peer: PeersRecord.Peer) -> Cell {
+    if let span = peer.lastingDifferenceMs {
+      return Cell("differs for \(ClockText.span(milliseconds: UInt64(clamping: span)))", .warning)
+    }
+    return Cell(peer.settled ? "settled" : "catching up")
   }
 }
 

@@ -61,7 +61,9 @@ enum NodeChecks {
     let silent = others.filter { $0.health != "online" }
     let heard = "\(others.count - silent.count) of \(Count.text(others.count, "node")) heard"
     guard silent.isEmpty, !node.stale else {
-      let names = silent.map { "\(RecordText.shortened($0.node)) (\($0.health))" }
+      let names = silent.map {
+        "\(RecordText.shortened($0.node)) (\($0.health)\($0.unverified ? ", unverified" : ""))"
+      }
       return Check(
         "peers", .warn, ([heard] + names).joined(separator: ", "),
         advice: "are they running, and does a packet filter let UDP through both ways?")
@@ -70,7 +72,17 @@ enum NodeChecks {
   }
 
   private static func agreement(_ node: PeersRecord) -> Check {
-    let behind = node.peers.filter { $0.health == "online" && !$0.settled }
+    let online = node.peers.filter { $0.health == "online" }
+    let differing = online.filter { $0.lastingDifferenceMs != nil }
+    if let longest = differing.compactMap(\.lastingDifferenceMs).max() {
+      let nodes = Count.text(differing.count, "node")
+      let span = ClockText.span(milliseconds: UInt64(clamping: longest))
+      return Check(
+        "agreement", .warn, "what is held here and at \(nodes) has differed for \(span)",
+        advice: "a great deal may be on its way, or one of them holds what the other refuses: "
+          + "compare `presence peers` and `presence counters` on both")
+    }
+    let behind = online.filter { !$0.settled }
     guard !behind.isEmpty else {
       return Check("agreement", .ok, "everything that is known is here, state \(node.stateHash)")
     }

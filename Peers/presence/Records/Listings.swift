@@ -56,6 +56,18 @@ struct PeersRecord: Codable, Hashable, Sendable {
     var sessions: Int
     /// True when everything that the other said it has is here.
     var settled: Bool
+    /// True when it is `offline` and no other node was heard that could confirm it.
+    var unverified: Bool
+    /// For how long what the two hold has differed; `null` when it did not when they last compared.
+    @Nullable var differsMs: Int64?
+
+    /// How long a difference may last before it is told: changes are under way for moments.
+    static let toleratedDifferenceMs: Int64 = 10_000
+
+    /// For how long what the two hold has differed, if that is longer than changes take.
+    var lastingDifferenceMs: Int64? {
+      differsMs.flatMap { $0 >= Self.toleratedDifferenceMs ? $0 : nil }
+    }
   }
 
   var node: String
@@ -92,6 +104,8 @@ extension PeersRecord.Peer {
     version = node.version
     sessions = node.sessions
     settled = node.isSettled
+    unverified = node.isUnverified
+    _differsMs = Nullable(wrappedValue: node.differsFor?.wholeMilliseconds)
   }
 }
 

@@ -15,4 +15,10 @@ package struct PeerStatus: Hashable, Sendable {
   package let version: UInt64
   /// True when everything that it said it has is here.
   package let isSettled: Bool
+  /// True when it was taken for offline while this node heard nobody: it may be this node that is cut
+  /// off.
+  package let isUnverified: Bool
+  /// For how many milliseconds every digest that was compared with it has differed; `nil`: the last one
+  /// was equal, or none was compared yet. Moments are usual while something changes.
+  package let differsMilliseconds: UInt64?
 }

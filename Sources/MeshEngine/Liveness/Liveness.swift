@@ -8,7 +8,12 @@ struct Liveness: Sendable {
   var leftAt: MonotonicTime
   /// The time from which it is judged here: the same, or later when this node could not hear.
   var heardAt: MonotonicTime
+  /// True when time in which this node could not hear was taken off since its last sign of life: that
+  /// is done once, or a node that stops again and again would never see that another one died.
+  var isForgiven = false
   var health: NodeHealth
+  /// True when it was taken for offline while this node heard nobody: no other node can confirm it.
+  var isUnverified = false
   /// Its newest head as it came; `nil` when none was heard yet.
   var head: Envelope?
   var heartbeat: UInt64 = 0

@@ -32,6 +32,12 @@ struct Path: Sendable {
   var roundTrip: Span?
   /// The digest that waits for an answer.
   var probe: (nonce: UInt64, sentAt: MonotonicTime)?
+  /// Where the last list to the address ended, if it was not all of it.
+  var listed: ShelfID?
+  /// How many long lists in a row were asked for there and led to nothing.
+  var fruitlessLists = 0
+  /// Since when each digest that was compared with the node differed; `nil`: the last one did not.
+  var differsSince: MonotonicTime?
 
   /// True once the heads of some origin were cut there, or pruned.
   var isCut = false

@@ -47,11 +47,10 @@ struct WaitingMessages: Sendable {
     /// The sessions of a frame of which no newer move waits.
     var sessions: Set<SessionID> = []
 
-    init(_ bytes: [UInt8], isAnswer: Bool, since: MonotonicTime) {
+    /// `nil`: nobody could read the message.
+    init?(_ bytes: [UInt8], isAnswer: Bool, since: MonotonicTime) {
       var reader = ByteReader(bytes)
-      guard let message = try? Message.read(&reader) else {
-        preconditionFailure("a message of this node is malformed")
-      }
+      guard let message = try? Message.read(&reader) else { return nil }
       self.message = message
       self.bytes = bytes
       self.since = since
@@ -63,9 +62,7 @@ struct WaitingMessages: Sendable {
       case .head(_, let envelope): key = .head(envelope.origin)
       case .frame(let envelope):
         var reader = envelope.body
-        guard let body = try? FrameBody.read(&reader) else {
-          preconditionFailure("a frame that was joined is malformed")
-        }
+        guard let body = try? FrameBody.read(&reader) else { return nil }
         key = .frame(envelope.origin, body.room)
         counter = body.counter
         sessions = Set(body.moves.map(\.session))
@@ -142,7 +139,10 @@ struct WaitingMessages: Sendable {
 extension WaitingMessages {
   /// Adds a message.
   mutating func append(_ bytes: [UInt8], isAnswer: Bool, now: MonotonicTime) {
-    var entry = Entry(bytes, isAnswer: isAnswer, since: now)
+    guard var entry = Entry(bytes, isAnswer: isAnswer, since: now) else {
+      dropped &+= 1
+      return
+    }
     let kind = isAnswer ? .answers : entry.kind
     let lane = kind.rawValue
     begin(kind)

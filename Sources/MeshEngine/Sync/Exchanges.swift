@@ -23,6 +23,26 @@ struct PullState: Sendable {
   var failures = 0
   /// How often in a row there was no answer.
   var silences = 0
+  /// True when another word about the version held was asked for.
+  var isOfOtherWord = false
+
+  /// True when an answer is waited for.
+  var isUnderWay: Bool {
+    if case .resting = step { return false }
+    return true
+  }
+}
+
+/// A list of a peer that gave cause to pull, or was longer than an exchange.
+struct ListToGoOn: Sendable {
+  let address: PeerAddress
+  /// How many messages of it came that had more behind them.
+  var messages = 0
+  /// True when it was as long as an exchange can be: where it goes round, one of its messages has
+  /// nothing behind it.
+  var isLong: Bool { messages >= SyncLimits.entriesPages - 1 }
+  /// True when something came that was pulled since.
+  var hasNews = false
 }
 
 /// A manifest that is being read.
@@ -82,6 +102,15 @@ enum SyncLimits {
   static let fetchHosts = 16
   /// How often a room is asked for before the digests have to find it.
   static let fetchTries = 4
+  /// Long lists in a row that are asked for at once though nothing came of the last one: enough to
+  /// go round some thousands of room logs. Further ones come with the next digest.
+  static let fruitlessLists = 64
+  /// Peers that are asked for more, one after the other.
+  static let peersToAsk = 16
+  /// How long another word about the same version is not asked for when it did not come.
+  static let vainTime = Span.seconds(10)
+  /// How many of them are remembered.
+  static let vainBound = 4096
   /// Shelves that are pulled from one peer after one list of entries.
   static let pullsAtOnce = 64
   /// So many shelves that were pulled together are many: digests go four times as often for a while.

@@ -186,6 +186,8 @@ extension JSONWriter {
       writer.member("roundTripUs", node.roundTrip.map { $0.inMicroseconds })
       writer.member("sessions", node.sessions)
       writer.member("settled", node.isSettled)
+      writer.member("unverified", node.isUnverified)
+      writer.member("differsMs", node.differsFor.map { $0.inMilliseconds })
     }
   }
 }

@@ -94,11 +94,17 @@ extension World {
     }
   }
 
-  /// Remembers whom a node sees, just before it cannot hear for a while.
+  /// Remembers whom a node sees and has heard since it last gave the others time, just before it
+  /// cannot hear for a while: it gives each of them time once until it hears them again.
   mutating func noteSeen(_ index: Int) {
     guard let engine = nodes[index].engine else { return }
+    let node = nodes[index]
+    let since = time - min(time, max(node.wokeAt, node.freshAt, node.graceAt))
     nodes[index].wasOnline = Set(
-      engine.snapshot().nodes.filter { $0.value == .online || $0.value == .suspect }.keys)
+      engine.peers(now: node.local(time)).filter {
+        ($0.health == .online || $0.health == .suspect)
+          && $0.ageMilliseconds * Self.millisecond < since * 98 / 100
+      }.map(\.origin))
   }
 
   /// F19: an origin that died is hidden everywhere after its time to live, whoever retells it.

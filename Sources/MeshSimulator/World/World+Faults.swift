@@ -37,7 +37,8 @@ extension World {
     case .pause: pause(victim)
     case .clockDrift:
       nodes[victim].setRate(UInt64(990_000 + random.below(20_001)), at: time)
-      reschedule(victim)
+      // A process that sleeps does nothing meanwhile.
+      if nodes[victim].pausedUntil == nil { reschedule(victim) }
     case .clockJump:
       guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
       noteSeen(victim)

@@ -44,7 +44,9 @@ package struct BatchBody: Hashable, Sendable {
     package let generation: UInt64
     package let room: RoomName
     package let first: UInt64
-    package let last: UInt64
+    package let claim: Cut
+
+    package var last: UInt64 { claim.version }
   }
 
   /// Reads what tells whether a batch is news, without its records.
@@ -61,14 +63,15 @@ package struct BatchBody: Hashable, Sendable {
     guard generation > 0, first > 0, count > 0, first + count <= Limits.counterBound else {
       throw .outOfBounds
     }
-    return Peek(generation: generation, room: room, first: first, last: first + count - 1)
+    let liveCount = try reader.varint(below: Limits.counterBound)
+    return Peek(
+      generation: generation, room: room, first: first,
+      claim: Cut(version: first + count - 1, count: liveCount, hash: try reader.uint64()))
   }
 
   package static func read(_ reader: inout ByteReader) throws(WireError) -> BatchBody {
     let peek = try begin(&reader)
     let (first, last) = (peek.first, peek.last)
-    let liveCount = try reader.varint(below: Limits.counterBound)
-    let liveHash = try reader.uint64()
     var records: [Record] = []
     var ranges: [Range<Int>] = []
     // As many as the bytes can hold, whatever the number says.
@@ -82,8 +85,7 @@ package struct BatchBody: Hashable, Sendable {
     }
     try reader.finish()
     return BatchBody(
-      generation: peek.generation, room: peek.room, first: first,
-      claim: Cut(version: last, count: liveCount, hash: liveHash), records: records,
-      valueRanges: ranges)
+      generation: peek.generation, room: peek.room, first: first, claim: peek.claim,
+      records: records, valueRanges: ranges)
   }
 }
