@@ -1,4 +1,4 @@
-package import MeshCRDT
+import MeshCRDT
 
 /// One life of an origin: a counter that its disk remembers, and 64 random bits.
 ///

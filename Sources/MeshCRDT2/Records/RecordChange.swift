@@ -1,4 +1,4 @@
-package import MeshCRDT
+import MeshCRDT
 
 /// A record as a batch brings it: what is to be written under a key.
 package struct RecordChange: Hashable, Sendable {
