@@ -25,6 +25,8 @@ package struct HashTree: Sendable {
   var top = TreeSlot()
   /// The number of entries. Of a tree that was fetched: what the fetch was told.
   package internal(set) var count = 0
+  /// False: no node is missing.
+  var isSparse = false
 
   package init(hashKey: HashKey) { self.hashKey = hashKey }
 
@@ -49,6 +51,7 @@ package struct HashTree: Sendable {
   /// The value of a key; `nil` when there is none, or its node is missing. Cost: a hash of the key,
   /// and a node for each level.
   package subscript(key: [UInt8]) -> ArraySlice<UInt8>? {
+    guard !isEmpty else { return nil }
     let placement = placement(of: key)
     var node = top.node
     var level = 0
@@ -65,8 +68,9 @@ package struct HashTree: Sendable {
   }
 
   /// True when the node in which a key would lie is here.
-  package func reaches(_ key: [UInt8]) -> Bool {
-    let placement = placement(of: key)
+  package func reaches(_ key: [UInt8]) -> Bool { reaches(placement: placement(of: key)) }
+
+  private func reaches(placement: UInt64) -> Bool {
     var node = top.node
     var level = 0
     while case .branch(let children) = node {
@@ -101,11 +105,13 @@ package struct HashTree: Sendable {
   /// copies share.
   @discardableResult
   package mutating func set(_ key: [UInt8], to value: some Collection<UInt8>) -> Bool {
+    let placement = placement(of: key)
     guard !key.isEmpty, key.count <= Self.keyBytes,
-      Bucket.entryBytes(key: key.count, value: value.count) <= Self.bucketBytes, reaches(key)
+      Bucket.entryBytes(key: key.count, value: value.count) <= Self.bucketBytes,
+      reaches(placement: placement)
     else { return false }
     let entry = Bucket.encoded(key: key, value: value)
-    count += top.put(entry, key, placement: placement(of: key), level: 0, hashKey) ? 1 : 0
+    count += top.put(entry, key, placement: placement, level: 0, hashKey) ? 1 : 0
     return true
   }
 

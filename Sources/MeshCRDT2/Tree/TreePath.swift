@@ -8,9 +8,9 @@ package struct TreePath: Hashable, Comparable, Sendable {
   /// The most digits.
   package static let depthBound = 16
   /// The top of the tree.
-  package static let top = TreePath(bits: 0, depth: 0)
+  package static let top = TreePath(digits: 0, depth: 0)
 
-  private init(bits: UInt64, depth: Int) {
+  private init(digits bits: UInt64, depth: Int) {
     self.bits = bits
     self.depth = depth
   }
@@ -18,13 +18,14 @@ package struct TreePath: Hashable, Comparable, Sendable {
   /// `nil` when the depth is above its bound, or bits behind the digits are set.
   package init?(bits: UInt64, depth: Int) {
     guard (0...Self.depthBound).contains(depth), bits & Self.tail(depth) == 0 else { return nil }
-    self.init(bits: bits, depth: depth)
+    self.init(digits: bits, depth: depth)
   }
 
   /// The path of a child, 0…15; a path of the greatest depth has none and returns itself.
   package func child(_ digit: Int) -> TreePath {
     guard depth < Self.depthBound else { return self }
-    return TreePath(bits: bits | UInt64(digit & 15) << UInt64(60 - 4 * depth), depth: depth + 1)
+    return TreePath(
+      digits: bits | UInt64(digit & 15) << UInt64(60 - 4 * depth), depth: depth + 1)
   }
 
   /// The digit at a level, of a placement.

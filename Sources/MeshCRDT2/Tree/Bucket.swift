@@ -1,3 +1,5 @@
+import MeshCRDT
+
 /// The entries of a bucket: keys with values, as bytes, in the order of the keys.
 ///
 /// Layout of an entry: length of the key (1 byte, not 0), key, length of the value (2 bytes, most
@@ -92,9 +94,7 @@ struct Bucket: Sendable {
 
   /// The number of entries of bytes that came from outside; `nil` when they are not a bucket below a
   /// path. Cost: a hash for each entry.
-  static func check(_ bytes: [UInt8], below path: TreePath, place: (ArraySlice<UInt8>) -> UInt64)
-    -> Int?
-  {
+  static func check(_ bytes: [UInt8], below path: TreePath, _ hashKey: HashKey) -> Int? {
     guard bytes.first == form else { return nil }
     var (offset, count) = (1, 0)
     var last: ArraySlice<UInt8> = []
@@ -104,7 +104,7 @@ struct Bucket: Sendable {
       let length = Int(bytes[key.upperBound]) << 8 | Int(bytes[key.upperBound + 1])
       let end = key.upperBound + 2 + length
       guard end <= bytes.count, last.lexicographicallyPrecedes(bytes[key]),
-        path.covers(place(bytes[key]))
+        path.covers(HashTree.placement(of: bytes[key], hashKey))
       else { return nil }
       last = bytes[key]
       offset = end
