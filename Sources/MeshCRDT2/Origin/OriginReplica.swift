@@ -269,3 +269,18 @@ extension OriginReplica {
     return result
   }
 }
+
+extension OriginReplica {
+  /// The bytes of a node of the complete checkpoint; `nil`: nothing is there. Cost: its depth.
+  package func completeContent(_ tree: OriginFetch.Tree, _ path: TreePath) -> [UInt8]? {
+    completeTree(tree)?.content(at: path)
+  }
+
+  /// A tree of the complete checkpoint; `nil`: it is empty.
+  package func completeTree(_ tree: OriginFetch.Tree) -> HashTree? {
+    switch tree {
+    case .rooms: completeRooms
+    case .records(let room): completeEntry(room) == nil ? nil : logs[room]?.complete
+    }
+  }
+}
