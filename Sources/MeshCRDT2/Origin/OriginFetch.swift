@@ -43,6 +43,8 @@ package struct OriginFetch: Sendable {
   private var trees: [RoomName: (entry: RoomEntry, fetch: TreeFetch)] = [:]
   /// Rooms of which something is missing.
   private var open: Set<RoomName> = []
+  /// The same, and some of which nothing is missing any more; the last ones are asked for first.
+  private var queue: [RoomName] = []
   private var held: [RoomName: HashTree]
 
   /// - Parameter replica: what is held of the origin; its hashes are computed.
@@ -65,6 +67,7 @@ package struct OriginFetch: Sendable {
     if let rooms { heldRooms = rooms.tree }
     trees = [:]
     open = []
+    queue = []
     rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
   }
 
@@ -88,7 +91,8 @@ package struct OriginFetch: Sendable {
     var wants = (rooms?.wants(atMost: bound) ?? []).map {
       Want(tree: .rooms, path: $0, held: heldRooms.hash(at: $0))
     }
-    for room in open.sorted() {
+    while let room = queue.last, !open.contains(room) { queue.removeLast() }
+    for room in queue.reversed() where open.contains(room) {
       guard wants.count < bound else { break }
       for path in trees[room]?.fetch.wants(atMost: bound - wants.count) ?? [] {
         wants.append(
@@ -142,7 +146,9 @@ package struct OriginFetch: Sendable {
       if let known = held[room], known.knownHash == entry.hash { tree = known }
       let fetch = TreeFetch(tree)
       trees[room] = (entry, fetch)
-      if !fetch.isDone { open.insert(room) }
+      guard !fetch.isDone else { continue }
+      open.insert(room)
+      queue.append(room)
     }
     return .progress
   }

@@ -228,8 +228,10 @@ extension Replica {
     for change in changes where (change.old == nil) != (change.new == nil) {
       switch change.key.kind {
       case .session: noteSession(change.key.session, isThere: change.new != nil, slot)
-      case .presence, .cursor: noteRoom(change.room, of: change.key.session, slot)
-      case .occupancy: noteRoom(change.key.room, of: change.key.session, slot)
+      case .presence, .cursor:
+        noteRoom(change.room, of: change.key.session, isWritten: change.new != nil, slot)
+      case .occupancy:
+        noteRoom(change.key.room, of: change.key.session, isWritten: change.new != nil, slot)
       case .removal: noteRemoval(change.key, isThere: change.new != nil, slot)
       default: break
       }
@@ -241,9 +243,11 @@ extension Replica {
     if isThere { index.insert(place, for: session) } else { index.remove(place, from: session) }
   }
 
-  private mutating func noteRoom(_ room: RoomName, of session: SessionID, _ slot: Int) {
+  private mutating func noteRoom(
+    _ room: RoomName, of session: SessionID, isWritten: Bool, _ slot: Int
+  ) {
     let isThere =
-      record(EntryKey(.presence, session), in: room, slot: slot) != nil
+      isWritten || record(EntryKey(.presence, session), in: room, slot: slot) != nil
       || record(EntryKey(.cursor, session), in: room, slot: slot) != nil
       || record(EntryKey(.occupancy, session, room: room), in: .lobby, slot: slot) != nil
     if isThere {

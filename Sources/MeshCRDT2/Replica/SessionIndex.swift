@@ -39,6 +39,19 @@ struct SessionIndex: Sendable {
   /// Puts a place in. True when it is new. A place in a room takes the stead of ``noRoom``.
   @discardableResult
   mutating func insert(_ place: Place, for session: SessionID) -> Bool {
+    guard let row = table.row(of: session) else {
+      table.put(Places(first: place, others: nil), for: session)
+      return true
+    }
+    // The usual case: what an origin says of a session in a room comes after the session itself.
+    let known = table.rows[row].value
+    if known.others == nil, known.first.slot == place.slot {
+      if known.first == place || place.room == Self.noRoom { return false }
+      if known.first.room == Self.noRoom {
+        table.change(row: row) { $0.first = place }
+        return true
+      }
+    }
     var places = places(of: session)
     guard !places.contains(place) else { return false }
     if place.room == Self.noRoom {

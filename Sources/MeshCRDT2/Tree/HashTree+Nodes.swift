@@ -150,6 +150,8 @@ extension HashTree {
       for index in 0..<16 { difference(left[index], right[index], body) }
       return
     }
+    if case .empty = old.node { return forEach(new.node) { body($0, nil, $1) } }
+    if case .empty = new.node { return forEach(old.node) { body($0, $1, nil) } }
     var left: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
     var right = left
     forEach(old.node) { left.append(($0, $1)) }
