@@ -27,6 +27,8 @@ enum EngineLimits {
   static let usesOfQuietSource = 4
   /// Answers in a second to one datagram, and to one token of one address.
   static let repeatedAnswers = 2
+  /// Wrong proofs of one address in a second, after which none of it is verified.
+  static let wrongProofs = 4
   /// Sources, datagrams and tokens of which uses are counted in a second.
   static let countedUses = 1024
 
@@ -81,6 +83,11 @@ enum EngineLimits {
   static let bans = 1024
   /// Bytes that hints may make a node send, for each byte of hints.
   static let reflectionFactor: UInt64 = 3
+  /// The bytes of a hint.
+  static let hintBytes = UInt64(OriginID.byteCount + 18)
+  /// Bytes in a second of tries at hinted addresses whose sources have no credit left, or are gone.
+  static let spareReflectionPerSecond: UInt64 = 250
+  static let spareReflectionBurst: UInt64 = 2000
 
   // MARK: Sending
 

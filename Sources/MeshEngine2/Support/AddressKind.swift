@@ -5,11 +5,6 @@ struct AddressRange: Hashable, Comparable, Sendable {
   private let high: UInt64
   private let low: UInt64
 
-  private init(high: UInt64, low: UInt64) {
-    self.high = high
-    self.low = low
-  }
-
   /// The network of an address, as far as it can be told from outside: /24 of IPv4, /48 of IPv6.
   static func prefix(of address: PeerAddress) -> Self {
     address.ipv4 == nil

@@ -36,6 +36,11 @@ struct Budget: Sendable {
     return Span(nanoseconds: (lacking - nanoTokens) / perSecond + 1)
   }
 
+  /// True when so many tokens are there, or, when that is more than the burst, all of them.
+  mutating func canSpend(_ amount: UInt64, now: MonotonicTime) -> Bool {
+    wait(for: min(amount, burst), now: now) == nil
+  }
+
   /// Takes tokens, those that are there.
   mutating func spend(_ amount: UInt64) {
     nanoTokens -= min(nanoTokens, amount * Self.nano)
