@@ -95,4 +95,34 @@ enum EngineLimits {
   static let messagesPerAddress = 1024
   /// Challenges and proofs that wait. More are dropped.
   static let openings = 1024
+
+  // MARK: Recent batches and repairs
+
+  /// Bytes of recent batches that are kept of an origin. The lowest versions go first.
+  static let recentBatchBytes = 65_536
+  /// Recent batches that are kept of an origin. The lowest versions go first.
+  static let recentBatches = 128
+  /// Missing versions that are asked for one by one. Where more are missing, trees are fetched.
+  static let repairVersions: UInt64 = 64
+  /// Ranges of missing versions that are asked for at once.
+  static let repairRanges = 8
+  /// How long a gap may be the work of datagrams that overtook each other.
+  static let repairDelay = Span.milliseconds(5)
+  /// How often missing batches are asked for.
+  static let repairAttempts = 4
+
+  // MARK: Comparing
+
+  /// Origins that are fetched at a time. The others wait.
+  static let fetches = 32
+  /// Bytes of answers that a fetch has under way.
+  static let fetchBudget: UInt64 = 65_536
+  /// Peers that one fetch asks.
+  static let peersOfFetch = 6
+  /// Bytes of answers that a walk down the tree of the replica has under way.
+  static let walkBudget: UInt64 = 65_536
+  /// Nodes that one walk asks for.
+  static let nodesPerWalk = 4096
+  /// How long an answer may take where no round trip is known.
+  static let answerTimeout = Span.milliseconds(400)
 }

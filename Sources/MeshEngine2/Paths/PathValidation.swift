@@ -34,8 +34,8 @@ struct PathValidation: Sendable {
   enum ProofResult: Sendable {
     case refused
     case proven(Proven)
-    /// Another process has this node's key.
-    case ownKey(Incarnation)
+    /// Another process has this node's key. It makes no path.
+    case ownKey(Proven)
   }
 
   /// A datagram, whatever address it comes from.
@@ -163,11 +163,10 @@ extension PathValidation {
       context.counters.count(.proofsRefused)
       return .refused
     }
-    if message.origin == context.origin { return .ownKey(body.incarnation) }
-    return .proven(
-      Proven(
-        sender: Sender(origin: message.origin, incarnation: body.incarnation),
-        token: body.token, wantsProof: body.wantsProof))
+    let proven = Proven(
+      sender: Sender(origin: message.origin, incarnation: body.incarnation), token: body.token,
+      wantsProof: body.wantsProof)
+    return message.origin == context.origin ? .ownKey(proven) : .proven(proven)
   }
 
   /// Sends a proof to an address, in answer to its token.

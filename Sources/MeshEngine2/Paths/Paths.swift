@@ -111,7 +111,10 @@ extension Paths {
     let proven: PathValidation.Proven
     switch validation.handleProof(message, opened.header, from: address, &context) {
     case .refused: return Received()
-    case .ownKey(let incarnation): return Received(ownKey: incarnation)
+    case .ownKey(let other):
+      // So that the other process knows, too.
+      if other.wantsProof { validation.sendProof(echo: other.token, to: address, &context) }
+      return Received(ownKey: other.sender.incarnation)
     case .proven(let result): proven = result
     }
     _ = windows.accept(
