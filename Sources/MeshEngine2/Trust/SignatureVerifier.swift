@@ -46,8 +46,8 @@ package struct SignatureVerifier: Sendable {
     case wrongSignature
   }
 
-  /// Reads the body and verifies the signature. Cost: one verification, about 50 µs, unless the body is
-  /// malformed.
+  /// Reads the body and verifies the signature. Cost: one verification, about 50 µs, unless the
+  /// body is malformed.
   package func verify<Body: StatementBody>(
     _ message: SignedMessage, as type: Body.Type
   ) throws(Failure) -> Authentic<Body> {
@@ -55,7 +55,8 @@ package struct SignatureVerifier: Sendable {
     return try verify(message, body)
   }
 
-  /// Verifies the signature of a message whose body was read from it before. Cost: one verification.
+  /// Verifies the signature of a message whose body was read from it before. Cost: one
+  /// verification.
   package func verify<Body: StatementBody>(
     _ message: SignedMessage, _ body: Body
   ) throws(Failure) -> Authentic<Body> {

@@ -99,7 +99,8 @@ enum FieldSize {
   static let mostCounter = 7
   static let mostPath = 1 + TreePath.depthBound / 2
 
-  /// How many items, from the first on, have at most `bytes` bytes together and are at most `bound`.
+  /// How many items, from the first on, have at most `bytes` bytes together and are at most
+  /// `bound`.
   static func prefix<Item>(
     of items: some Sequence<Item>, bytes: Int, atMost bound: Int, size: (Item) -> Int
   ) -> Int {

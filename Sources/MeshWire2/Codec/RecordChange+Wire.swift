@@ -4,9 +4,9 @@ import MeshWire
 
 // A record of a batch.
 //
-// Layout: flags (1; bit 7: tombstone, bits 0…5: kind), session (16), for the kinds that name one the
-// room, the counter (varint), and, unless a tombstone, the value (a length and that many bytes). The
-// version is not written: it follows from the place in the batch.
+// Layout: flags (1; bit 7: tombstone, bits 0…5: kind), session (16), for the kinds that name one
+// the room, the counter (varint), and, unless a tombstone, the value (a length and that many
+// bytes). The version is not written: it follows from the place in the batch.
 extension RecordChange {
   /// The most bytes of a record: one of an unknown kind.
   package static let byteBound =

@@ -5,8 +5,8 @@ package import MeshWire
 /// The headers of a datagram, and what is left for messages.
 ///
 /// Clear: version 2 (1), mesh tag (8), epoch of the mesh key (4), nonce (24). Then the sealed part,
-/// and behind it the authenticator (16). Sealed: sender (32), its incarnation (12), datagram counter
-/// (8), echo (8), messages.
+/// and behind it the authenticator (16). Sealed: sender (32), its incarnation (12), datagram
+/// counter (8), echo (8), messages.
 package enum DatagramHeader {
   package static let version: UInt8 = 2
   /// The bytes of the clear part.
@@ -76,8 +76,8 @@ package enum DatagramHeader {
 
   /// A datagram that waits to be sealed: both headers, and the messages.
   ///
-  /// - Parameter processNonce: 16 random bytes that are new in each process. With the datagram counter
-  ///   behind them they are the nonce, which never repeats under one key.
+  /// - Parameter processNonce: 16 random bytes that are new in each process. With the datagram
+  ///   counter behind them they are the nonce, which never repeats under one key.
   package static func assembled(
     _ clear: Clear, processNonce: (UInt64, UInt64), _ inner: Inner, messages: [UInt8]
   ) -> [UInt8] {

@@ -127,7 +127,8 @@ package struct CompareRequest: Hashable, Sendable {
 
 /// The nodes that differ from what was asked.
 ///
-/// Layout: place, number of nodes (varint), and for each its path and its bytes (a length and as many).
+/// Layout: place, number of nodes (varint), and for each its path and its bytes (a length and as
+/// many).
 package struct NodesAnswer: Hashable, Sendable {
   /// A node with its bytes; none: nothing is there.
   package struct Node: Hashable, Sendable {
@@ -148,8 +149,8 @@ package struct NodesAnswer: Hashable, Sendable {
 
   /// The most nodes of a message.
   package static let bound = 255
-  /// The most bytes of a node: a bucket with its form byte. Only one at the greatest depth could have
-  /// more, of entries that agree in all 64 bits of their placement; it is not sent.
+  /// The most bytes of a node: a bucket with its form byte. Only one at the greatest depth could
+  /// have more, of entries that agree in all 64 bits of their placement; it is not sent.
   package static let nodeBytes = 1 + HashTree.bucketBytes
 
   package init(place: ComparisonPlace, nodes: [Node]) {
@@ -163,8 +164,8 @@ package struct NodesAnswer: Hashable, Sendable {
     DatagramHeader.messageBytes - MeshMessage.headerBytes - place.byteCount - 2
   }
 
-  /// How many of the nodes, from the first on, one message can hold. It is at least 1 of nodes with at
-  /// most ``nodeBytes`` bytes.
+  /// How many of the nodes, from the first on, one message can hold. It is at least 1 of nodes with
+  /// at most ``nodeBytes`` bytes.
   package static func prefix(of nodes: some Sequence<Node>, at place: ComparisonPlace) -> Int {
     FieldSize.prefix(of: nodes, bytes: room(at: place), atMost: bound) { $0.byteCount }
   }

@@ -1,7 +1,7 @@
 /// Packs messages into as few datagrams as their order allows.
 ///
-/// A datagram takes ``DatagramHeader/messageBytes`` bytes of messages. A path proof begins a new one,
-/// as it counts only as the first message.
+/// A datagram takes ``DatagramHeader/messageBytes`` bytes of messages. A path proof begins a new
+/// one, as it counts only as the first message.
 package struct MessagePacker: Sendable {
   /// The messages of each full datagram.
   private var full: [[UInt8]] = []

@@ -1,10 +1,11 @@
 package import MeshWire
 
-/// Reads the messages of a datagram one after the other, so that work on it can stop at any of them.
+/// Reads the messages of a datagram one after the other, so that work on it can stop at any of
+/// them.
 ///
-/// Messages of unknown kinds are passed over. The first malformed one ends the datagram: it and those
-/// behind it are dropped. A signed body is not read here; when that alone is malformed, the next
-/// message counts.
+/// Messages of unknown kinds are passed over. The first malformed one ends the datagram: it and
+/// those behind it are dropped. A signed body is not read here; when that alone is malformed, the
+/// next message counts.
 package struct MessageReader: Sendable {
   private let bytes: [UInt8]
   private var offset: Int

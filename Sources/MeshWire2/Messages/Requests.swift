@@ -4,7 +4,8 @@ import MeshWire
 
 /// Asks for the batches of an origin with some versions, of one room log or of all.
 ///
-/// Layout: origin (32), incarnation (12), room flag (1), with it the room, after and through (varints).
+/// Layout: origin (32), incarnation (12), room flag (1), with it the room, after and through
+/// (varints).
 package struct RepairRequest: Hashable, Sendable {
   package let origin: OriginID
   package let incarnation: Incarnation

@@ -4,8 +4,8 @@ package import MeshWire
 
 /// Records of one room log with consecutive versions.
 ///
-/// Layout of the body: incarnation (12), room, previous and first version (varints), number of records
-/// (varint), records. The statement is what stands before the records, and their `hash256`.
+/// Layout of the body: incarnation (12), room, previous and first version (varints), number of
+/// records (varint), records. The statement is what stands before the records, and their `hash256`.
 package struct Batch: StatementBody {
   package static var kind: StatementKind { .batch }
 

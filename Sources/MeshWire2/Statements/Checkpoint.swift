@@ -4,10 +4,10 @@ package import MeshWire
 
 /// The one signed statement about everything of an origin.
 ///
-/// Layout of the body: incarnation (12), sequence, version (varints), root (32), anchor (16), chain,
-/// beat, period (varints), flags (1), features (varint); then the certificate, if there is one, the
-/// number of changed rooms (varint), and for each the room and its version (varint). The statement is
-/// what stands before the certificate, and `hash256` of the rest.
+/// Layout of the body: incarnation (12), sequence, version (varints), root (32), anchor (16),
+/// chain, beat, period (varints), flags (1), features (varint); then the certificate, if there is
+/// one, the number of changed rooms (varint), and for each the room and its version (varint). The
+/// statement is what stands before the certificate, and `hash256` of the rest.
 package struct Checkpoint: StatementBody {
   package static var kind: StatementKind { .checkpoint }
 
@@ -91,8 +91,8 @@ package struct Checkpoint: StatementBody {
 
   package var position: Position { Position(incarnation: incarnation, sequence: sequence) }
 
-  /// The checkpoint with the names of changed rooms, in their order, as many as fit. Each room is given
-  /// once; all rooms that changed are.
+  /// The checkpoint with the names of changed rooms, in their order, as many as fit. Each room is
+  /// given once; all rooms that changed are.
   package func naming(_ rooms: some Sequence<ChangedRoom>) -> Checkpoint {
     var named = self
     let sorted = rooms.sorted { $0.room < $1.room }

@@ -2,13 +2,14 @@ package import MeshCRDT
 package import MeshCRDT2
 import MeshWire
 
-/// Two statements of one origin and incarnation that cannot both be true: the proof that it equivocates.
+/// Two statements of one origin and incarnation that cannot both be true: the proof that it
+/// equivocates.
 ///
-/// They are two batches that have a version in common, or two checkpoints of one sequence, and differ.
-/// Every value of this type holds such two; whether they are signed is verified elsewhere.
+/// They are two batches that have a version in common, or two checkpoints of one sequence, and
+/// differ. Every value of this type holds such two; whether they are signed is verified elsewhere.
 ///
-/// Layout: origin (32), kind (1: 3 batch, 4 checkpoint), and twice a statement (a length and that many
-/// bytes) and its signature (64). The lower statement, as a byte string, comes first.
+/// Layout: origin (32), kind (1: 3 batch, 4 checkpoint), and twice a statement (a length and that
+/// many bytes) and its signature (64). The lower statement, as a byte string, comes first.
 package struct Contradiction: Hashable, Sendable {
   /// A statement with the signature that it came with.
   package struct Signed: Hashable, Sendable {

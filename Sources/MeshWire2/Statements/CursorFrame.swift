@@ -25,8 +25,8 @@ package struct CursorUpdate: Hashable, Sendable {
 
 /// The cursors of one origin in one room that moved in one tick.
 ///
-/// Layout of the body: incarnation (12), room, number of cursors (varint), and for each session (16),
-/// counter (varint) and cursor.
+/// Layout of the body: incarnation (12), room, number of cursors (varint), and for each session
+/// (16), counter (varint) and cursor.
 package struct CursorFrame: StatementBody {
   package static var kind: StatementKind { .cursorFrame }
 

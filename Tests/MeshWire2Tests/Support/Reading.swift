@@ -18,6 +18,16 @@ enum Reading {
     return message
   }
 
+  /// Why bytes are not one message; `nil` when they are, or are of an unknown kind.
+  static func error(_ bytes: [UInt8]) -> WireError? {
+    do throws(WireError) {
+      _ = try message(bytes)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
   /// All messages in the bytes.
   static func messages(_ reader: inout MessageReader) throws(WireError) -> [MeshMessage] {
     var messages: [MeshMessage] = []

@@ -32,7 +32,8 @@ extension VectorFile {
       Reject(
         "a session in a batch of a room", batch([0x80] + session + [1], in: room), .notCanonical),
       Reject(
-        "a removal in a batch of a room", batch([0x83] + session + [0, 1], in: room), .notCanonical),
+        "a removal in a batch of a room", batch([0x83] + session + [0, 1], in: room),
+        .notCanonical),
       Reject(
         "a subscription in a batch of a room", batch([0x84] + nobody + [0], in: room),
         .notCanonical),
@@ -114,7 +115,8 @@ extension VectorFile {
       Reject("an unknown flag", checkpoint([1, 1], [1, 0, 100, 8, 0, 0]), .notCanonical),
       Reject(
         "features at the bound",
-        checkpoint([1, 1], [1, 0, 100, 0] + [UInt8](repeating: 0x80, count: 8) + [1]), .outOfBounds),
+        checkpoint([1, 1], [1, 0, 100, 0] + [UInt8](repeating: 0x80, count: 8) + [1]),
+        .outOfBounds),
       Reject("an empty certificate", checkpoint([1, 1], [1, 0, 100, 2, 0, 0, 0]), .notCanonical),
       Reject(
         "a certificate above the bound", checkpoint([1, 1], [1, 0, 100, 2, 0, 0x91, 3]),

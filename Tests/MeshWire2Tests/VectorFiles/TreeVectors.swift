@@ -42,7 +42,10 @@ extension VectorFile {
     var tree = tree
     let hash = tree.hash(Fixture.hash)
     var entries: [(key: [UInt8], value: [UInt8])] = []
-    tree.forEach { entries.append((Array($0), Array($1))) }
+    func add(_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) {
+      entries.append((Array(key), Array(value)))
+    }
+    tree.forEach(add)
     entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
     return .object([
       "name": .text(name),

@@ -9,8 +9,9 @@ import Testing
 
 /// The files of test vectors, from the code to the bytes and from the bytes to the code.
 ///
-/// `PRESENCEMESH_WRITE_VECTORS=1 swift test --filter MeshWire2Tests.VectorTests` writes the files anew;
-/// the next build carries them. `Vectors/check.py` computes their values once more without this code.
+/// `PRESENCEMESH_WRITE_VECTORS=1 swift test --filter MeshWire2Tests.VectorTests` writes the files
+/// anew; the next build carries them. `Vectors/check.py` computes their values once more without
+/// this code.
 @Suite("Test vectors of protocol 2", .serialized)
 struct VectorTests {
   static let isWriting = ProcessInfo.processInfo.environment["PRESENCEMESH_WRITE_VECTORS"] == "1"
