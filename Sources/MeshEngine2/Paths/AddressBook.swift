@@ -20,10 +20,17 @@ struct AddressBook: Sendable {
     var heard: PeerAddress?
     var hint: Hint?
     var notedAt: MonotonicTime
+    /// The number of the last note of it.
+    var number: UInt64 = 0
   }
 
   private var entries: [OriginID: Entry] = [:]
   private var hintedByPrefix: [AddressRange: [OriginID]] = [:]
+  /// The origins in the order in which hints were noted; those that were noted again since, or heard,
+  /// are passed over.
+  private var hintOrder: [(origin: OriginID, number: UInt64)] = []
+  private var firstHint = 0
+  private var nextNumber: UInt64 = 0
 
   var count: Int { entries.count }
 
@@ -78,6 +85,7 @@ struct AddressBook: Sendable {
       address: address, source: source, notedAt: context.now)
     entries[origin]?.notedAt = context.now
     hintedByPrefix[prefix, default: []].append(origin)
+    order(origin)
     return true
   }
 
@@ -89,17 +97,40 @@ struct AddressBook: Sendable {
 
   private mutating func makeRoom(for origin: OriginID, isHint: Bool) -> Bool {
     guard entries[origin] == nil, entries.count >= EngineLimits.addresses else { return true }
-    func isEarlier(_ left: (OriginID, Entry), _ right: (OriginID, Entry)) -> Bool {
-      (left.1.notedAt, left.0) < (right.1.notedAt, right.0)
+    if let oldest = takeOldestHint() {
+      removeHint(of: oldest, keepingEntry: false)
+      return true
     }
-    let hinted = entries.filter { $0.value.heard == nil }
     // A hint does not take the place of what was heard.
-    guard !hinted.isEmpty || !isHint else { return false }
-    let candidates = hinted.isEmpty ? entries : hinted
-    guard let oldest = candidates.min(by: { isEarlier($0, $1) })?.key else { return true }
-    removeHint(of: oldest, keepingEntry: true)
-    entries[oldest] = nil
+    guard !isHint else { return false }
+    let oldest = entries.min {
+      ($0.value.notedAt, $0.key) < ($1.value.notedAt, $1.key)
+    }
+    if let oldest {
+      removeHint(of: oldest.key, keepingEntry: true)
+      entries[oldest.key] = nil
+    }
     return true
+  }
+
+  /// The origin known by hints alone that was noted least lately.
+  private mutating func takeOldestHint() -> OriginID? {
+    while firstHint < hintOrder.count {
+      let (origin, number) = hintOrder[firstHint]
+      firstHint += 1
+      if let entry = entries[origin], entry.number == number, entry.heard == nil { return origin }
+    }
+    return nil
+  }
+
+  private mutating func order(_ origin: OriginID) {
+    nextNumber += 1
+    entries[origin]?.number = nextNumber
+    hintOrder.append((origin, nextNumber))
+    // What was passed over, or noted again, leaves no more than as much behind.
+    guard hintOrder.count > 2 * EngineLimits.addresses else { return }
+    hintOrder = hintOrder[firstHint...].filter { entries[$0.origin]?.number == $0.number }
+    firstHint = 0
   }
 
   private mutating func removeHint(of origin: OriginID, keepingEntry: Bool) {

@@ -74,6 +74,14 @@ struct PathSide {
     paths.addConfigured(address, &context)
   }
 
+  /// Makes a path to a node that is not in the network.
+  mutating func meet(_ number: UInt64, at address: PeerAddress, now: MonotonicTime) throws {
+    let other = try PathSide(number, at: address, now: now)
+    let echo = token(for: address)
+    receive(other.forged([try other.proof(echo: echo)], echo: echo), from: address, now: now)
+    try #require(paths.table.path(at: address) != nil)
+  }
+
   mutating func raiseIncarnation(to counter: UInt64) {
     context.raiseIncarnation(to: counter)
     paths.proveAll(&context)
