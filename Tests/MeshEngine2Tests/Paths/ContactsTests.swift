@@ -157,12 +157,14 @@ struct ContactsTests {
   mutating func scopes() throws {
     let loopback = PeerAddress(ipv4: 0x7F00_0001, port: 2)
     let loopback6 = PeerAddress(high: 0, low: 1, port: 2)
-    let local = [
-      0x0A01_0203, 0xAC10_0001, 0xC0A8_0101, 0x6440_0001, 0xA9FE_0101,
-    ].map { PeerAddress(ipv4: $0, port: 2) } + [PeerAddress(high: 0xFD00 << 48, low: 5, port: 2)]
-    let global = [0x0808_0808, 0xAC20_0001, 0x6480_0001, 0xC0A9_0101].map {
-      PeerAddress(ipv4: $0, port: 2)
-    } + [PeerAddress(high: 0x2001_0DB8 << 32, low: 5, port: 2)]
+    let local =
+      [
+        0x0A01_0203, 0xAC10_0001, 0xC0A8_0101, 0x6440_0001, 0xA9FE_0101,
+      ].map { PeerAddress(ipv4: $0, port: 2) } + [PeerAddress(high: 0xFD00 << 48, low: 5, port: 2)]
+    let global =
+      [0x0808_0808, 0xAC20_0001, 0x6480_0001, 0xC0A9_0101].map {
+        PeerAddress(ipv4: $0, port: 2)
+      } + [PeerAddress(high: 0x2001_0DB8 << 32, low: 5, port: 2)]
     let link = PeerAddress(high: 0xFE80 << 48, low: 5, port: 2, zone: 3)
     for other in [loopback, loopback6] {
       #expect(loopback.mayTell(of: other))
@@ -213,6 +215,25 @@ struct ContactsTests {
     #expect(book.addresses(of: OriginID(7, 0, 0, 0)) == [heard, source])
     #expect(book.heardAddress(of: OriginID(7, 0, 0, 0)) == heard)
     #expect(book.count == EngineLimits.addresses)
+  }
+
+  @Test("When the book is full, the origin goes that is known by hints alone and was noted first")
+  mutating func fullBook() throws {
+    var book = AddressBook()
+    func note(_ number: UInt64, _ book: inout AddressBook) -> Bool {
+      book.note(
+        OriginID(number, 0, 0, 0),
+        hintedAt: PathNetwork.address(UInt32(number % 240), UInt32(number % 200 + 1)),
+        by: PathNetwork.address(3, 1), &side.context)
+    }
+    for number in 1...UInt64(EngineLimits.addresses) { _ = note(number, &book) }
+    book.note(
+      OriginID(1, 0, 0, 0), heardAt: PathNetwork.address(9, 1), now: side.context.now)
+    #expect(note(2, &book))
+    #expect(note(10_000, &book))
+    #expect(book.count == EngineLimits.addresses)
+    let known = (1...UInt64(4)).map { !book.addresses(of: OriginID($0, 0, 0, 0)).isEmpty }
+    #expect(known == [true, true, false, true])
   }
 
   @Test("A hint stands against those of other paths for a while, unless it was tried in vain")

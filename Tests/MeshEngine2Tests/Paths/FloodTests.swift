@@ -16,6 +16,11 @@ struct FloodTests {
     return network
   }
 
+  /// Another address in each millisecond.
+  private static func spoofed(_ number: Int, _ now: MonotonicTime) -> PeerAddress {
+    PathNetwork.address(UInt32(now.nanoseconds / 1_000_000 % 250), UInt32(number + 1))
+  }
+
   @Test("What answers an address without a path has at most three times the bytes that came")
   func amplification() throws {
     let source = PathNetwork.address(9, 9)
@@ -45,8 +50,7 @@ struct FloodTests {
         for number in 0..<2 {
           let from =
             isSpoofed
-            ? PathNetwork.address(
-              UInt32(network.now.nanoseconds / 1_000_000 % 250), UInt32(number + 1)) : member.address
+            ? Self.spoofed(number, network.now) : member.address
           network.sides[0].receive(captured, from: from, now: network.now)
         }
       }
@@ -64,8 +68,7 @@ struct FloodTests {
       for number in 1...2 {
         network.sides[0].receive(
           captured,
-          from: PathNetwork.address(
-            UInt32(network.now.nanoseconds / 1_000_000 % 250), UInt32(number)), now: network.now)
+          from: Self.spoofed(number, network.now), now: network.now)
       }
     }
     network.pass(milliseconds: 2000, each: flood)

@@ -160,7 +160,7 @@ struct PathProvingTests {
     #expect(network.pathCount(0, 1) == 2)
   }
 
-  @Test("An announcement reaches whoever does not know the node yet, and is answered by nobody else")
+  @Test("An announcement is answered by those alone who do not know the node yet")
   func announcement() throws {
     var network = try PathNetwork.pair { $0.announcePeriod = .seconds(5) }
     network.sides.append(
