@@ -10,17 +10,17 @@ struct WrittenBatch: Hashable, Sendable {
   let logVersion: UInt64
 }
 
-/// Gathers this node's record changes, and writes them as batches: of each key the newest, numbered over
-/// the whole incarnation.
+/// Gathers this node's record changes, and writes them as batches: of each key the newest, numbered
+/// over the whole incarnation.
 ///
 /// A first change goes at once, further ones together an interval later. In a flush the rooms come
-/// before the lobby, so that whoever hears of a session finds what it says in its rooms; rooms where
-/// something is removed before the others, and in each room what is removed before what is written, so
-/// that no bound is passed between the two. A flush of many batches goes in slices.
+/// before the lobby, so that whoever hears of a session finds what it says in its rooms; rooms
+/// where something is removed before the others, and in each room what is removed before what is
+/// written, so that no bound is passed between the two. A flush of many batches goes in slices.
 ///
-/// Whoever calls applies the batches to the own replica before the next call, since what lives there
-/// tells which removals cost nothing. Bounds: the room logs with living records; the keys that operations
-/// touched since the last flush.
+/// Whoever calls applies the batches to the own replica before the next call, since what lives
+/// there tells which removals cost nothing. Bounds: the room logs with living records; the keys
+/// that operations touched since the last flush.
 struct BatchWriter: Sendable {
   private struct Log: Sendable {
     var version: UInt64 = 0
@@ -90,7 +90,8 @@ struct BatchWriter: Sendable {
 
   // MARK: Writing
 
-  /// Writes what is due, at most ``HostingLimits/batchesPerFlush`` batches. What is left is due at once.
+  /// Writes what is due, at most ``HostingLimits/batchesPerFlush`` batches. What is left is due at
+  /// once.
   ///
   /// - Parameter isLive: whether the own replica holds a record of a key in a room's log.
   mutating func take(

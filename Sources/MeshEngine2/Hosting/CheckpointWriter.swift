@@ -2,30 +2,30 @@ import MeshCRDT
 import MeshCRDT2
 import MeshWire2
 
+/// What this node's next checkpoint says of its records. Whoever signs it adds the root of the own
+/// replica, and what there is to say of beats.
+struct CheckpointDraft: Hashable, Sendable {
+  let incarnation: Incarnation
+  let sequence: UInt64
+  /// The version of the last record; 0: there is none.
+  let version: UInt64
+  let isLeaving: Bool
+  /// The rooms that changed since the checkpoint before, in the order of their names: all of them,
+  /// or more than a checkpoint can name (``Checkpoint/naming(_:)``).
+  let changed: [Checkpoint.ChangedRoom]
+}
+
 /// Decides when this node signs a checkpoint, and what it says beside the root.
 ///
-/// One is due some time after the last change, at the latest some time after the first one, and at once
-/// when something demands it: the start, a new heartbeat chain, another period, leaving.
+/// One is due some time after the last change, at the latest some time after the first one, and at
+/// once when something demands it: the start, a new heartbeat chain, another period, leaving.
 ///
-/// ## What has to be on the disk
-/// Before an incarnation sends anything, path proofs included, the disk holds its counter
-/// (``DurableState``): the next process begins above it. Nothing else is kept. Sequences and versions
-/// begin anew with each incarnation, and its random bits tell it from one with the same counter: so a
-/// process whose counter was lost contradicts nobody, it is merely outweighed until it begins above what
-/// it hears of itself.
+/// ## What has to be on the disk Before an incarnation sends anything, path proofs included, the
+/// disk holds its counter (``DurableState``): the next process begins above it. Nothing else is
+/// kept. Sequences and versions begin anew with each incarnation, and its random bits tell it from
+/// one with the same counter: so a process whose counter was lost contradicts nobody, it is merely
+/// outweighed until it begins above what it hears of itself.
 struct CheckpointWriter: Sendable {
-  /// What others know of the checkpoint: the root, and the chain of beats.
-  struct Content: Sendable {
-    /// Of the own replica, at the version of the last batch.
-    var root: Hash256
-    var anchor: Hash128
-    var chain: UInt64
-    var beat: UInt64
-    var periodMilliseconds: UInt64
-    var certificate: [UInt8] = []
-    var features: UInt64 = 0
-  }
-
   /// The sequence of the last checkpoint; 0: there is none.
   private(set) var sequence: UInt64 = 0
   /// The version of the last record; 0: there is none.
@@ -85,17 +85,15 @@ struct CheckpointWriter: Sendable {
   }
 
   /// The next checkpoint, due or not.
-  mutating func write(_ content: Content) -> Checkpoint {
+  mutating func take() -> CheckpointDraft {
     // 2^48 checkpoints, one each 40 ms, take 350,000 years.
     sequence = min(sequence + 1, Limits.counterBound - 1)
-    let rooms = changed.map { Checkpoint.ChangedRoom(room: $0.key, version: $0.value) }
+    let rooms = changed.sorted { $0.key < $1.key }
+      .map { Checkpoint.ChangedRoom(room: $0.key, version: $0.value) }
     changed = [:]
     (firstChangeAt, lastChangeAt, demandedAt) = (nil, nil, nil)
-    return Checkpoint(
-      incarnation: incarnation, sequence: sequence, version: version, root: content.root,
-      anchor: content.anchor, chain: content.chain, beat: content.beat,
-      periodMilliseconds: content.periodMilliseconds, isLeaving: isLeaving,
-      features: content.features, certificate: content.certificate
-    ).naming(rooms)
+    return CheckpointDraft(
+      incarnation: incarnation, sequence: sequence, version: version, isLeaving: isLeaving,
+      changed: rooms)
   }
 }

@@ -1,5 +1,5 @@
-/// The highest counters of the subjects that were noted last: a bounded table. The one that was noted
-/// first goes.
+/// The highest counters of the subjects that were noted last: a bounded table. The one that was
+/// noted first goes.
 struct CounterMemory<Subject: Hashable & Sendable>: Sendable {
   private var counters: [Subject: UInt64] = [:]
   private var order: [Subject] = []

@@ -2,14 +2,14 @@ import MeshCRDT
 import MeshCRDT2
 import MeshWire2
 
-/// The cursors of this node's sessions: sends their movements in frames, and writes where they come to
-/// rest.
+/// The cursors of this node's sessions: sends their movements in frames, and writes where they come
+/// to rest.
 ///
-/// While cursors move there is a tick in each interval, with one frame for each room: the newest update
-/// of each session that was not sent within the last interval. A session that was not sent within the
-/// last interval does not wait for the tick: it goes at once if the last frame is at least half an
-/// interval old, else as soon as it is. A cursor that did not move for a while is at rest, and is written
-/// as a record with the counter of its last update.
+/// While cursors move there is a tick in each interval, with one frame for each room: the newest
+/// update of each session that was not sent within the last interval. A session that was not sent
+/// within the last interval does not wait for the tick: it goes at once if the last frame is at
+/// least half an interval old, else as soon as it is. A cursor that did not move for a while is at
+/// rest, and is written as a record with the counter of its last update.
 ///
 /// Bounds: the rooms of the sessions that are hosted; of cursors that move
 /// ``Limits/movingCursorsPerOrigin``, of which more are seen only when they come to rest.

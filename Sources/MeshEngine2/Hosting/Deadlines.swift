@@ -1,12 +1,14 @@
 /// One deadline for each key. A later deadline costs nothing until the earlier one has passed.
 ///
-/// Bounded by its keys: when more than half of what waits in the queue is of keys that went, the queue
-/// is made anew.
+/// Bounded by its keys: when more than half of what waits in the queue is of keys that went, the
+/// queue is made anew.
 struct Deadlines<Key: Hashable & Comparable & Sendable>: Sendable {
   private var times: [Key: MonotonicTime] = [:]
   private var queue = TimerQueue<Key>()
 
   var count: Int { times.count }
+  /// What waits in the queue, some of it of keys that went.
+  var queueCount: Int { queue.count }
 
   /// When something may be due; never too late, sometimes too early.
   var next: MonotonicTime? { times.isEmpty ? nil : queue.deadline }

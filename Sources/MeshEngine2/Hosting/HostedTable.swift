@@ -2,8 +2,8 @@ import MeshCRDT
 
 /// The sessions that this node hosts, and those that it handed over, with what is counted of them.
 ///
-/// Changes can be rolled back to where they began: so a list of operations is done as a whole, or not at
-/// all. Bound: ``Limits/sessionsPerOrigin`` sessions of both kinds, kept by whoever adds.
+/// Changes can be rolled back to where they began: so a list of operations is done as a whole, or
+/// not at all. Bound: ``Limits/sessionsPerOrigin`` sessions of both kinds, kept by whoever adds.
 struct HostedTable: Sendable {
   /// A session that another node hosts now, and whose records here are still to be removed.
   struct HandedOver: Hashable, Sendable {

@@ -3,19 +3,18 @@ import MeshCRDT2
 import MeshTrust
 import MeshWire2
 
-/// What this node itself says: its sessions with their leases, typing and cursors, its removals and its
-/// subscription, and the batches, cursor frames and checkpoints that say so.
+/// What this node itself says: its sessions with their leases, typing and cursors, its removals and
+/// its subscription, and the batches, cursor frames and checkpoints that say so.
 ///
-/// It owns the parts of hosting, and carries out what one asks of another; it sends nothing. Whoever
-/// calls, after each input,
-/// 1. takes ``takeBatches(_:now:)`` until nothing is due, and signs, applies and sends each batch before
-///    the next call;
-/// 2. takes ``takeFrames(now:)``, and signs, shows and sends each frame;
-/// 3. writes a checkpoint, when ``checkpointDeadline`` has come and the own replica is at the version of
-///    the last batch;
-/// 4. calls ``judge(_:_:now:)`` for each session that ``isConcerned(with:)`` knows and whose records at
-///    other origins, removals, or hosts' visibility changed;
-/// and sets its timers by the four deadlines.
+/// It owns the parts of hosting, and carries out what one asks of another; it sends nothing.
+/// ``advance(_:now:)`` is called when ``deadline`` has come, ``judge(_:_:now:)`` for each session that
+/// ``isConcerned(with:)`` knows and whose records at other origins, removals, or hosts' visibility
+/// changed. After each input whoever calls
+/// - takes ``takeBatches(_:now:)`` while ``batchDeadline`` has come, and signs, applies and sends each
+///   batch before the next call;
+/// - takes ``takeFrames(now:)``, and signs, shows and sends each frame;
+/// - takes ``takeCheckpoint()`` when ``checkpointDeadline`` has come, signs it with the root of the own
+///   replica, and sends it.
 struct Hosting: Sendable {
   private var sessions: LocalSessions
   private var leases = Leases()
@@ -50,13 +49,19 @@ struct Hosting: Sendable {
 
   /// When ``advance(_:now:)`` has something to do.
   var deadline: MonotonicTime? {
-    earliest(
+    guard refusal == nil else { return nil }
+    return earliest(
       sessions.deadline, leases.deadline, typing.deadline, removals.deadline,
       cursors.restDeadline)
   }
-  var batchDeadline: MonotonicTime? { batches.deadline }
-  var frameDeadline: MonotonicTime? { cursors.frameDeadline }
-  var checkpointDeadline: MonotonicTime? { checkpoints.deadline }
+  /// When ``takeBatches(_:now:)`` has something.
+  var batchDeadline: MonotonicTime? { isSilenced ? nil : batches.deadline }
+  /// When ``takeFrames(now:)`` has something.
+  var frameDeadline: MonotonicTime? { isSilenced ? nil : cursors.frameDeadline }
+  /// When ``takeCheckpoint()`` is due.
+  var checkpointDeadline: MonotonicTime? { isSilenced ? nil : checkpoints.deadline }
+  /// True when another process speaks with this node's key: nothing is written any more.
+  private var isSilenced: Bool { refusal == .cloned }
   /// True when the versions of the incarnation are used up, and another one has to begin.
   var isExhausted: Bool { batches.isExhausted }
 
@@ -130,8 +135,8 @@ extension Hosting {
     case .remove(let session, let room, let isFinal):
       let order = try sessions.prepareRemoval(of: session, from: room, seeing(mesh))
       let change = try removals.order(
-        SessionPlace(session, room), counter: order.counter, isFinal: isFinal, host: order.host,
-        now: now)
+        SessionPlace(session, room), counter: order.counter, isFinal: isFinal,
+        holders: order.holders, now: now)
       actions.append(.write(change))
       sessions.obeyRemovals(of: session, seeing(mesh), &actions)
       effects.isUrgent = true
@@ -190,11 +195,12 @@ extension Hosting {
     return carryOut(actions, now: now)
   }
 
-  /// Grants a pause of the node that ended now to the leases. To be called before ``advance(_:now:)``.
+  /// Grants a pause of the node that ended now to the leases. To be called before
+  /// ``advance(_:now:)``.
   mutating func grant(_ pause: Span, now: MonotonicTime) { leases.grant(pause, now: now) }
 
-  /// Somebody in the mesh subscribes to some rooms only: sessions are written with their rooms from now
-  /// on.
+  /// Somebody in the mesh subscribes to some rooms only: sessions are written with their rooms from
+  /// now on.
   mutating func beginOccupancy() { sessions.beginOccupancy() }
 
   /// Begins an incarnation: everything is written again.
@@ -211,11 +217,13 @@ extension Hosting {
     for change in changes { batches.add(change, now: now) }
   }
 
-  /// No operation is done any more, and nothing but what waits is written.
-  mutating func stop(_ refusal: OperationError) { self.refusal = refusal }
+  /// Another process speaks with this node's key: no operation is done and nothing is written any
+  /// more.
+  mutating func silence() { refusal = .cloned }
 
+  /// No operation is done any more; what waits is written, and a last checkpoint.
   private mutating func leave(now: MonotonicTime) {
-    stop(.meshLeft)
+    refusal = .meshLeft
     batches.hasten(now: now)
     checkpoints.leave(now: now)
   }
@@ -266,6 +274,7 @@ extension Hosting {
 extension Hosting {
   /// Takes the batches that are due.
   mutating func takeBatches(_ mesh: some MeshReading, now: MonotonicTime) -> [WrittenBatch] {
+    guard !isSilenced else { return [] }
     let written = batches.take(now: now) { key, room in
       mesh.record(key, in: room, slot: mesh.ownSlot) != nil
     }
@@ -275,14 +284,13 @@ extension Hosting {
 
   /// Takes the cursor frames that are due.
   mutating func takeFrames(now: MonotonicTime) -> [CursorFrame] {
-    cursors.takeFrames(incarnation, now: now) { sessions.table.takeCounter(of: $0) }
+    guard !isSilenced else { return [] }
+    return cursors.takeFrames(incarnation, now: now) { sessions.table.takeCounter(of: $0) }
   }
 
   /// A checkpoint is due at once: there is a new chain of beats, or another period.
   mutating func demandCheckpoint(now: MonotonicTime) { checkpoints.demand(now: now) }
 
-  /// The next checkpoint.
-  mutating func writeCheckpoint(_ content: CheckpointWriter.Content) -> Checkpoint {
-    checkpoints.write(content)
-  }
+  /// The next checkpoint, due or not.
+  mutating func takeCheckpoint() -> CheckpointDraft { checkpoints.take() }
 }

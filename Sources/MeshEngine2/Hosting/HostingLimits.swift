@@ -4,18 +4,20 @@ import MeshCRDT
 enum HostingLimits {
   // MARK: Rooms
 
-  /// Rooms in which a node's sessions are at a time, the lobby not counted. Others are refused. A room
-  /// log that became empty counts at other nodes until a checkpoint, so this is half of their bound.
+  /// Rooms in which a node's sessions are at a time, the lobby not counted. Others are refused. A
+  /// room log that became empty counts at other nodes until a checkpoint, so this is half of their
+  /// bound.
   static let roomLogs = Limits.shelvesPerOrigin / 2
-  /// Occupancy records of this node. More are not written: such a session is seen in the room only by
-  /// those who subscribe to it.
+  /// Occupancy records of this node. More are not written: such a session is seen in the room only
+  /// by those who subscribe to it.
   static let occupancies = 4 * Limits.sessionsPerOrigin
 
   // MARK: Moving sessions
 
   /// How long a session's records stay after another node took it over.
   static let handOverDelay = Span.milliseconds(250)
-  /// Ended sessions and users whose highest counters are remembered. The one that was noted first goes.
+  /// Ended sessions and users whose highest counters are remembered. The one that was noted first
+  /// goes.
   static let rememberedCounters = 16_384
 
   // MARK: Removals

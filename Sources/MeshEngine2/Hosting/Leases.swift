@@ -2,8 +2,8 @@ import MeshCRDT
 
 /// When the sessions of this node end because their clients fell silent.
 ///
-/// A pause of the node itself is granted to a session once until its client's next sign of life: what the
-/// client sent meanwhile may still wait to be read. Bound: the sessions that are hosted.
+/// A pause of the node itself is granted to a session once until its client's next sign of life:
+/// what the client sent meanwhile may still wait to be read. Bound: the sessions that are hosted.
 struct Leases: Sendable {
   private struct Entry: Sendable {
     var timeToLive: Span

@@ -11,7 +11,8 @@ private struct Belongings {
 }
 
 extension LocalSessions {
-  /// Opens a session, or takes it up again: one that is hosted here, or one that another origin has.
+  /// Opens a session, or takes it up again: one that is hosted here, or one that another origin
+  /// has.
   mutating func open(
     _ session: SessionID, _ value: SessionValue, _ lease: Lease, _ mesh: some MeshReading,
     _ actions: inout [HostingAction]
@@ -56,8 +57,8 @@ extension LocalSessions {
     if brought != nil { actions.append(.emit(.restored(session))) }
   }
 
-  /// Puts a session into the rooms where it was. It enters anew: cursor updates of an earlier stay do
-  /// not count any more.
+  /// Puts a session into the rooms where it was. It enters anew: cursor updates of an earlier stay
+  /// do not count any more.
   private func settle(_ brought: Belongings, in host: inout HostedSession) {
     var free = HostingLimits.occupancies - table.occupancies
     for place in brought.places {
@@ -84,8 +85,8 @@ extension LocalSessions {
     return mesh.hiddenHost(of: session).flatMap { belongings(session, at: $0, mesh) }
   }
 
-  /// The same from the records of another origin: no more rooms than a session may be in, those first
-  /// where it is known what it says.
+  /// The same from the records of another origin: no more rooms than a session may be in, those
+  /// first where it is known what it says.
   private func belongings(
     _ session: SessionID, at host: ForeignSession, _ mesh: some MeshReading
   ) -> Belongings? {
@@ -122,7 +123,8 @@ extension LocalSessions {
   // MARK: Handing over
 
   /// Evaluates what other origins, and removals, say of a session that is hosted here or was handed
-  /// over. To be called when any of that changed, and when the visibility of an origin that has it did.
+  /// over. To be called when any of that changed, and when the visibility of an origin that has it
+  /// did.
   mutating func judge(
     _ session: SessionID, _ mesh: some MeshReading, now: MonotonicTime,
     _ actions: inout [HostingAction]
@@ -144,8 +146,8 @@ extension LocalSessions {
     }
   }
 
-  /// Hosts a session no longer. Its records stay for a while, so that nobody hears that they are gone
-  /// before it hears where the session is.
+  /// Hosts a session no longer. Its records stay for a while, so that nobody hears that they are
+  /// gone before it hears where the session is.
   private mutating func handOver(
     _ session: SessionID, _ host: HostedSession, to other: OriginID, now: MonotonicTime,
     _ actions: inout [HostingAction]

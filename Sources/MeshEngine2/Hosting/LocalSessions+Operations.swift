@@ -2,8 +2,8 @@ import MeshCRDT
 import MeshCRDT2
 
 extension LocalSessions {
-  /// Does an operation on a session of this node. Removals, subscriptions, lists and leaving are not
-  /// such: nothing happens.
+  /// Does an operation on a session of this node. Removals, subscriptions, lists and leaving are
+  /// not such: nothing happens.
   mutating func perform(
     _ operation: LocalOperation, _ mesh: some MeshReading, _ actions: inout [HostingAction]
   ) throws(OperationError) {
@@ -77,8 +77,8 @@ extension LocalSessions {
   ) throws(OperationError) {
     if let message { try Validation.text(message, "message", atMost: Limits.messageBytes) }
     let user = UserKey(try hosting(session).value.profile.userID)
-    // A status that is set again is the last word again: the user may have said something else through
-    // another session.
+    // A status that is set again is the last word again: the user may have said something else
+    // through another session.
     let highest = max(mesh.statusCounter(of: user.text), statusCounters[user])
     let counter = min(highest, Limits.counterBound - 2) + 1
     try change(session, room, mesh, &actions) { presence in

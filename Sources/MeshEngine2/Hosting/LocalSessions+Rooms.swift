@@ -48,8 +48,9 @@ extension LocalSessions {
     actions.append(.depart(SessionPlace(session, room), counter: counter, holders: holders))
   }
 
-  /// Ends a session: removes all its records, and, unless a removal ordered it, those of other origins
-  /// by a removal, so that it does not come back from there. Of an unknown session: nothing happens.
+  /// Ends a session: removes all its records, and, unless a removal ordered it, those of other
+  /// origins by a removal, so that it does not come back from there. Of an unknown session: nothing
+  /// happens.
   mutating func end(
     _ session: SessionID, _ mesh: some MeshReading, isOrdered: Bool = false,
     _ actions: inout [HostingAction]
@@ -106,11 +107,11 @@ extension LocalSessions {
     }
   }
 
-  /// What a removal of a session from a room needs: a counter above all that is known of the session,
-  /// and who hosts it.
+  /// What a removal of a session from a room needs: a counter above all that is known of the
+  /// session, and who has what it outweighs, the host first.
   func prepareRemoval(
     of session: SessionID, from room: RoomName, _ mesh: some MeshReading
-  ) throws(OperationError) -> (counter: UInt64, host: OriginID) {
+  ) throws(OperationError) -> (counter: UInt64, holders: [OriginID]) {
     let host: OriginID
     let isThere: Bool
     if let own = table[session] {
@@ -125,6 +126,7 @@ extension LocalSessions {
     }
     guard room.isLobby || isThere else { throw .notInRoom(session, room) }
     let highest = max(mesh.highestCounter(of: session), table[session]?.highest ?? 0)
-    return (min(highest, Limits.counterBound - 2) + 1, host)
+    let others = mesh.holders(of: session, in: room).filter { $0 != host }
+    return (min(highest, Limits.counterBound - 2) + 1, [host] + others)
   }
 }

@@ -2,16 +2,16 @@ import MeshCRDT
 import MeshCRDT2
 import MeshWire2
 
-/// The sessions that this node hosts: does the operations of its users, and says which records are to
-/// be written.
+/// The sessions that this node hosts: does the operations of its users, and says which records are
+/// to be written.
 ///
 /// An operation either throws and changes nothing, or succeeds; so does a list of them, between
-/// ``begin()`` and ``commit()`` or ``rollBack()``. What is to be written and done goes to `actions`,
-/// which whoever calls carries out once all has succeeded.
+/// ``begin()`` and ``commit()`` or ``rollBack()``. What is to be written and done goes to
+/// `actions`, which whoever calls carries out once all has succeeded.
 ///
-/// Counters are Lamport counters of the session: one above the highest that is known, here and in the
-/// records of all origins, when the session is opened; after that whoever calls tells of changes at
-/// other origins (``judge(_:_:now:_:)``), and the session counts on from there.
+/// Counters are Lamport counters of the session: one above the highest that is known, here and in
+/// the records of all origins, when the session is opened; after that whoever calls tells of
+/// changes at other origins (``judge(_:_:now:_:)``), and the session counts on from there.
 struct LocalSessions: Sendable {
   var table = HostedTable()
   /// The highest counters of sessions that ended here. A session that is opened again goes on above
@@ -20,8 +20,8 @@ struct LocalSessions: Sendable {
   /// The status counters that this node wrote last, until the records of it are read.
   var statusCounters = CounterMemory<UserKey>(bound: HostingLimits.rememberedCounters)
   var handOvers = Deadlines<SessionID>()
-  /// True once somebody in the mesh subscribes to some rooms only: sessions are written with the rooms
-  /// that they are in.
+  /// True once somebody in the mesh subscribes to some rooms only: sessions are written with the
+  /// rooms that they are in.
   var writesOccupancy = false
   /// What is to be written again, a slice at a time: the last first.
   var refresh: (kind: Refresh, sessions: [SessionID]) = (.occupancy, [])
@@ -52,7 +52,8 @@ struct LocalSessions: Sendable {
     refresh.sessions.isEmpty ? handOvers.next : MonotonicTime(nanoseconds: 0)
   }
 
-  /// Removes what was handed over long enough ago, and writes a slice of what is to be written again.
+  /// Removes what was handed over long enough ago, and writes a slice of what is to be written
+  /// again.
   mutating func advance(now: MonotonicTime, _ actions: inout [HostingAction]) {
     for _ in 0..<HostingLimits.evaluationsPerTurn {
       guard let session = handOvers.take(due: now) else { break }
@@ -74,8 +75,8 @@ struct LocalSessions: Sendable {
     refresh = (.occupancy, table.sessions.reversed())
   }
 
-  /// Writes everything again, for an incarnation that has said nothing yet. Handed-over sessions have
-  /// no records in it.
+  /// Writes everything again, for an incarnation that has said nothing yet. Handed-over sessions
+  /// have no records in it.
   mutating func restart() {
     while let session = handOvers.take(due: MonotonicTime(nanoseconds: .max)) {
       table.setHandedOver(session, to: nil)

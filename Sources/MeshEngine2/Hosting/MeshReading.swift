@@ -106,8 +106,8 @@ extension MeshReading {
     return best
   }
 
-  /// The other origins whose records would bring a session back to a room (the lobby: bring it back)
-  /// after it left here: those that no removal outweighs.
+  /// The other origins whose records would bring a session back to a room (the lobby: bring it
+  /// back) after it left here: those that no removal outweighs.
   func holders(of session: SessionID, in room: RoomName) -> [OriginID] {
     let outweighed = removalCounter(of: session, from: room)
     return otherHomes(of: session).compactMap { home in

@@ -2,17 +2,17 @@ import MeshCRDT
 import MeshCRDT2
 import MeshWire2
 
-/// The removals that this node keeps up: of what its users ordered, and of what ended here while other
-/// origins held records of it.
+/// The removals that this node keeps up: of what its users ordered, and of what ended here while
+/// other origins held records of it.
 ///
-/// A session that moved here from a host that is cut off, and ended, would come back with that host. The
-/// tombstones of this node do not outweigh another origin's records; a removal does, and the host obeys
-/// it when it hears it.
+/// A session that moved here from a host that is cut off, and ended, would come back with that
+/// host. The tombstones of this node do not outweigh another origin's records; a removal does, and
+/// the host obeys it when it hears it.
 ///
-/// A removal is taken back when nothing is left that it outweighs, and every origin that held such is
-/// visible and complete; one that was ordered not before ``Configuration/removalHold``; any after
-/// ``Configuration/removalRetention``. Bounds: ``HostingLimits/orders``, of which more are refused, and
-/// ``HostingLimits/departures``, of which the oldest goes.
+/// A removal is taken back when nothing is left that it outweighs, and every origin that held such
+/// is visible and complete; one that was ordered not before ``Configuration/removalHold``; any
+/// after ``Configuration/removalRetention``. Bounds: ``HostingLimits/orders``, of which more are
+/// refused, and ``HostingLimits/departures``, of which the oldest goes.
 struct Removals: Sendable {
   private struct Entry: Sendable {
     var counter: UInt64
@@ -43,8 +43,8 @@ struct Removals: Sendable {
   /// When a removal may be taken back.
   var deadline: MonotonicTime? { deadlines.next }
 
-  /// What this node's removal of a session from a room says; `nil`: there is none. Its version is not
-  /// known here.
+  /// What this node's removal of a session from a room says; `nil`: there is none. Its version is
+  /// not known here.
   func record(of session: SessionID, from room: RoomName) -> StoredRecord? {
     guard let entry = entries[SessionPlace(session, room)] else { return nil }
     return StoredRecord(version: 0, counter: entry.counter, value: Self.value(of: entry)[...])
@@ -59,7 +59,8 @@ struct Removals: Sendable {
 
   /// Orders that a session leaves a room, or ends (the lobby).
   mutating func order(
-    _ place: SessionPlace, counter: UInt64, isFinal: Bool, host: OriginID, now: MonotonicTime
+    _ place: SessionPlace, counter: UInt64, isFinal: Bool, holders: [OriginID],
+    now: MonotonicTime
   ) throws(OperationError) -> RoomChange {
     let isNew = entries[place]?.isDeparture ?? true
     guard !isNew || orderCount < HostingLimits.orders else {
@@ -69,11 +70,11 @@ struct Removals: Sendable {
     return set(
       place,
       Entry(
-        counter: counter, isFinal: isFinal, holders: [host], writtenAt: now, isDeparture: false))
+        counter: counter, isFinal: isFinal, holders: holders, writtenAt: now, isDeparture: false))
   }
 
-  /// Notes that a session left a room, or ended, of which other origins hold records. Returns what is
-  /// to be written.
+  /// Notes that a session left a room, or ended, of which other origins hold records. Returns what
+  /// is to be written.
   mutating func depart(
     _ place: SessionPlace, counter: UInt64, holders: [OriginID], now: MonotonicTime
   ) -> [RoomChange] {
