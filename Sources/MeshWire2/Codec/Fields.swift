@@ -36,9 +36,8 @@ extension ByteReader {
     Hash256(try hash128(), try hash128())
   }
 
-  /// Depth (1) and two digits in each byte, the first in its high half; an unused half is 0.
-  mutating func path() throws(WireError) -> TreePath {
-    let depth = Int(try byte())
+  /// Two digits in each byte, the first in its high half; an unused half is 0.
+  mutating func path(depth: Int) throws(WireError) -> TreePath {
     guard depth <= TreePath.depthBound else { throw .outOfBounds }
     var bits: UInt64 = 0
     for index in 0..<(depth + 1) / 2 {
@@ -79,8 +78,7 @@ extension ByteWriter {
     hash128(hash.low)
   }
 
-  mutating func path(_ path: TreePath) {
-    byte(UInt8(path.depth))
+  mutating func digits(of path: TreePath) {
     for index in 0..<(path.depth + 1) / 2 {
       byte(UInt8(truncatingIfNeeded: path.bits >> UInt64(56 - 8 * index)))
     }
@@ -92,12 +90,12 @@ enum FieldSize {
   static func varint(_ value: UInt64) -> Int { ByteWriter.varintByteCount(value) }
   static func blob(_ count: Int) -> Int { varint(UInt64(count)) + count }
   static func room(_ room: RoomName) -> Int { blob(room.text.utf8.count) }
+  /// Its depth and its digits.
   static func path(_ path: TreePath) -> Int { 1 + (path.depth + 1) / 2 }
 
-  /// The most bytes of a room's name, of a number below 2^48, and of a path.
+  /// The most bytes of a room's name, and of a number below 2^48.
   static let mostRoom = 1 + Limits.roomNameBytes
   static let mostCounter = 7
-  static let mostPath = 1 + TreePath.depthBound / 2
 
   /// How many items, from the first on, have at most `bytes` bytes together and are at most
   /// `bound`.

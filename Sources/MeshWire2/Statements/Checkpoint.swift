@@ -4,10 +4,10 @@ package import MeshWire
 
 /// The one signed statement about everything of an origin.
 ///
-/// Layout of the body: incarnation (12), sequence, version (varints), root (32), anchor (16),
-/// chain, beat, period (varints), flags (1), features (varint); then the certificate, if there is
-/// one, the number of changed rooms (varint), and for each the room and its version (varint). The
-/// statement is what stands before the certificate, and `hash256` of the rest.
+/// Layout of the body: incarnation (12), sequence, version (varints), root (32), value (16),
+/// chain, schedule, offset, beat, period (varints), flags (1), features (varint); then the
+/// certificate, if there is one, the number of changed rooms (varint), and for each the room and its
+/// version (varint). The statement is what stands before the certificate, and `hash256` of the rest.
 package struct Checkpoint: StatementBody {
   package static var kind: StatementKind { .checkpoint }
 
@@ -31,10 +31,16 @@ package struct Checkpoint: StatementBody {
   package let version: UInt64
   /// The root of the tree of rooms.
   package let root: Hash256
-  /// The end of the present heartbeat chain, its beat 0.
-  package let anchor: Hash128
+  /// The value of the present heartbeat chain at ``beat``: later beats are verified by it. That of
+  /// beat 0 is the chain's anchor.
+  package let value: Hash128
   /// The number of the chain, from 1.
   package let chain: UInt64
+  /// The number of the chain with which the origin's schedule began, 1…``chain``: what is known of
+  /// the origin's age holds for all chains of a schedule.
+  package let schedule: UInt64
+  /// The start of the chain after the start of the chain ``schedule``; 0 if that is this one.
+  package let offsetMilliseconds: UInt64
   /// The index of the chain at the moment of signing.
   package let beat: UInt64
   /// The time between two beats.
@@ -51,6 +57,8 @@ package struct Checkpoint: StatementBody {
 
   /// Chain numbers are below this.
   package static let chainBound: UInt64 = 1 << 32
+  /// Offsets are below this: about 139 years.
+  package static let offsetBound: UInt64 = 1 << 42
   package static let periodMilliseconds: ClosedRange<UInt64> = 100...3_600_000
   package static let featuresBound: UInt64 = 1 << 56
   package static let certificateBytes = 400
@@ -63,23 +71,26 @@ package struct Checkpoint: StatementBody {
   /// The most bytes before the certificate.
   static let frontBytes =
     Incarnation.byteCount + 2 * FieldSize.mostCounter + Hash256.byteCount + Hash128.byteCount
-    + FieldSize.varint(chainBound - 1) + FieldSize.varint(Beat.indexBound - 1)
-    + FieldSize.varint(periodMilliseconds.upperBound) + 1 + FieldSize.varint(featuresBound - 1)
+    + 2 * FieldSize.varint(chainBound - 1) + FieldSize.varint(offsetBound - 1)
+    + FieldSize.varint(Beat.indexBound - 1) + FieldSize.varint(periodMilliseconds.upperBound) + 1
+    + FieldSize.varint(featuresBound - 1)
   /// The most bytes of a statement.
   static let statementBytes = frontBytes + Hash256.byteCount
 
   package init(
-    incarnation: Incarnation, sequence: UInt64, version: UInt64, root: Hash256, anchor: Hash128,
-    chain: UInt64, beat: UInt64, periodMilliseconds: UInt64, isLeaving: Bool = false,
-    features: UInt64 = 0, certificate: [UInt8] = [], namesAllChanged: Bool = false,
-    changed: [ChangedRoom] = []
+    incarnation: Incarnation, sequence: UInt64, version: UInt64, root: Hash256, value: Hash128,
+    chain: UInt64, schedule: UInt64, offsetMilliseconds: UInt64, beat: UInt64,
+    periodMilliseconds: UInt64, isLeaving: Bool = false, features: UInt64 = 0,
+    certificate: [UInt8] = [], namesAllChanged: Bool = false, changed: [ChangedRoom] = []
   ) {
     self.incarnation = incarnation
     self.sequence = sequence
     self.version = version
     self.root = root
-    self.anchor = anchor
+    self.value = value
     self.chain = chain
+    self.schedule = schedule
+    self.offsetMilliseconds = offsetMilliseconds
     self.beat = beat
     self.periodMilliseconds = periodMilliseconds
     self.isLeaving = isLeaving
@@ -108,7 +119,9 @@ package struct Checkpoint: StatementBody {
 
   /// The number of bytes of the body.
   package var byteCount: Int {
-    let numbers = [sequence, version, chain, beat, periodMilliseconds, features]
+    let numbers = [
+      sequence, version, chain, schedule, offsetMilliseconds, beat, periodMilliseconds, features,
+    ]
     let front =
       Incarnation.byteCount + Hash256.byteCount + Hash128.byteCount + 1
       + numbers.reduce(0) { $0 + FieldSize.varint($1) }
@@ -154,8 +167,10 @@ extension Checkpoint {
     writer.varint(sequence)
     writer.varint(version)
     writer.hash256(root)
-    writer.hash128(anchor)
+    writer.hash128(value)
     writer.varint(chain)
+    writer.varint(schedule)
+    writer.varint(offsetMilliseconds)
     writer.varint(beat)
     writer.varint(periodMilliseconds)
     writer.byte(
@@ -200,16 +215,21 @@ extension Checkpoint {
     let sequence = try reader.counter(from: 1)
     let version = try reader.counter()
     let root = try reader.hash256()
-    let anchor = try reader.hash128()
+    let value = try reader.hash128()
     let chain = try reader.varint(below: chainBound)
+    let schedule = try reader.varint(below: chain + 1)
+    let offset = try reader.varint(below: offsetBound)
+    guard schedule > 0 else { throw .outOfBounds }
+    guard schedule < chain || offset == 0 else { throw .notCanonical }
     let beat = try reader.varint(below: Beat.indexBound)
     let period = try reader.varint(below: periodMilliseconds.upperBound + 1)
-    guard chain > 0, periodMilliseconds.contains(period) else { throw .outOfBounds }
+    guard periodMilliseconds.contains(period) else { throw .outOfBounds }
     let flags = try reader.byte()
     guard flags & ~Flag.known == 0 else { throw .notCanonical }
     let checkpoint = Checkpoint(
-      incarnation: incarnation, sequence: sequence, version: version, root: root, anchor: anchor,
-      chain: chain, beat: beat, periodMilliseconds: period,
+      incarnation: incarnation, sequence: sequence, version: version, root: root, value: value,
+      chain: chain, schedule: schedule, offsetMilliseconds: offset, beat: beat,
+      periodMilliseconds: period,
       isLeaving: flags & Flag.leaving != 0,
       features: try reader.varint(below: featuresBound),
       namesAllChanged: flags & Flag.allChanged != 0)

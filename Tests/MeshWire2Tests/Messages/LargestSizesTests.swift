@@ -12,7 +12,7 @@ struct LargestSizesTests {
   static let origin = OriginID(.max, .max, .max, .max)
   static let hash = Hash128(.max, .max)
   static let room = RoomName(unchecked: String(repeating: "r", count: Limits.roomNameBytes))
-  static let place = ComparisonPlace.records(origin, incarnation, sequence: counter, room)
+  static let place = ComparisonPlace.origin(origin, incarnation, sequence: counter)
 
   static func path(_ depth: Int) -> TreePath {
     (0..<depth).reduce(TreePath.top) { path, _ in path.child(15) }
@@ -27,7 +27,8 @@ struct LargestSizesTests {
   {
     Checkpoint(
       incarnation: incarnation, sequence: counter, version: counter, root: Hash256(hash, hash),
-      anchor: hash, chain: Checkpoint.chainBound - 1, beat: Beat.indexBound - 1,
+      value: hash, chain: Checkpoint.chainBound - 1, schedule: Checkpoint.chainBound - 2,
+      offsetMilliseconds: Checkpoint.offsetBound - 1, beat: Beat.indexBound - 1,
       periodMilliseconds: Checkpoint.periodMilliseconds.upperBound, isLeaving: true,
       features: Checkpoint.featuresBound - 1,
       certificate: [UInt8](repeating: 0xCE, count: certificate)
@@ -77,7 +78,7 @@ struct LargestSizesTests {
     }
     #expect(
       (1...13).compactMap { MeshMessage.byteBound(kind: $0) }
-        == [11, 128, 1087, 1087, 1087, 1043, 1087, 1087, 127, 851, 418, 804, 516])
+        == [11, 128, 1087, 1087, 1087, 1043, 1087, 1087, 127, 851, 442, 804, 516])
     #expect(MeshMessage.byteBound(kind: 0) == nil && MeshMessage.byteBound(kind: 14) == nil)
   }
 
@@ -225,26 +226,25 @@ struct LargestSizesTests {
       #expect(moved == CursorFrame.bound || frame(moved + 1) > CursorFrame.byteBound)
 
       let place = random.place()
-      let asked = (0..<90).map { _ in
-        CompareRequest.Node(path: random.path(), hash: random.hash128())
-      }
+      let asked = (0..<90).map { _ in random.compared(at: place) }
       let fitting = CompareRequest.prefix(of: asked, at: place)
       func request(_ count: Int) -> Int {
         MeshMessage.compare(
-          CompareRequest(place: place, budget: 65_536, nodes: Array(asked.prefix(count)))
+          CompareRequest(
+            place: place, request: 1, budget: 65_536, nodes: Array(asked.prefix(count)))
         ).encoded().count
       }
       #expect(fitting > 0 && request(fitting) <= DatagramHeader.messageBytes)
       #expect(
         fitting == CompareRequest.bound || request(fitting + 1) > DatagramHeader.messageBytes)
 
-      let nodes = (0..<300).map { _ in
-        NodesAnswer.Node(path: random.path(), bytes: random.blob(0...200))
-      }
+      let nodes = (0..<300).map { _ in random.answered(at: place, 0...200) }
       let answered = NodesAnswer.prefix(of: nodes, at: place)
       func answer(_ count: Int) -> Int {
-        MeshMessage.nodes(NodesAnswer(place: place, nodes: Array(nodes.prefix(count))))
-          .encoded().count
+        MeshMessage.nodes(
+          NodesAnswer(
+            place: place, request: 1, isLast: true, nodes: Array(nodes.prefix(count)))
+        ).encoded().count
       }
       #expect(answered > 0 && answer(answered) <= DatagramHeader.messageBytes)
       // The number of nodes may take one byte less than was kept for it.
@@ -253,20 +253,30 @@ struct LargestSizesTests {
     }
   }
 
-  @Test("One node of the greatest size fits into an answer about any place and path")
+  @Test("One node of the greatest size fits into an answer about any place, tree and path")
   func largestNodeFits() throws {
     let node = NodesAnswer.Node(
-      path: Self.path(16), bytes: [UInt8](repeating: 1, count: NodesAnswer.nodeBytes))
+      tree: .records(Self.room), path: Self.path(16),
+      bytes: [UInt8](repeating: 1, count: NodesAnswer.nodeBytes))
     #expect(NodesAnswer.prefix(of: [node, node], at: Self.place) == 1)
-    let message = MeshMessage.nodes(NodesAnswer(place: Self.place, nodes: [node]))
-    #expect(message.encoded().count == 1033)
+    let message = MeshMessage.nodes(
+      NodesAnswer(place: Self.place, request: .max, isLast: true, nodes: [node]))
+    #expect(message.encoded().count == 1036)
     #expect(try Reading.message(message.encoded()) == message)
-    let asked = [CompareRequest.Node](
-      repeating: CompareRequest.Node(path: Self.path(16), hash: Self.hash), count: 64)
-    #expect(CompareRequest.prefix(of: asked, at: Self.place) == 38)
-    let near = [CompareRequest.Node](
-      repeating: CompareRequest.Node(path: Self.path(2), hash: Self.hash), count: 64)
-    #expect(CompareRequest.prefix(of: near, at: Self.place) == 53)
-    #expect(CompareRequest.prefix(of: near, at: .replica) == 59)
+  }
+
+  @Test("A request asks about more nodes where they stand in one room than in many")
+  func requestsAreFilled() {
+    func count(_ depth: Int, _ place: ComparisonPlace, _ tree: (Int) -> OriginFetch.Tree) -> Int {
+      let nodes = (0..<64).map {
+        CompareRequest.Node(tree: tree($0), path: Self.path(depth), hash: Self.hash)
+      }
+      return CompareRequest.prefix(of: nodes, at: place)
+    }
+    #expect(count(2, .replica) { _ in .rooms } == 59)
+    #expect(count(2, Self.place) { _ in .rooms } == 57)
+    #expect(count(2, Self.place) { _ in .records(Self.room) } == 53)
+    #expect(count(16, Self.place) { _ in .records(Self.room) } == 38)
+    #expect(count(16, Self.place) { .records(Self.rooms(64)[$0].room) } == 11)
   }
 }

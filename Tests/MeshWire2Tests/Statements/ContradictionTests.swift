@@ -30,8 +30,8 @@ struct ContradictionTests {
   ) -> Checkpoint {
     Checkpoint(
       incarnation: incarnation, sequence: sequence, version: 7, root: .empty,
-      anchor: Hash128(1, 2), chain: 1, beat: 0, periodMilliseconds: 2000, isLeaving: isLeaving,
-      certificate: certificate, changed: rooms)
+      value: Hash128(1, 2), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
+      periodMilliseconds: 2000, isLeaving: isLeaving, certificate: certificate, changed: rooms)
   }
 
   static func signed(

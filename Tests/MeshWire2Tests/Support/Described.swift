@@ -75,20 +75,23 @@ extension TreePath {
 
 extension ComparisonPlace {
   var described: JSON {
-    func fields(_ origin: OriginID, _ incarnation: Incarnation, _ sequence: UInt64, _ room: JSON)
-      -> JSON
-    {
+    switch self {
+    case .replica: .null
+    case .origin(let origin, let incarnation, let sequence):
       .object([
         "origin": .hex(origin.bytes), "incarnation": .hex(incarnation.bytes),
-        "sequence": .number(sequence), "room": room,
+        "sequence": .number(sequence),
       ])
     }
-    return switch self {
-    case .replica: .null
-    case .rooms(let origin, let incarnation, let sequence):
-      fields(origin, incarnation, sequence, .null)
-    case .records(let origin, let incarnation, let sequence, let room):
-      fields(origin, incarnation, sequence, .text(room.text))
+  }
+}
+
+extension OriginFetch.Tree {
+  /// The room of a tree of records; `null` for a tree above those.
+  var described: JSON {
+    switch self {
+    case .rooms: .null
+    case .records(let room): .text(room.text)
     }
   }
 }
@@ -131,8 +134,9 @@ extension Checkpoint {
   var described: JSON {
     .object([
       "incarnation": .hex(incarnation.bytes), "sequence": .number(sequence),
-      "version": .number(version), "root": .hex(root.bytes), "anchor": .hex(anchor.bytes),
-      "chain": .number(chain), "beat": .number(beat),
+      "version": .number(version), "root": .hex(root.bytes), "value": .hex(value.bytes),
+      "chain": .number(chain), "schedule": .number(schedule),
+      "offset_milliseconds": .number(offsetMilliseconds), "beat": .number(beat),
       "period_milliseconds": .number(periodMilliseconds), "is_leaving": .flag(isLeaving),
       "features": .number(features), "certificate": .hex(certificate),
       "names_all_changed": .flag(namesAllChanged),
@@ -161,18 +165,25 @@ extension MeshMessage {
         })
     case .compare(let request):
       return .object([
-        "place": request.place.described, "budget": .number(request.budget),
+        "place": request.place.described, "request": .number(UInt64(request.request)),
+        "budget": .number(request.budget),
         "nodes": .list(
           request.nodes.map {
-            .object(["path": .text($0.path.digits), "hash": .hex($0.hash.bytes)])
+            .object([
+              "room": $0.tree.described, "path": .text($0.path.digits),
+              "hash": .hex($0.hash.bytes),
+            ])
           }),
       ])
     case .nodes(let answer):
       return .object([
-        "place": answer.place.described,
+        "place": answer.place.described, "request": .number(UInt64(answer.request)),
+        "is_last": .flag(answer.isLast),
         "nodes": .list(
           answer.nodes.map {
-            .object(["path": .text($0.path.digits), "bytes": .hex($0.bytes)])
+            .object([
+              "room": $0.tree.described, "path": .text($0.path.digits), "bytes": .hex($0.bytes),
+            ])
           }),
       ])
     case .repair(let request):

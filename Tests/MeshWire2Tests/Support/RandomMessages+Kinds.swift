@@ -21,21 +21,19 @@ extension RandomMessages {
         })
     case 7:
       let place = place()
-      let nodes = (0..<count(1...CompareRequest.bound)).map { _ in
-        CompareRequest.Node(path: path(), hash: generator.chance(30) ? .empty : hash128())
-      }
+      let nodes = (0..<count(1...CompareRequest.bound)).map { _ in compared(at: place) }
       return .compare(
         CompareRequest(
-          place: place, budget: number(below: CompareRequest.budgetBound + 1),
+          place: place, request: UInt16(number(below: 1 << 16)),
+          budget: number(below: CompareRequest.budgetBound + 1),
           nodes: Array(nodes.prefix(CompareRequest.prefix(of: nodes, at: place)))))
     case 8:
       let place = place()
-      let nodes = (0..<count(0...NodesAnswer.bound)).map { _ in
-        NodesAnswer.Node(path: path(), bytes: generator.chance(50) ? [] : blob(0...40))
-      }
+      let nodes = (0..<count(0...NodesAnswer.bound)).map { _ in answered(at: place, 0...40) }
       return .nodes(
         NodesAnswer(
-          place: place, nodes: Array(nodes.prefix(NodesAnswer.prefix(of: nodes, at: place)))))
+          place: place, request: UInt16(number(below: 1 << 16)), isLast: generator.chance(50),
+          nodes: Array(nodes.prefix(NodesAnswer.prefix(of: nodes, at: place)))))
     case 9:
       let through = counter(from: 1)
       return .repair(
@@ -57,11 +55,24 @@ extension RandomMessages {
   }
 
   mutating func place() -> ComparisonPlace {
-    switch Int.random(in: 0..<3, using: &generator) {
-    case 0: .replica
-    case 1: .rooms(origin(), incarnation(), sequence: counter(from: 1))
-    default: .records(origin(), incarnation(), sequence: counter(from: 1), room())
-    }
+    generator.chance(30)
+      ? .replica : .origin(origin(), incarnation(), sequence: counter(from: 1))
+  }
+
+  /// A tree that nodes of a place stand in; the same one twice in a row now and then.
+  private mutating func tree(at place: ComparisonPlace) -> OriginFetch.Tree {
+    guard place != .replica, generator.chance(80) else { return .rooms }
+    return .records(generator.chance(80) ? .lobby : room())
+  }
+
+  mutating func compared(at place: ComparisonPlace) -> CompareRequest.Node {
+    CompareRequest.Node(
+      tree: tree(at: place), path: path(), hash: generator.chance(30) ? .empty : hash128())
+  }
+
+  mutating func answered(at place: ComparisonPlace, _ bytes: ClosedRange<Int>) -> NodesAnswer.Node {
+    NodesAnswer.Node(
+      tree: tree(at: place), path: path(), bytes: generator.chance(50) ? [] : blob(bytes))
   }
 
   private mutating func probe() -> Probe {
@@ -94,7 +105,8 @@ extension RandomMessages {
         body =
           Checkpoint(
             incarnation: incarnation, sequence: number, version: counter(), root: hash256(),
-            anchor: hash128(), chain: 1, beat: index, periodMilliseconds: 2000
+            value: hash128(), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: index,
+            periodMilliseconds: 2000
           ).encoded()
       }
       messages.append(

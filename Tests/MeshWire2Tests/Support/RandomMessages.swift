@@ -146,9 +146,12 @@ struct RandomMessages {
 
   mutating func checkpoint() -> Checkpoint {
     let version = counter()
+    let chain = number(below: Checkpoint.chainBound, from: 1)
+    let schedule = number(below: chain + 1, from: 1)
     let checkpoint = Checkpoint(
       incarnation: incarnation(), sequence: counter(from: 1), version: version, root: hash256(),
-      anchor: hash128(), chain: number(below: Checkpoint.chainBound, from: 1),
+      value: hash128(), chain: chain, schedule: schedule,
+      offsetMilliseconds: schedule == chain ? 0 : number(below: Checkpoint.offsetBound),
       beat: number(below: Beat.indexBound),
       periodMilliseconds: number(
         below: Checkpoint.periodMilliseconds.upperBound + 1,

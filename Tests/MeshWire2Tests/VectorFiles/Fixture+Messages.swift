@@ -29,14 +29,15 @@ extension Fixture {
   }
 
   func checkpoint(
+    beat: UInt64 = Self.beat, chain number: UInt64 = 1, offset: UInt64 = 0,
     isLeaving: Bool = false, certificate: [UInt8] = [], namesRooms: Bool = true
   ) throws -> SignedMessage {
     var tree = Self.rooms
-    let anchor = chain[0]
     let checkpoint = Checkpoint(
       incarnation: Self.incarnation, sequence: 42, version: Self.version(Self.design),
-      root: tree.root(Self.hash), anchor: try Self.hash128(anchor), chain: 1, beat: Self.beat,
-      periodMilliseconds: 2000, isLeaving: isLeaving, certificate: certificate)
+      root: tree.root(Self.hash), value: try Self.hash128(chain[Int(beat)]), chain: number,
+      schedule: 1, offsetMilliseconds: offset, beat: beat, periodMilliseconds: 2000,
+      isLeaving: isLeaving, certificate: certificate)
     let changed = Self.logs.map {
       Checkpoint.ChangedRoom(room: $0, version: Self.version($0))
     }
@@ -85,9 +86,10 @@ extension Fixture {
     let origin = alice.origin
     let chain = chain
     var rooms = Self.rooms
+    let records = Self.records(Self.design)
     let top = rooms.hash(Self.hash)
-    let place = ComparisonPlace.rooms(origin, Self.incarnation, sequence: 42)
-    let log = ComparisonPlace.records(origin, Self.incarnation, sequence: 42, Self.design)
+    let place = ComparisonPlace.origin(origin, Self.incarnation, sequence: 42)
+    let log = OriginFetch.Tree.records(Self.design)
     let deep = TreePath.top.child(10).child(0).child(15)
     return [
       ("challenge", .challenge(token: 0x0123_4567_89AB_CDEF)),
@@ -112,6 +114,10 @@ extension Fixture {
         .checkpoint(
           ageMilliseconds: MeshMessage.ageBound - 1, try checkpoint(certificate: [0xC0, 0xDE]))
       ),
+      (
+        "checkpoint of the third chain of a schedule, at its beat 0",
+        .checkpoint(ageMilliseconds: 0, try checkpoint(beat: 0, chain: 3, offset: 8_191_000))
+      ),
       ("cursor frame", .cursorFrame(try frame())),
       (
         "beats",
@@ -124,24 +130,35 @@ extension Fixture {
         "compare at the top of a replica",
         .compare(
           CompareRequest(
-            place: .replica, budget: 1200, nodes: [.init(path: .top, hash: Hash128(7, 8))]))
+            place: .replica, request: 0xFFFE, budget: 1200,
+            nodes: [.init(tree: .rooms, path: .top, hash: Hash128(7, 8))]))
       ),
       (
-        "compare of records",
+        "compare of the trees of an origin",
         .compare(
           CompareRequest(
-            place: log, budget: 65_536,
-            nodes: [.init(path: deep, hash: .empty), .init(path: .top.child(1), hash: top)]))
+            place: place, request: 258, budget: 65_536,
+            nodes: [
+              .init(tree: .rooms, path: .top.child(1), hash: top),
+              .init(tree: log, path: deep, hash: .empty),
+              .init(tree: log, path: .top.child(1), hash: top),
+              .init(tree: .records(.lobby), path: .top, hash: .empty),
+              .init(tree: log, path: .top, hash: top),
+            ]))
       ),
-      ("nodes that are equal", .nodes(NodesAnswer(place: .replica, nodes: []))),
+      (
+        "nodes that are equal",
+        .nodes(NodesAnswer(place: .replica, request: 0xFFFE, isLast: true, nodes: []))
+      ),
       (
         "nodes",
         .nodes(
           NodesAnswer(
-            place: place,
+            place: place, request: 258, isLast: false,
             nodes: [
-              .init(path: .top, bytes: rooms.content(at: .top) ?? []),
-              .init(path: deep, bytes: []),
+              .init(tree: .rooms, path: .top, bytes: rooms.content(at: .top) ?? []),
+              .init(tree: log, path: .top, bytes: records.content(at: .top) ?? []),
+              .init(tree: log, path: deep, bytes: []),
             ]))
       ),
       (

@@ -81,10 +81,13 @@ extension VectorFile {
       Reading.unsigned(.batch, life + fields)
     }
     let hash = [UInt8](repeating: 7, count: 48)
-    /// A checkpoint with some fields before root and anchor, and some behind them.
+    /// A checkpoint with some fields before root and value, and some, from the chain on, behind
+    /// them.
     func checkpoint(_ front: [UInt8], _ rest: [UInt8], _ life: [UInt8] = life) -> [UInt8] {
       Reading.unsigned(.checkpoint, life + front + hash + rest)
     }
+    /// The first chain, and so the first of its schedule.
+    let chain: [UInt8] = [1, 1, 0]
     func frame(_ fields: [UInt8], _ life: [UInt8] = life) -> [UInt8] {
       Reading.unsigned(.cursorFrame, life + fields)
     }
@@ -102,39 +105,55 @@ extension VectorFile {
       Reject("versions that reach the bound", heading([0, 0] + highest + [2]), .outOfBounds),
       Reject("a room's name above the bound", heading([65]), .outOfBounds),
       Reject(
-        "a checkpoint without an incarnation", checkpoint([1, 1], [1, 0, 100, 0, 0, 0], none),
-        .outOfBounds),
+        "a checkpoint without an incarnation",
+        checkpoint([1, 1], chain + [0, 100, 0, 0, 0], none), .outOfBounds),
       Reject("a checkpoint of sequence 0", checkpoint([0, 1], []), .outOfBounds),
-      Reject("a chain of number 0", checkpoint([1, 1], [0, 0, 100, 0, 0, 0]), .outOfBounds),
+      Reject(
+        "a chain of number 0", checkpoint([1, 1], [0, 0, 0, 0, 100, 0, 0, 0]), .outOfBounds),
       Reject(
         "a chain at the bound", checkpoint([1, 1], [0x80, 0x80, 0x80, 0x80, 0x10]), .outOfBounds),
-      Reject("a beat beyond the chain", checkpoint([1, 1], [1, 0x80, 0x20]), .outOfBounds),
-      Reject("a period of 99 ms", checkpoint([1, 1], [1, 0, 99, 0, 0, 0]), .outOfBounds),
       Reject(
-        "a period above an hour", checkpoint([1, 1], [1, 0, 0x81, 0xDD, 0xDB, 1]), .outOfBounds),
-      Reject("an unknown flag", checkpoint([1, 1], [1, 0, 100, 8, 0, 0]), .notCanonical),
+        "a schedule of number 0", checkpoint([1, 1], [1, 0, 0, 0, 100, 0, 0, 0]), .outOfBounds),
       Reject(
-        "features at the bound",
-        checkpoint([1, 1], [1, 0, 100, 0] + [UInt8](repeating: 0x80, count: 8) + [1]),
-        .outOfBounds),
-      Reject("an empty certificate", checkpoint([1, 1], [1, 0, 100, 2, 0, 0, 0]), .notCanonical),
+        "a schedule that begins behind its chain",
+        checkpoint([1, 1], [1, 2, 0, 0, 100, 0, 0, 0]), .outOfBounds),
       Reject(
-        "a certificate above the bound", checkpoint([1, 1], [1, 0, 100, 2, 0, 0x91, 3]),
-        .outOfBounds),
-      Reject(
-        "a certificate that no flag tells of", checkpoint([1, 1], [1, 0, 100, 0, 0, 0, 1]),
-        .trailingBytes(1)),
-      Reject("65 changed rooms", checkpoint([1, 1], [1, 0, 100, 0, 0, 65]), .outOfBounds),
-      Reject(
-        "64 changed rooms without a byte", checkpoint([1, 1], [1, 0, 100, 0, 0, 64]), .truncated),
-      Reject(
-        "changed rooms in falling order",
-        checkpoint([1, 9], [1, 0, 100, 0, 0, 2, 1, 0x72, 9, 1, 0x71, 8]), .notCanonical),
-      Reject(
-        "a changed room twice", checkpoint([1, 9], [1, 0, 100, 0, 0, 2, 1, 0x72, 9, 1, 0x72, 9]),
+        "an offset from the chain itself", checkpoint([1, 1], [2, 2, 1, 0, 100, 0, 0, 0]),
         .notCanonical),
       Reject(
-        "a changed room above the version", checkpoint([1, 9], [1, 0, 100, 0, 0, 1, 0, 10]),
+        "an offset at the bound",
+        checkpoint([1, 1], [2, 1] + [UInt8](repeating: 0x80, count: 6) + [1, 0, 100, 0, 0, 0]),
+        .outOfBounds),
+      Reject("a beat beyond the chain", checkpoint([1, 1], chain + [0x80, 0x20]), .outOfBounds),
+      Reject("a period of 99 ms", checkpoint([1, 1], chain + [0, 99, 0, 0, 0]), .outOfBounds),
+      Reject(
+        "a period above an hour", checkpoint([1, 1], chain + [0, 0x81, 0xDD, 0xDB, 1]),
+        .outOfBounds),
+      Reject("an unknown flag", checkpoint([1, 1], chain + [0, 100, 8, 0, 0]), .notCanonical),
+      Reject(
+        "features at the bound",
+        checkpoint([1, 1], chain + [0, 100, 0] + [UInt8](repeating: 0x80, count: 8) + [1]),
+        .outOfBounds),
+      Reject(
+        "an empty certificate", checkpoint([1, 1], chain + [0, 100, 2, 0, 0, 0]), .notCanonical),
+      Reject(
+        "a certificate above the bound", checkpoint([1, 1], chain + [0, 100, 2, 0, 0x91, 3]),
+        .outOfBounds),
+      Reject(
+        "a certificate that no flag tells of", checkpoint([1, 1], chain + [0, 100, 0, 0, 0, 1]),
+        .trailingBytes(1)),
+      Reject("65 changed rooms", checkpoint([1, 1], chain + [0, 100, 0, 0, 65]), .outOfBounds),
+      Reject(
+        "64 changed rooms without a byte", checkpoint([1, 1], chain + [0, 100, 0, 0, 64]),
+        .truncated),
+      Reject(
+        "changed rooms in falling order",
+        checkpoint([1, 9], chain + [0, 100, 0, 0, 2, 1, 0x72, 9, 1, 0x71, 8]), .notCanonical),
+      Reject(
+        "a changed room twice",
+        checkpoint([1, 9], chain + [0, 100, 0, 0, 2, 1, 0x72, 9, 1, 0x72, 9]), .notCanonical),
+      Reject(
+        "a changed room above the version", checkpoint([1, 9], chain + [0, 100, 0, 0, 1, 0, 10]),
         .outOfBounds),
       Reject(
         "a checkpoint that does not fit with every age",
@@ -166,8 +185,9 @@ extension VectorFile {
     let beat = word + [1] + hash
     let probe = origin + life + [1, 1]
     let none = [UInt8](repeating: 0, count: 12)
-    func compare(_ rest: [UInt8]) -> [UInt8] { framed(7, [0] + rest) }
-    func nodes(_ rest: [UInt8]) -> [UInt8] { framed(8, [0] + rest) }
+    /// A request number and a budget, or a request number and the last answer.
+    func compare(_ rest: [UInt8]) -> [UInt8] { framed(7, [0, 0, 1] + rest) }
+    func nodes(_ rest: [UInt8]) -> [UInt8] { framed(8, [0, 0, 1, 1] + rest) }
     return [
       Reject("kind 0", [0, 0, 0], .unknownKind(0)),
       Reject("a body that is not there", [1, 0, 8], .truncated),
@@ -179,13 +199,15 @@ extension VectorFile {
       Reject("41 beats", framed(6, (0..<41).flatMap { _ in beat }), .outOfBounds),
       Reject("a beat beyond the chain", framed(6, word + [0x80, 0x20] + hash), .outOfBounds),
       Reject("half a beat", framed(6, beat + word), .truncated),
-      Reject("a scope that does not exist", framed(7, [3]), .outOfBounds),
+      Reject("a scope that does not exist", framed(7, [2]), .outOfBounds),
       Reject("a place of sequence 0", framed(7, [1] + origin + life + [0]), .outOfBounds),
       Reject("a place without an incarnation", framed(7, [1] + origin + none), .outOfBounds),
       Reject("a budget above the bound", compare([0x81, 0x80, 4]), .outOfBounds),
       Reject("a compare about no node", compare([1, 0]), .outOfBounds),
       Reject("a compare about 65 nodes", compare([1, 65]), .outOfBounds),
       Reject("64 nodes without a byte", compare([1, 64]), .truncated),
+      Reject("a request without a number", framed(7, [0, 0]), .truncated),
+      Reject("an answer with a flag of 2", framed(8, [0, 0, 1, 2]), .notCanonical),
       Reject("a path of depth 17", compare([1, 1, 17]), .outOfBounds),
       Reject("a path with an unused half that is not 0", compare([1, 1, 1, 0x11]), .notCanonical),
       Reject("256 nodes", nodes([0x80, 2]), .outOfBounds),
@@ -207,7 +229,36 @@ extension VectorFile {
       Reject("17 peers", framed(12, [17]), .outOfBounds),
       Reject("an empty prune", framed(13, [0]), .outOfBounds),
       Reject("17 origins to prune", framed(13, [17]), .outOfBounds),
-    ] + contradictionRejects(origin)
+    ] + nodeRejects(origin) + contradictionRejects(origin)
+  }
+
+  /// Nodes of a tree that they do not say in its one form, of requests and of answers.
+  private static func nodeRejects(_ origin: [UInt8]) -> [Reject] {
+    let hash = [UInt8](repeating: 1, count: 16)
+    let none: [UInt8] = [0]
+    let place = [1] + origin + life + [1]
+    /// Two nodes at the top, of which the second is refused.
+    func both(
+      _ name: String, _ place: [UInt8], _ one: [UInt8], _ other: [UInt8], _ error: WireError
+    ) -> [Reject] {
+      [
+        Reject(
+          name + ", in a request",
+          Reading.framed(kind: 7, place + [0, 1, 1, 2] + one + hash + other + hash), error),
+        Reject(
+          name + ", in an answer",
+          Reading.framed(kind: 8, place + [0, 1, 0, 2] + one + none + other + none), error),
+      ]
+    }
+    let room: [UInt8] = [0x80, 1, 0x72]
+    return both("a room that is named twice", place, room, room, .notCanonical)
+      + both("the lobby named twice", place, [0x80, 0], [0x80, 0], .notCanonical)
+      + both("the same room as none", place, [0], [0xC0], .notCanonical)
+      + both("the same room without records", place, room, [0x40], .notCanonical)
+      + both("a tree of records in a replica", [0], [0], room, .notCanonical)
+      + both("bit 5 of a depth", place, room, [0xE0], .outOfBounds)
+      + both("a depth of 17 in a tree of records", place, room, [0xD1], .outOfBounds)
+      + both("a room's name above the bound", place, [0], [0x80, 65], .outOfBounds)
   }
 
   private static func contradictionRejects(_ origin: [UInt8]) -> [Reject] {
@@ -233,7 +284,7 @@ extension VectorFile {
       Reject(
         "batches of two incarnations", message(3, batch(1, 2), batch(1, 2, later)), .outOfBounds),
       Reject(
-        "a statement of 127 bytes", Reading.framed(kind: 11, origin + [3, 127]), .outOfBounds),
+        "a statement of 138 bytes", Reading.framed(kind: 11, origin + [3, 0x8A, 1]), .outOfBounds),
       Reject(
         "a statement with a byte more", message(3, batch(1, 2), batch(2, 2) + [0]),
         .trailingBytes(1)),

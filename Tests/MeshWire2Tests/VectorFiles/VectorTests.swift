@@ -111,7 +111,8 @@ struct VectorTests {
     for item in try Self.items(.messages) where try item.number("kind") == 4 {
       let body = try item["message"]["body"]
       #expect(try body["root"] == rooms["root"])
-      #expect(try body["anchor"] == chain["anchor"])
+      let told = try #require(try beats.first { try $0["index"] == body["beat"] })
+      #expect(try body["value"] == told["value"])
       checked += 1
     }
     for item in try Self.items(.messages) where try item.text("name") == "beats" {
@@ -124,7 +125,7 @@ struct VectorTests {
         checked += 1
       }
     }
-    #expect(checked == 5)
+    #expect(checked == 6)
   }
 
   @Test(

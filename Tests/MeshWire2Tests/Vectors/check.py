@@ -163,7 +163,8 @@ def checkpoint(body):
     flags = body["is_leaving"] | bool(certificate) << 1 | body["names_all_changed"] << 2
     front = (
         raw(body["incarnation"]) + varint(body["sequence"]) + varint(body["version"]) + raw(body["root"])
-        + raw(body["anchor"]) + varint(body["chain"]) + varint(body["beat"])
+        + raw(body["value"]) + varint(body["chain"]) + varint(body["schedule"])
+        + varint(body["offset_milliseconds"]) + varint(body["beat"])
         + varint(body["period_milliseconds"]) + bytes([flags]) + varint(body["features"])
     )
     rest = (blob(certificate) if certificate else b"") + varint(len(body["changed"]))
@@ -192,13 +193,19 @@ SIGNED = {
 def place(value):
     if value is None:
         return b"\0"
-    out = raw(value["origin"]) + raw(value["incarnation"]) + varint(value["sequence"])
-    return b"\1" + out if value["room"] is None else b"\2" + out + text(value["room"])
+    return b"\1" + raw(value["origin"]) + raw(value["incarnation"]) + varint(value["sequence"])
 
 
-def path(digits):
-    padded = digits + "0" * (len(digits) % 2)
-    return bytes([len(digits)]) + bytes.fromhex(padded)
+def node_list(nodes, content):
+    """Nodes, each with its place: a room is named where it is another one than that of the node before."""
+    out, before = varint(len(nodes)), None
+    for line in nodes:
+        digits, room = line["path"], line["room"]
+        bits = 0 if room is None else 0xC0 if room == before else 0x80
+        out += bytes([bits | len(digits)]) + (text(room) if bits == 0x80 else b"")
+        out += bytes.fromhex(digits + "0" * (len(digits) % 2)) + content(line)
+        before = room
+    return out
 
 
 def message(kind, value, signed):
@@ -212,11 +219,11 @@ def message(kind, value, signed):
     if kind == 6:
         return b"".join(raw(beat["origin_prefix"]) + varint(beat["index"]) + raw(beat["value"]) for beat in value)
     if kind == 7:
-        nodes = b"".join(path(node["path"]) + raw(node["hash"]) for node in value["nodes"])
-        return place(value["place"]) + varint(value["budget"]) + varint(len(value["nodes"])) + nodes
+        nodes = node_list(value["nodes"], lambda line: raw(line["hash"]))
+        return place(value["place"]) + struct.pack(">H", value["request"]) + varint(value["budget"]) + nodes
     if kind == 8:
-        nodes = b"".join(path(node["path"]) + blob(raw(node["bytes"])) for node in value["nodes"])
-        return place(value["place"]) + varint(len(value["nodes"])) + nodes
+        nodes = node_list(value["nodes"], lambda line: blob(raw(line["bytes"])))
+        return place(value["place"]) + struct.pack(">H", value["request"]) + flag(value["is_last"]) + nodes
     if kind == 9:
         room = b"\0" if value["room"] is None else b"\1" + text(value["room"])
         return raw(value["origin"]) + raw(value["incarnation"]) + room + varint(value["after"]) + varint(value["through"])
@@ -372,7 +379,8 @@ def main():
                 check(name + ", signature", True, verify(raw(signed["origin"]), raw(signed["signature"]), data))
         if kind == 4:
             check(name + ", root", item["message"]["body"]["root"], root.hex())
-            check(name + ", anchor", item["message"]["body"]["anchor"], beats["anchor"])
+            beat = item["message"]["body"]["beat"]
+            check(name + ", value", item["message"]["body"]["value"], chain[4096 - beat].hex())
         if kind == 11 and verify:
             domain = SIGNED[item["message"]["kind"]][0]
             origin = raw(item["message"]["origin"])
