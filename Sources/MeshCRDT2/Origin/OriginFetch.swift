@@ -2,7 +2,7 @@ package import MeshCRDT
 
 /// All room logs of an origin at a checkpoint, as a fetch brought them.
 package struct FetchedOrigin: Sendable {
-  let checkpoint: CheckpointFacts
+  package let checkpoint: CheckpointFacts
   let rooms: HashTree
   let trees: [RoomName: (version: UInt64, tree: HashTree)]
 }

@@ -67,3 +67,15 @@ package struct RoomEntry: Hashable, Sendable {
     return RoomName(text)
   }
 }
+
+extension RoomEntry {
+  /// The rooms in a node of a tree of rooms that was made here; none for a branch.
+  package static func rooms(inNode content: [UInt8]) -> [RoomName] {
+    guard content.first == Bucket.form else { return [] }
+    var rooms: [RoomName] = []
+    Bucket.forEach(content) { key, _ in
+      if let room = room(key) { rooms.append(room) }
+    }
+    return rooms
+  }
+}

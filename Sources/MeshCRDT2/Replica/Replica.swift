@@ -121,6 +121,12 @@ package struct Replica: Sendable {
     return evaluation
   }
 
+  /// The root of what is held of an origin: see ``OriginReplica/root(_:)``.
+  package mutating func root(slot: Int, _ hash: some TreeHash) -> Hash256 {
+    guard replicas.indices.contains(slot) else { return .empty }
+    return replicas[slot]?.root(hash) ?? .empty
+  }
+
   /// A fetch of a checkpoint of an origin; `nil` when it is of another incarnation than is held.
   package mutating func fetch(
     slot: Int, _ checkpoint: CheckpointFacts, _ hash: some TreeHash
@@ -221,6 +227,26 @@ extension Replica {
       }
     }
     return sessions.sorted()
+  }
+
+  /// A few of the sessions that an origin has session records of, about `bound`, after one of them, in an
+  /// order that depends on their ids alone. Cost: those that come.
+  package func sessions(
+    slot: Int, after last: SessionID?, atMost bound: Int
+  ) -> [SessionID] {
+    guard let tree = replica(slot: slot)?.logs[.lobby]?.tree else { return [] }
+    var placement = last.map { tree.placement(of: EntryKey(.session, $0).bytes) }
+    var result: [SessionID] = []
+    // A node may have records of other kinds alone.
+    while result.isEmpty {
+      let keys = tree.keys(after: placement, atMost: bound)
+      guard let end = keys.last else { return [] }
+      placement = tree.placement(of: end)
+      for key in keys {
+        if let key = EntryKey(bytes: key), key.kind == .session { result.append(key.session) }
+      }
+    }
+    return result
   }
 
   /// Brings the index up to date with changes of an origin's records.

@@ -205,3 +205,58 @@ extension HashTree {
     if let node = slot(at: path)?.node { Self.forEach(node, body) }
   }
 }
+
+extension HashTree {
+  /// The paths of the children that the bytes of a node name; none for a bucket.
+  package static func children(ofNode content: [UInt8], at path: TreePath) -> [TreePath] {
+    guard let hashes = TreeNode.hashes(in: content) else { return [] }
+    return hashes.indices.filter { hashes[$0] != .empty }.map { path.child($0) }
+  }
+
+  /// The children that the bytes of a branch name, with their hashes; `nil` for other bytes.
+  package static func branch(
+    _ content: [UInt8], at path: TreePath
+  ) -> [(path: TreePath, hash: Hash128)]? {
+    TreeNode.hashes(in: content)?.enumerated().map { (path.child($0), $1) }
+  }
+
+  /// Calls `body` with the entries that the bytes of a bucket have. False for bytes that are not those of
+  /// a bucket.
+  package func forEachEntry(
+    ofNode content: [UInt8], at path: TreePath,
+    _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
+  ) -> Bool {
+    guard Bucket.check(content, below: path, hashKey) != nil else { return false }
+    Bucket.forEach(content, body)
+    return true
+  }
+}
+
+extension HashTree {
+  /// The keys whose placements are above one, by rising placement: whole nodes, until there are `bound`.
+  /// That order follows from the keys alone. Cost: the nodes on the way, and those that come.
+  package func keys(after placement: UInt64?, atMost bound: Int) -> [ArraySlice<UInt8>] {
+    var result: [(placement: UInt64, key: ArraySlice<UInt8>)] = []
+    func walk(_ node: TreeNode, _ path: TreePath) {
+      guard result.count < bound else { return }
+      switch node {
+      case .empty, .missing: break
+      case .bucket(let bytes):
+        var found: [(placement: UInt64, key: ArraySlice<UInt8>)] = []
+        Bucket.forEach(bytes) { key, _ in
+          let own = self.placement(of: key)
+          if placement.map({ own > $0 }) ?? true { found.append((own, key)) }
+        }
+        result += found.sorted { $0.placement < $1.placement }
+      case .branch(let children):
+        for (index, child) in children.enumerated() {
+          let path = path.child(index)
+          if let placement, path.bits < placement, !path.covers(placement) { continue }
+          walk(child.node, path)
+        }
+      }
+    }
+    walk(top.node, .top)
+    return result.map(\.key)
+  }
+}

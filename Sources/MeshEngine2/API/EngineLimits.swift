@@ -125,4 +125,9 @@ enum EngineLimits {
   static let nodesPerWalk = 4096
   /// How long an answer may take where no round trip is known.
   static let answerTimeout = Span.milliseconds(400)
+
+  // MARK: View
+
+  /// Sessions that are looked at in one turn, so that no turn takes longer than about 2 ms.
+  static let sessionsPerTurn = 256
 }
