@@ -127,10 +127,7 @@ struct OutboxTests {
   @Test("A message that fits into no datagram is dropped, and so are those beyond the bound")
   func bounds() throws {
     var context = try context()
-    let long = MeshMessage.nodes(
-      NodesAnswer(
-        place: .replica,
-        nodes: (0..<2).map { _ in .init(path: .top, bytes: [UInt8](repeating: 1, count: 900)) }))
+    let long = MeshMessage.prune((0..<40).map { OriginID($0, 0, 0, 0) })
     context.send(.answer(long), to: Self.addresses[0])
     #expect(Self.departures(&context) == [])
     for number in 0..<UInt64(EngineLimits.messagesPerAddress + 5) {
@@ -145,7 +142,7 @@ struct OutboxTests {
   func turnsAreBounded() throws {
     var context = try context { $0.sendRate = 100_000 }
     var taken: [PeerAddress: Int] = [:]
-    let message = OutgoingMessage.answer(.nodes(NodesAnswer(place: .replica, nodes: [])))
+    let message = OutgoingMessage.answer(Writer.control(1))
     for step in 1...UInt64(60_000) {
       for address in Self.addresses { context.send(message, to: address) }
       if step.isMultiple(of: 20) {
