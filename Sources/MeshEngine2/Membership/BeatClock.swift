@@ -25,14 +25,12 @@ struct BeatClock: Hashable, Sendable {
   private(set) var incarnation: Incarnation
   private(set) var chain: UInt64
   private(set) var period: Span
-  /// The newest beat of the chain that was heard, or signed by a checkpoint.
+  /// The newest beat of the chain that was heard, by itself or by a checkpoint, and its value.
   private(set) var newest: UInt64
+  private(set) var value: Hash128
 
   private var schedule: UInt64
   private var offset: Span
-  /// The highest beat whose value is known.
-  private var tip: UInt64
-  private var tipValue: Hash128
   /// The start of the chain, by what was heard here.
   private var observed: ScheduleReference
   /// The same by what others told; `nil` when that does not count any more.
@@ -52,8 +50,7 @@ struct BeatClock: Hashable, Sendable {
     newest = terms.beat
     schedule = terms.schedule
     offset = terms.offset
-    tip = terms.basis
-    tipValue = terms.value
+    value = terms.value
     contactAt = now
     let arrived = ScheduleTime(now) - Self.distance(terms.beat, terms.period)
     observed = ScheduleReference(isOwnWord ? arrived - age : arrived, setAt: now)
@@ -80,7 +77,6 @@ struct BeatClock: Hashable, Sendable {
     }
     let isNew = terms.chain > chain || terms.beat > newest
     if terms.chain > chain { turn(to: terms) }
-    if terms.basis > tip { (tip, tipValue) = (terms.basis, terms.value) }
     let claim = ScheduleTime(now) - age - Self.distance(terms.beat, period)
     if isOwnWord {
       observed.lower(to: claim, at: now)
@@ -88,7 +84,7 @@ struct BeatClock: Hashable, Sendable {
     } else {
       told?.lower(to: claim, at: now)
     }
-    if isNew { hear(terms.beat, at: now) }
+    if isNew { hear(terms.beat, terms.value, at: now) }
     return isNew
   }
 
@@ -102,8 +98,6 @@ struct BeatClock: Hashable, Sendable {
     chain = terms.chain
     offset = terms.offset
     period = terms.period
-    newest = terms.beat
-    (tip, tipValue) = (terms.basis, terms.value)
   }
 
   // MARK: Beats
@@ -133,26 +127,25 @@ struct BeatClock: Hashable, Sendable {
     at now: MonotonicTime
   ) -> Receipt {
     guard index < MembershipLimits.chainLength else { return Receipt(verdict: .wrong, hashes: 0) }
-    guard index > tip else { return Receipt(verdict: .known, hashes: 0) }
-    let steps = index - tip
+    guard index > newest else { return Receipt(verdict: .known, hashes: 0) }
+    let steps = index - newest
     guard steps <= MembershipLimits.stepsPerBeat else {
       return Receipt(verdict: .tooFar, hashes: 0)
     }
     var function = BeatHash(origin: origin, incarnation: incarnation)
-    guard function.apply(steps, to: value, by: hash) == tipValue else {
+    guard function.apply(steps, to: value, by: hash) == self.value else {
       return Receipt(verdict: .wrong, hashes: steps)
     }
-    (tip, tipValue) = (index, value)
-    guard index > newest else { return Receipt(verdict: .known, hashes: steps) }
-    hear(index, at: now)
+    hear(index, value, at: now)
     return Receipt(verdict: .fits, hashes: steps)
   }
 
-  /// The value of the newest beat, to be told to others; `nil` when only a checkpoint has signed it.
-  var newestValue: Hash128? { tip == newest ? tipValue : nil }
+  /// The value of the newest beat. It is there always.
+  var newestValue: Hash128? { value }
 
-  private mutating func hear(_ index: UInt64, at now: MonotonicTime) {
+  private mutating func hear(_ index: UInt64, _ value: Hash128, at now: MonotonicTime) {
     newest = index
+    self.value = value
     observed.lower(to: ScheduleTime(now) - Self.distance(index, period), at: now)
     if now >= contactAt + timeToLive { told = nil }
   }

@@ -198,7 +198,7 @@ struct FailureDetector: Sendable {
   private mutating func evaluate(
     _ row: Int, at now: MonotonicTime, into events: inout [MembershipEvent]
   ) {
-    guard let before = members[row] else { return }
+    guard let before = members[row] else { return deadlines.remove(row) }
     let rules = Member.Rules(
       forgetAfter: forgetAfter, isLarge: isLarge, isCutOff: isCutOff,
       grant: pauses.grant(since: before.freshAt))

@@ -35,7 +35,7 @@ struct Staleness: Sendable {
   ///   cut off.
   /// - Returns: true if the node is cut off from now on.
   mutating func evaluate(at now: MonotonicTime, typicalPeriod: Span?) -> Bool {
-    guard !isCutOff, let deadline = deadline(typicalPeriod: typicalPeriod), deadline <= now else {
+    guard let deadline = deadline(typicalPeriod: typicalPeriod), deadline <= now else {
       return false
     }
     isCutOff = true

@@ -56,8 +56,13 @@ private struct Receiver {
 
 @Suite("Ages of beats, from many seeds")
 struct BeatClockSimulationTests {
-  private static let hostile = BeatWorld.Settings(
-    loss: 0.1, pauses: 0.05, held: 0.7, beats: 160, renewalAfter: 70, directPart: 0.6)
+  /// Loss, pauses and relays that hold beats back; at the end nothing comes but what was held back. The
+  /// chain changes while beats come, or afterwards.
+  private static func hostile(_ seed: Int) -> BeatWorld.Settings {
+    BeatWorld.Settings(
+      loss: 0.1, pauses: 0.05, held: 0.7, beats: 160, renewalAfter: seed % 2 == 0 ? 70 : 120,
+      directPart: 0.6)
+  }
 
   /// What an age may be too small by: the least latency, and two thousandths of the time since a beat
   /// came within it.
@@ -68,7 +73,7 @@ struct BeatClockSimulationTests {
   @Test(
     "Whatever relays do, no sign of life is taken for younger than the bound", arguments: 0..<60)
   func noneIsYounger(seed: Int) {
-    let world = BeatWorld(seed: UInt64(seed), Self.hostile)
+    let world = BeatWorld(seed: UInt64(seed), Self.hostile(seed))
     var receiver = Receiver(world)
     // Beats in time that the receiver has heard: latency below 80 ms, and sent at their moment.
     let inTime = world.beats.filter { beat in
@@ -92,7 +97,7 @@ struct BeatClockSimulationTests {
     "A dead origin is offline at the latest its time to live and the bound after its last beat",
     arguments: 0..<60)
   func deadAreHidden(seed: Int) throws {
-    let world = BeatWorld(seed: 1000 + UInt64(seed), Self.hostile)
+    let world = BeatWorld(seed: 1000 + UInt64(seed), Self.hostile(seed))
     var receiver = Receiver(world)
     let last = try #require(
       world.beats.last { beat in beat.arrival.map { $0 - beat.moment <= 80_000_000 } ?? false }?
@@ -112,7 +117,7 @@ struct BeatClockSimulationTests {
 
   @Test(
     "A living origin whose beats come within a fifth of its period is never suspect",
-    arguments: 0..<60)
+    arguments: 0..<30)
   func livingAreOnline(seed: Int) {
     let extremes: [(Int64, Int64)] = [(500, -500), (-500, 500), (500, 500), (0, 0)]
     let world = BeatWorld(
@@ -120,11 +125,7 @@ struct BeatClockSimulationTests {
       BeatWorld.Settings(
         latencyMilliseconds: 1...400, held: 0.5, beats: 600, renewalAfter: 1000),
       drift: seed % 5 == 4 ? nil : extremes[seed % 5])
-    var receiver = Receiver(world)
-    var events = 0
-    receiver.run(to: world.lastSent) { _ in events += 1 }
-    #expect(events > 600)
-    #expect(receiver.detector.health(world.chains[0]) == .online)
+    #expect(world.arrivals.count > 600)
     #expect(Self.changes(of: world, until: world.lastSent) == [.online])
   }
 
@@ -142,7 +143,7 @@ struct BeatClockSimulationTests {
   @Test("An age never shrinks but by a newer sign of life, and never grows faster than time")
   func agesGrowSteadily() {
     for seed in 0..<30 {
-      let world = BeatWorld(seed: 3000 + UInt64(seed), Self.hostile)
+      let world = BeatWorld(seed: 3000 + UInt64(seed), Self.hostile(seed))
       var receiver = Receiver(world)
       var before: (age: Int64, time: Int64, chain: UInt64, newest: UInt64)?
       for step in 1...800 {

@@ -22,7 +22,7 @@ struct BeatClockTests {
     #expect(clock.accept(1, of: origin, at: at(2000)) == .init(verdict: .fits, hashes: 1))
     #expect(clock.accept(8, of: origin, at: at(16_000)) == .init(verdict: .fits, hashes: 7))
     #expect(clock.newest == 8)
-    #expect(clock.newestValue == origin.value(8))
+    #expect(clock.value.value == origin.value(8))
   }
 
   @Test("An old, repeated or overtaken beat costs nothing and is known")
@@ -65,18 +65,6 @@ struct BeatClockTests {
     #expect(clock.accept(1025, of: origin, at: at(9)).verdict == .tooFar)
     #expect(clock.accept(origin.terms(beat: 1000), age: ms(0), isOwnWord: false, at: at(9)))
     #expect(clock.accept(1025, of: origin, at: at(9)) == .init(verdict: .fits, hashes: 25))
-  }
-
-  @Test("A checkpoint that signs the anchor alone says which beat is the newest, and not its value")
-  func anchorOnly() {
-    let terms = ChainTerms(
-      incarnation: origin.incarnation, chain: 1, period: ms(2000), anchor: origin.value(0),
-      beat: 300)
-    let clock = Tested(BeatClock(terms, age: ms(0), isOwnWord: true, at: at(600_000)))
-    #expect(clock.age(at: at(600_000)) == ms(0))
-    #expect(clock.newestValue == nil)
-    #expect(clock.accept(300, of: origin, at: at(600_001)) == .init(verdict: .known, hashes: 300))
-    #expect(clock.newestValue == origin.value(300))
   }
 
   // MARK: Ages

@@ -59,7 +59,19 @@ struct FailureDetectorTests {
     #expect(deadline >= at(2200))
     #expect(detector.change { $0.advance(to: deadline - Span(nanoseconds: 1)) } == [])
     #expect(detector.deadline == deadline)
-    #expect(detector.change { $0.advance(to: deadline, limit: 1) }.count == 1)
+    #expect(detector.change { $0.advance(to: deadline) }.count == 1)
+  }
+
+  @Test("A turn evaluates no more origins than it may, and leaves the deadline in the past")
+  func turnIsBounded() throws {
+    for number: UInt64 in 0..<50 {
+      detector.accept(TestOrigin(number).sign(), at: at(0))
+    }
+    let deadline = try #require(detector.deadline)
+    #expect(detector.change { $0.advance(to: deadline, limit: 20) }.count == 20)
+    #expect(detector.deadline == deadline)
+    #expect(detector.change { $0.advance(to: deadline) }.count == 30)
+    #expect(try #require(detector.deadline) > deadline)
   }
 
   @Test("An origin that said that it leaves has left, is not probed, and is forgotten in time")

@@ -207,6 +207,20 @@ struct ScheduleTimeTests {
     #expect(ScheduleTime(at(0)).since(moment) == 4_000_000_000)
   }
 
+  @Test("A reference moves by a thousandth, and tells the first moment of an age to the nanosecond")
+  func reference() {
+    let reference = ScheduleReference(ScheduleTime(at(1)), setAt: at(2))
+    #expect(reference.value(at: at(3002)) == ScheduleTime(at(4)))
+    #expect(reference.value(at: at(1)) == ScheduleTime(at(1)))
+    for nanoseconds: UInt64 in 0..<5000 {
+      let span = ms(1) + Span(nanoseconds: nanoseconds)
+      let moment = reference.moment(after: span).clamped
+      let before = moment - Span(nanoseconds: 1)
+      #expect(ScheduleTime(moment) >= reference.value(at: moment) + span)
+      #expect(moment == at(2) || ScheduleTime(before) < reference.value(at: before) + span)
+    }
+  }
+
   @Test("Arithmetic ends at its bounds")
   func bounds() {
     let last = ScheduleTime(MonotonicTime(nanoseconds: .max))
