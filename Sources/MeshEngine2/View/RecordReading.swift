@@ -29,4 +29,16 @@ package protocol RecordReading {
   func removals(of session: SessionID, from room: RoomName) -> [(slot: Int, record: StoredRecord)]
   /// The sessions that an origin has records of, in the order of their ids. Cost: all of them.
   func sessions(slot: Int) -> [SessionID]
+  /// A few of the sessions that an origin has session records of: about `bound`, and none when there are
+  /// no more. They come in an order that depends on their ids alone, so that a session that is held all
+  /// the time comes once when each call goes on after the last one. Cost: those that come.
+  func sessions(slot: Int, after last: SessionID?, atMost bound: Int) -> [SessionID]
+}
+
+extension RecordReading {
+  /// In the order of the ids. Cost: all sessions of the origin; whoever holds many does better.
+  package func sessions(slot: Int, after last: SessionID?, atMost bound: Int) -> [SessionID] {
+    let sessions = sessions(slot: slot)
+    return Array(sessions.drop { session in last.map { session <= $0 } ?? false }.prefix(bound))
+  }
 }
