@@ -141,7 +141,8 @@ struct BatchWriter: Sendable {
   ) -> WrittenBatch? {
     var group = group
     var log = logs[group.room] ?? Log()
-    let previous = log.count == 0 ? 0 : log.version
+    // Of an empty log nothing is kept.
+    let previous = log.version
     let rest = group.changes[group.next...]
     let count = Batch.prefix(
       of: rest, room: group.room, previous: previous, first: version + 1)

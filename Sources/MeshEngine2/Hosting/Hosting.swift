@@ -7,13 +7,15 @@ import MeshWire2
 /// its subscription, and the batches, cursor frames and checkpoints that say so.
 ///
 /// It owns the parts of hosting, and carries out what one asks of another; it sends nothing.
-/// ``advance(_:now:)`` is called when ``deadline`` has come, ``judge(_:_:now:)`` for each session that
-/// ``isConcerned(with:)`` knows and whose records at other origins, removals, or hosts' visibility
-/// changed. After each input whoever calls
-/// - takes ``takeBatches(_:now:)`` while ``batchDeadline`` has come, and signs, applies and sends each
+/// ``advance(_:now:)`` is called when ``deadline`` has come, ``judge(_:_:now:)`` for each session
+/// that ``isConcerned(with:)`` knows and whose records at other origins, removals, or hosts'
+/// visibility changed. After each input whoever calls
+/// - takes ``takeBatches(_:now:)`` while ``batchDeadline`` has come, and signs, applies and sends
+/// each
 ///   batch before the next call;
 /// - takes ``takeFrames(now:)``, and signs, shows and sends each frame;
-/// - takes ``takeCheckpoint()`` when ``checkpointDeadline`` has come, signs it with the root of the own
+/// - takes ``takeCheckpoint()`` when ``checkpointDeadline`` has come, signs it with the root of the
+/// own
 ///   replica, and sends it.
 struct Hosting: Sendable {
   private var sessions: LocalSessions

@@ -135,11 +135,11 @@ extension LocalSessions {
     }
     let other = mesh.visibleHost(of: session)
     if let host = table[session], let other, !PlantedBug.isActive(.movedSessionKept),
-      other.stamp > Stamp(counter: host.counter, origin: origin)
+      other.stamp > stamp(of: host)
     {
       handOver(session, host, to: other.origin, now: now, &actions)
     } else if let own = table.handedOver(session)?.host,
-      other.map({ $0.stamp < Stamp(counter: own.counter, origin: origin) }) ?? true
+      other.map({ $0.stamp < stamp(of: own) }) ?? true
     {
       // It ended where it had moved to, and so here.
       bury(session, &actions)

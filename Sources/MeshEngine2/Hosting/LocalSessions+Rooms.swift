@@ -40,23 +40,23 @@ extension LocalSessions {
     _ session: SessionID, _ room: RoomName, _ mesh: some MeshReading,
     _ actions: inout [HostingAction]
   ) throws(OperationError) {
-    guard try hosting(session).places[room] != nil else { return }
-    let holders = mesh.holders(of: session, in: room)
+    let host = try hosting(session)
+    guard host.places[room] != nil else { return }
+    let holders = mesh.holders(of: session, in: room, below: stamp(of: host))
     let counter = leave(session, [room], mesh, &actions)
     // The lobby's removal would end the session.
     guard !holders.isEmpty, !room.isLobby else { return }
     actions.append(.depart(SessionPlace(session, room), counter: counter, holders: holders))
   }
 
-  /// Ends a session: removes all its records, and, unless a removal ordered it, those of other
-  /// origins by a removal, so that it does not come back from there. Of an unknown session: nothing
-  /// happens.
+  /// Ends a session: removes all its records, and, by a removal, those of other origins that no
+  /// removal outweighs yet, so that it does not come back from there. Of an unknown session:
+  /// nothing happens.
   mutating func end(
-    _ session: SessionID, _ mesh: some MeshReading, isOrdered: Bool = false,
-    _ actions: inout [HostingAction]
+    _ session: SessionID, _ mesh: some MeshReading, _ actions: inout [HostingAction]
   ) {
     guard let host = table[session] else { return }
-    let holders = isOrdered ? [] : mesh.holders(of: session, in: .lobby)
+    let holders = mesh.holders(of: session, in: .lobby, below: stamp(of: host))
     let counter = leave(session, host.places.keys.sorted(), mesh, &actions)
     endedCounters.note(session, counter)
     table.set(session, to: nil)
@@ -93,7 +93,7 @@ extension LocalSessions {
   ) {
     guard let host = table[session], !PlantedBug.isActive(.removalNotObeyed) else { return }
     if host.counter <= mesh.removalCounter(of: session, from: .lobby) {
-      end(session, mesh, isOrdered: true, &actions)
+      end(session, mesh, &actions)
       actions.append(.emit(.removed(session, from: .lobby)))
       return
     }
@@ -126,7 +126,9 @@ extension LocalSessions {
     }
     guard room.isLobby || isThere else { throw .notInRoom(session, room) }
     let highest = max(mesh.highestCounter(of: session), table[session]?.highest ?? 0)
-    let others = mesh.holders(of: session, in: room).filter { $0 != host }
+    // Whoever orders may end what others host.
+    let above = Stamp(counter: .max, origin: host)
+    let others = mesh.holders(of: session, in: room, below: above).filter { $0 != host }
     return (min(highest, Limits.counterBound - 2) + 1, [host] + others)
   }
 }

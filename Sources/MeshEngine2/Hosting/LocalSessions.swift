@@ -45,6 +45,9 @@ struct LocalSessions: Sendable {
     return host
   }
 
+  /// The stamp of the session record that this node writes.
+  func stamp(of host: HostedSession) -> Stamp { Stamp(counter: host.counter, origin: origin) }
+
   // MARK: By time
 
   /// When something is due.

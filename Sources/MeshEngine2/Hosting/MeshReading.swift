@@ -107,16 +107,20 @@ extension MeshReading {
   }
 
   /// The other origins whose records would bring a session back to a room (the lobby: bring it
-  /// back) after it left here: those that no removal outweighs.
-  func holders(of session: SessionID, in room: RoomName) -> [OriginID] {
+  /// back) after it left here: those that no removal outweighs. None, when another origin has the
+  /// session with a stamp above this node's: it is not this node's to end any more.
+  func holders(of session: SessionID, in room: RoomName, below stamp: Stamp) -> [OriginID] {
     let outweighed = removalCounter(of: session, from: room)
-    return otherHomes(of: session).compactMap { home in
+    var holders: [OriginID] = []
+    for home in otherHomes(of: session) {
+      guard let origin = origin(slot: home.slot) else { continue }
+      let record = sessionRecord(session, slot: home.slot)
+      if let record, Stamp(counter: record.counter, origin: origin) > stamp { return [] }
       let counter =
         room.isLobby
-        ? sessionRecord(session, slot: home.slot)?.counter ?? .max
-        : enteredCounter(session, room, slot: home.slot)
-      guard let counter, counter > outweighed else { return nil }
-      return origin(slot: home.slot)
+        ? record?.counter ?? .max : enteredCounter(session, room, slot: home.slot)
+      if let counter, counter > outweighed { holders.append(origin) }
     }
+    return holders
   }
 }

@@ -108,6 +108,20 @@ struct CursorWriterTests {
     #expect(sent.last?.1 == Self.cursor(1000))
   }
 
+  @Test("A session that was sent between two ticks waits for the tick after the next")
+  func betweenTicks() throws {
+    var bench = try Bench()
+    bench.move(1, room, 1, start)
+    _ = bench.take(start)
+    bench.move(2, room, 1, at(2000))
+    _ = bench.take(at(8000))
+    bench.move(1, room, 2, at(9000))
+    bench.move(2, room, 2, at(9000))
+    #expect(bench.take(at(16_000)).flatMap(\.updates).map(\.session) == [Self.session(1)])
+    #expect(bench.writer.frameDeadline == at(32_000))
+    #expect(bench.take(at(32_000)).flatMap(\.updates).map(\.session) == [Self.session(2)])
+  }
+
   @Test("One tick sends one frame for each room, and at most 64 updates in a frame")
   func frames() throws {
     var bench = try Bench()

@@ -118,6 +118,7 @@ struct MovingSessionTests {
     try host.perform(.setTyping(session, room, true))
     host.pass(.milliseconds(1100))
     #expect(host.own(.cursor, session, room) != nil)
+    try host.perform(.moveCursor(session, room, Cursor(x: 0.7, y: 0)))
     let written = host.batches.count
     host.mesh.host(session, slot: 1, counter: 20)
     #expect(host.judge(session) == [.moved(session, to: FakeMesh.origin(1))])
@@ -133,6 +134,7 @@ struct MovingSessionTests {
     #expect(host.batches[written...].map(\.place.room) == [room, .lobby])
     // Its lease is of no concern any more.
     #expect(host.pass(.seconds(10)) == [])
+    #expect(host.isSilent)
   }
 
   @Test("A session stays at a host whose stamp is higher, and when the other is hidden or removed")

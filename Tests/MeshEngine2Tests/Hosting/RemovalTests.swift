@@ -48,6 +48,8 @@ struct RemovalTests {
     b.pass(.seconds(200))
     #expect(b.own(.removal, session) != nil)
     Self.carry(from: a, to: &b)
+    b.pass(.seconds(200))
+    #expect(b.own(.removal, session) != nil)
     b.mesh.incomplete = [0]
     b.mesh.hidden = []
     b.pass(.seconds(200))
@@ -91,6 +93,31 @@ struct RemovalTests {
     let entered = host.presence(session, room)?.enteredCounter ?? 0
     #expect(entered > (removal?.counter ?? .max))
     #expect(host.judge(session) == [])
+  }
+
+  @Test("A session that another origin has with a higher stamp is not ended there by this node")
+  func notOursToEnd() throws {
+    // The client went on at a node that is hidden now, and its lease here runs out.
+    var host = try TestHost()
+    try host.open(session, lease: .interval(.seconds(1)), rooms: [room, named("b")])
+    host.mesh.host(
+      session, slot: 1, counter: 20, in: [named("b"): PresenceValue(enteredCounter: 20)])
+    host.mesh.hidden = [1]
+    #expect(host.judge(session) == [])
+    try host.perform(.exit(session, named("b")))
+    #expect(host.pass(.seconds(3)) == [.leaseEnded(session)])
+    #expect(host.isSilent)
+    // It was opened elsewhere above a removal that ends it here.
+    host = try TestHost()
+    try host.open(session)
+    host.mesh.host(session, slot: 1, counter: 20)
+    host.mesh.put(
+      RoomChange(
+        .removal, session, counter: 5, value: RecordValues.bytes(RemovalValue(isFinal: false))),
+      slot: 2)
+    #expect(host.judge(session) == [.removed(session, from: .lobby)])
+    host.pass(.seconds(1))
+    #expect(host.isSilent)
   }
 
   @Test("A session that ended so is opened anew, and not with what the cut-off host has")
