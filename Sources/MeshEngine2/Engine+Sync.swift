@@ -98,10 +98,11 @@ extension Engine {
     if let slot, let complete = records.complete(slot: slot), complete.body.position >= position {
       return
     }
-    comparison.want(
+    let events = comparison.want(
       other, position, from: address, timeout: patience(address),
       held: slot.map { records.heldHash(slot: $0) } ?? .empty,
       begin: { slot.flatMap { records.fetch(slot: $0) } }, &context)
+    handle(events)
   }
 
   private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {

@@ -246,7 +246,7 @@ extension Engine {
     context.raiseIncarnation(to: counter + 1)
     guard let opened = records.open(origin, incarnation) else { return }
     ownSlot = opened.slot
-    view.changed(slot: ownSlot, opened.changes, records)
+    noteChanges(opened.changes, slot: ownSlot)
     durable = DurableState(incarnationCounter: incarnation.counter)
     beats.restart(&context)
     hosting.restart(incarnation, now: context.now)

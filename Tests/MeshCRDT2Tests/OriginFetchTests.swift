@@ -101,6 +101,35 @@ struct OriginFetchTests {
     #expect(root == author.checkpoints.last?.root)
   }
 
+  @Test("Nodes that come before those above them need not come again", arguments: 1...10)
+  func anyOrder(seed: UInt64) throws {
+    var random = SplitMix64(seed: seed)
+    var author = Author()
+    author.live(400, rooms: 40, &random)
+    let checkpoint = author.checkpoint()
+    var (first, second) = (
+      OriginReplica(incarnation: author.incarnation, hashKey: meshKey),
+      OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
+    )
+    var nodes: [(OriginFetch.Tree, TreePath, [UInt8])] = []
+    var fetch = OriginFetch(checkpoint, from: &first, blake)
+    while !fetch.isDone {
+      for want in fetch.wants(atMost: 64) {
+        let content = try #require(author.replica.completeContent(want.tree, want.path))
+        _ = fetch.accept(want.tree, want.path, content, blake)
+        nodes.append((want.tree, want.path, content))
+      }
+    }
+    nodes.shuffle(using: &random)
+    fetch = OriginFetch(checkpoint, from: &second, blake)
+    for node in nodes {
+      let outcome = fetch.accept(node.0, node.1, node.2, blake)
+      #expect(outcome != .wrong)
+    }
+    let isDone = fetch.isDone
+    #expect(isDone)
+  }
+
   @Test("Nodes of another checkpoint, of another place, or made up are wrong")
   func liars() throws {
     var random = SplitMix64(seed: 12)

@@ -46,6 +46,17 @@ package struct OriginFetch: Sendable {
   /// The same, and some of which nothing is missing any more; the last ones are asked for first.
   private var queue: [RoomName] = []
   private var held: [RoomName: HashTree]
+  /// Nodes that came before the nodes above them.
+  private var early: [Place: [UInt8]] = [:]
+  private var earlyBytes = 0
+
+  /// The most bytes of nodes that came early; the others are asked for again.
+  package static let earlyBound = 131_072
+
+  private struct Place: Hashable, Sendable {
+    let tree: Tree
+    let path: TreePath
+  }
 
   /// - Parameter replica: what is held of the origin; its hashes are computed.
   package init(_ target: CheckpointFacts, from replica: inout OriginReplica, _ hash: some TreeHash) {
@@ -68,6 +79,8 @@ package struct OriginFetch: Sendable {
     trees = [:]
     open = []
     queue = []
+    early = [:]
+    earlyBytes = 0
     rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
   }
 
@@ -102,14 +115,68 @@ package struct OriginFetch: Sendable {
     return wants
   }
 
-  /// Takes the bytes of a node in; `nil`: a peer says that nothing is there.
+  /// Takes the bytes of a node in; `nil`: a peer says that nothing is there. Nodes that came early are taken
+  /// in with the one that they waited for.
   package mutating func accept(
+    _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
+  ) -> Outcome {
+    let outcome = place(tree, path, content, hash)
+    switch outcome {
+    case .wrong: break
+    case .notWanted: keepEarly(Place(tree: tree, path: path), content)
+    case .progress:
+      var next = early.isEmpty ? [] : waiting(below: tree, path)
+      while let place = next.popLast() {
+        guard let content = early.removeValue(forKey: place) else { continue }
+        earlyBytes -= content.count
+        // One that is wrong is asked for again, and shows then who is to blame.
+        if self.place(place.tree, place.path, content, hash) == .progress {
+          next += waiting(below: place.tree, place.path)
+        }
+      }
+    }
+    return outcome
+  }
+
+  private mutating func place(
     _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
   ) -> Outcome {
     switch tree {
     case .rooms: acceptRooms(path, content, hash)
     case .records(let room): acceptRecords(room, path, content, hash)
     }
+  }
+
+  /// Keeps a node whose place is not known yet.
+  private mutating func keepEarly(_ place: Place, _ content: [UInt8]?) {
+    guard let content, earlyBytes + content.count <= Self.earlyBound, early[place] == nil else {
+      return
+    }
+    switch place.tree {
+    case .rooms:
+      guard rooms.map({ !$0.tree.has(place.path) }) ?? true else { return }
+    case .records(let room):
+      guard trees[room].map({ !$0.fetch.tree.has(place.path) }) ?? true else { return }
+    }
+    early[place] = content
+    earlyBytes += content.count
+  }
+
+  /// The places below a node that came, in which nodes may wait.
+  private func waiting(below tree: Tree, _ path: TreePath) -> [Place] {
+    let source: HashTree? =
+      switch tree {
+      case .rooms: rooms?.tree
+      case .records(let room): trees[room]?.fetch.tree
+      }
+    guard let source else { return [] }
+    var places = source.children(at: path).map { Place(tree: tree, path: $0.path) }
+    if tree == .rooms, places.isEmpty {
+      source.forEach(below: path) { key, _ in
+        if let room = RoomEntry.room(key) { places.append(Place(tree: .records(room), path: .top)) }
+      }
+    }
+    return places.filter { early[$0] != nil }
   }
 
   private mutating func acceptRooms(

@@ -197,6 +197,9 @@ extension HashTree {
     if case .missing = slot(at: path)?.node { true } else { false }
   }
 
+  /// True when something is known of a node: it is here, is missing, or is known to be empty.
+  package func has(_ path: TreePath) -> Bool { slot(at: path) != nil }
+
   /// Calls `body` with all entries that are here below a path.
   package func forEach(
     below path: TreePath,

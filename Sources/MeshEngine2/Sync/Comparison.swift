@@ -28,6 +28,19 @@ enum ComparisonTimer: Hashable, Sendable {
   case fetch(OriginID)
 }
 
+/// Which messages of an answer have come. They may overtake each other.
+private struct AnswerPages: Sendable {
+  private var seen = 0
+  private var count: Int?
+
+  /// Notes a message. True when all of the answer are here.
+  mutating func note(_ answer: NodesAnswer) -> Bool {
+    seen += 1
+    if answer.isLast { count = answer.page + 1 }
+    return count.map { seen >= $0 } ?? false
+  }
+}
+
 /// Compares the tree of the replica with those of peers, and fetches the trees of origins where they differ.
 ///
 /// A *walk* goes down the tree of the replica with one peer; it has nothing to remember but what it asks for
@@ -41,6 +54,7 @@ struct Comparison: Sendable {
     var pending: [CompareRequest.Node] = []
     /// How many nodes may still be asked for.
     var left = EngineLimits.nodesPerWalk
+    var pages = AnswerPages()
   }
 
   private struct Fetch: Sendable {
@@ -56,6 +70,7 @@ struct Comparison: Sendable {
     var heardAt: MonotonicTime
     var timeout = EngineLimits.answerTimeout
     var silences = 0
+    var pages = AnswerPages()
     /// Whom nothing is asked of any more.
     var passed: [PeerAddress] = []
   }
@@ -130,6 +145,7 @@ extension Comparison {
     walk.left -= count
     walk.request = nextRequest()
     walk.askedAt = context.now
+    walk.pages = AnswerPages()
     walks[address] = walk
     context.counters.count(.comparisonsSent)
     context.send(
@@ -166,9 +182,10 @@ extension Comparison {
         events += Self.compare(node, with: tree, address)
       }
     }
-    if answer.isLast { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
+    let isWhole = walk.pages.note(answer)
+    if isWhole { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
     walks[address] = walk
-    if answer.isLast { askOn(address, &context) }
+    if isWhole { askOn(address, &context) }
     return events
   }
 
@@ -220,17 +237,17 @@ extension Comparison {
   mutating func want(
     _ origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress,
     timeout: Span, held: Hash128, begin: () -> OriginFetch?, _ context: inout EngineContext
-  ) {
-    if let rest = resting[origin], rest.until > context.now { return }
+  ) -> [ComparisonEvent] {
+    if let rest = resting[origin], rest.until > context.now { return [] }
     if let known = fetches[origin] {
       // Who has a later one is asked when the present one does not answer.
       if known.position < position { fetches[origin]?.position = position }
-      return
+      return []
     }
     guard fetches.count < EngineLimits.fetches else {
-      guard waiting.count < Limits.origins || waiting[origin] != nil else { return }
+      guard waiting.count < Limits.origins || waiting[origin] != nil else { return [] }
       if waiting.updateValue((position, address), forKey: origin) == nil { order.append(origin) }
-      return
+      return []
     }
     var fetch = Fetch(
       position: position, trees: nil, held: held, address: address, askedAt: context.now,
@@ -238,7 +255,7 @@ extension Comparison {
     if let trees = begin(), trees.target.position == position { fetch.trees = trees }
     fetch.timeout = timeout
     fetches[origin] = fetch
-    ask(origin, &context)
+    return ask(origin, &context)
   }
 
   /// A newer checkpoint of an origin has come: a fetch goes on with that one.
@@ -273,8 +290,16 @@ extension Comparison {
     return nil
   }
 
-  private mutating func ask(_ origin: OriginID, _ context: inout EngineContext) {
-    guard var fetch = fetches[origin] else { return }
+  /// Asks for what is missing of an origin; when nothing is, that is what comes of it.
+  private mutating func ask(
+    _ origin: OriginID, _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    guard var fetch = fetches[origin] else { return [] }
+    if let result = fetch.trees?.result {
+      fetches[origin] = nil
+      resting[origin] = nil
+      return [.fetched(origin, result)]
+    }
     let place = ComparisonPlace.origin(
       origin, fetch.position.incarnation, sequence: fetch.position.sequence)
     var nodes: [CompareRequest.Node] = []
@@ -286,6 +311,7 @@ extension Comparison {
     }
     let count = CompareRequest.prefix(of: nodes, at: place)
     fetch.request = nextRequest()
+    fetch.pages = AnswerPages()
     fetch.askedAt = context.now
     fetch.heardAt = context.now
     fetches[origin] = fetch
@@ -298,6 +324,7 @@ extension Comparison {
             nodes: Array(nodes.prefix(count)))),
         key: .fetch(origin)), to: fetch.address)
     context.setTimer(.comparison(.fetch(origin)), after: fetch.timeout)
+    return []
   }
 
   private mutating func receiveTrees(
@@ -309,12 +336,12 @@ extension Comparison {
     else { return [] }
     fetch.heardAt = context.now
     fetch.silences = 0
+    let isWhole = fetch.pages.note(answer)
     if position < fetch.position {
       // It does not have what it is asked for.
       fetches[origin] = fetch
-      return answer.isLast ? move(origin, peers: peers(), &context) : []
+      return isWhole ? move(origin, peers: peers(), &context) : []
     }
-    var events: [ComparisonEvent] = []
     if var trees = fetch.trees, trees.target.position == position {
       fetch.trees = nil
       for node in answer.nodes {
@@ -326,17 +353,11 @@ extension Comparison {
           return [.wrong(address)] + move(origin, peers: peers(), &context)
         }
       }
-      if let result = trees.result {
-        fetches[origin] = nil
-        resting[origin] = nil
-        return [.roundTrip(address, context.now.since(fetch.askedAt)), .fetched(origin, result)]
-      }
       fetch.trees = trees
     }
-    if answer.isLast { events.append(.roundTrip(address, context.now.since(fetch.askedAt))) }
     fetches[origin] = fetch
-    if answer.isLast { ask(origin, &context) }
-    return events
+    guard isWhole || fetch.trees?.isDone == true else { return [] }
+    return [.roundTrip(address, context.now.since(fetch.askedAt))] + ask(origin, &context)
   }
 
   /// Goes on with another peer, or gives up for a while when there is none.
@@ -362,8 +383,7 @@ extension Comparison {
     fetch.silences = 0
     fetch.timeout = EngineLimits.answerTimeout
     fetches[origin] = fetch
-    ask(origin, &context)
-    return []
+    return ask(origin, &context)
   }
 }
 
@@ -404,8 +424,7 @@ extension Comparison {
       fetch.silences += 1
       fetches[origin] = fetch
       guard fetch.silences < 2 else { return move(origin, peers: peers(), &context) }
-      ask(origin, &context)
-      return []
+      return ask(origin, &context)
     }
   }
 }

@@ -105,7 +105,8 @@ enum ComparisonAnswers {
       if !page.isEmpty || pages.isEmpty { pages.append(page) }
       return pages.enumerated().map { index, nodes in
         NodesAnswer(
-          place: place, request: request, isLast: index == pages.count - 1, nodes: nodes)
+          place: place, request: request, page: index, isLast: index == pages.count - 1,
+          nodes: nodes)
       }
     }
   }

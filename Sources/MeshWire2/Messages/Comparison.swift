@@ -202,6 +202,9 @@ package struct NodesAnswer: Hashable, Sendable {
   /// That of the request.
   package let request: UInt16
   /// True in the last message of an answer.
+  /// The place of the message in the answer, from 0, below ``pageBound``.
+  package let page: Int
+  /// True for the last message of the answer: there are ``page`` others.
   package let isLast: Bool
   package let nodes: [Node]
 
@@ -211,9 +214,15 @@ package struct NodesAnswer: Hashable, Sendable {
   /// have more, of entries that agree in all 64 bits of their placement; it is not sent.
   package static let nodeBytes = 1 + HashTree.bucketBytes
 
-  package init(place: ComparisonPlace, request: UInt16, isLast: Bool, nodes: [Node]) {
+  /// The most messages of an answer.
+  package static let pageBound = 1 << 15
+
+  package init(
+    place: ComparisonPlace, request: UInt16, page: Int, isLast: Bool, nodes: [Node]
+  ) {
     self.place = place
     self.request = request
+    self.page = page
     self.isLast = isLast
     self.nodes = nodes
   }
@@ -221,7 +230,7 @@ package struct NodesAnswer: Hashable, Sendable {
   /// The bytes that are left for nodes in a message.
   package static func room(at place: ComparisonPlace) -> Int {
     // The number of the request (2), the flag (1), and the number of nodes, of one byte or two.
-    DatagramHeader.messageBytes - MeshMessage.headerBytes - place.byteCount - 5
+    DatagramHeader.messageBytes - MeshMessage.headerBytes - place.byteCount - 6
   }
 
   /// How many of the nodes, from the first on, one message can hold. It is at least 1 of nodes with
@@ -237,7 +246,7 @@ package struct NodesAnswer: Hashable, Sendable {
   func write(to writer: inout ByteWriter) {
     place.write(to: &writer)
     writer.uint16(request)
-    writer.flag(isLast)
+    writer.uint16(UInt16(clamping: min(page, Self.pageBound - 1)) | (isLast ? 1 << 15 : 0))
     writer.varint(nodes.count)
     var previous: OriginFetch.Tree?
     for node in nodes {
@@ -250,7 +259,9 @@ package struct NodesAnswer: Hashable, Sendable {
   init(from reader: inout ByteReader) throws(WireError) {
     place = try ComparisonPlace(from: &reader)
     request = try reader.uint16()
-    isLast = try reader.flag()
+    let position = try reader.uint16()
+    page = Int(position & 0x7FFF)
+    isLast = position & 0x8000 != 0
     let count = try reader.count(0...Self.bound)
     var nodes: [Node] = []
     for _ in 0..<count {

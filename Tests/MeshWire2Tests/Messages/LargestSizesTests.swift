@@ -243,7 +243,7 @@ struct LargestSizesTests {
       func answer(_ count: Int) -> Int {
         MeshMessage.nodes(
           NodesAnswer(
-            place: place, request: 1, isLast: true, nodes: Array(nodes.prefix(count)))
+            place: place, request: 1, page: 7, isLast: true, nodes: Array(nodes.prefix(count)))
         ).encoded().count
       }
       #expect(answered > 0 && answer(answered) <= DatagramHeader.messageBytes)
@@ -260,8 +260,8 @@ struct LargestSizesTests {
       bytes: [UInt8](repeating: 1, count: NodesAnswer.nodeBytes))
     #expect(NodesAnswer.prefix(of: [node, node], at: Self.place) == 1)
     let message = MeshMessage.nodes(
-      NodesAnswer(place: Self.place, request: .max, isLast: true, nodes: [node]))
-    #expect(message.encoded().count == 1036)
+      NodesAnswer(place: Self.place, request: .max, page: 7, isLast: true, nodes: [node]))
+    #expect(message.encoded().count == 1037)
     #expect(try Reading.message(message.encoded()) == message)
   }
 

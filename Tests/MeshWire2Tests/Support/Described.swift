@@ -178,7 +178,7 @@ extension MeshMessage {
     case .nodes(let answer):
       return .object([
         "place": answer.place.described, "request": .number(UInt64(answer.request)),
-        "is_last": .flag(answer.isLast),
+        "page": .number(UInt64(answer.page)), "is_last": .flag(answer.isLast),
         "nodes": .list(
           answer.nodes.map {
             .object([

@@ -148,13 +148,13 @@ extension Fixture {
       ),
       (
         "nodes that are equal",
-        .nodes(NodesAnswer(place: .replica, request: 0xFFFE, isLast: true, nodes: []))
+        .nodes(NodesAnswer(place: .replica, request: 0xFFFE, page: 0, isLast: true, nodes: []))
       ),
       (
         "nodes",
         .nodes(
           NodesAnswer(
-            place: place, request: 258, isLast: false,
+            place: place, request: 258, page: 3, isLast: false,
             nodes: [
               .init(tree: .rooms, path: .top, bytes: rooms.content(at: .top) ?? []),
               .init(tree: log, path: .top, bytes: records.content(at: .top) ?? []),

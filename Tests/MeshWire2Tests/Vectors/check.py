@@ -223,7 +223,7 @@ def message(kind, value, signed):
         return place(value["place"]) + struct.pack(">H", value["request"]) + varint(value["budget"]) + nodes
     if kind == 8:
         nodes = node_list(value["nodes"], lambda line: blob(raw(line["bytes"])))
-        return place(value["place"]) + struct.pack(">H", value["request"]) + flag(value["is_last"]) + nodes
+        return place(value["place"]) + struct.pack(">H", value["request"]) + struct.pack(">H", value["page"] | value["is_last"] << 15) + nodes
     if kind == 9:
         room = b"\0" if value["room"] is None else b"\1" + text(value["room"])
         return raw(value["origin"]) + raw(value["incarnation"]) + room + varint(value["after"]) + varint(value["through"])
