@@ -12,6 +12,8 @@ struct PathTable: Sendable {
   private var addressesByOrigin: [OriginID: [PeerAddress]] = [:]
   private var bestByOrigin: [OriginID: PeerAddress] = [:]
   private var countByPrefix: [AddressRange: Int] = [:]
+  /// The best path of each origin, in the order of the origins.
+  private(set) var best: [(origin: OriginID, address: PeerAddress)] = []
   /// Rises whenever the best path to an origin changes: whoever keeps routes compares it.
   private(set) var revision: UInt64 = 0
 
@@ -36,11 +38,6 @@ struct PathTable: Sendable {
 
   /// The token to send to an address; 0 without a path.
   func echo(for address: PeerAddress) -> UInt64 { paths[address]?.token ?? 0 }
-
-  /// The best path of each origin, in the order of the origins.
-  var best: [(origin: OriginID, address: PeerAddress)] {
-    bestByOrigin.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-  }
 
   /// All addresses with a path, in their order.
   var addresses: [PeerAddress] { paths.keys.sorted() }
@@ -193,8 +190,17 @@ extension PathTable {
 
   private mutating func setBest(_ address: PeerAddress?, of origin: OriginID) {
     guard bestByOrigin[origin] != address else { return }
+    let wasReached = bestByOrigin[origin] != nil
     bestByOrigin[origin] = address
     revision &+= 1
+    var low = 0
+    var high = best.count
+    while low < high {
+      let middle = (low + high) / 2
+      if best[middle].origin < origin { low = middle + 1 } else { high = middle }
+    }
+    let new = address.map { [(origin: origin, address: $0)] } ?? []
+    best.replaceSubrange(low..<(wasReached ? low + 1 : low), with: new)
   }
 
   /// True when the same incarnation was heard lately by another way, or a higher one is.

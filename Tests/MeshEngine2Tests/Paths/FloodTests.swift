@@ -59,6 +59,23 @@ struct FloodTests {
     }
   }
 
+  @Test("One token of one address is answered twice a second, in whatever datagrams it comes")
+  func tokenIsRecognised() throws {
+    var network = try Self.world()
+    let member = try PathSide(5, at: PathNetwork.address(9, 9), now: network.now)
+    var counter: UInt64 = 0
+    network.pass(milliseconds: 3000) { network in
+      counter += 1
+      network.sides[0].receive(
+        member.forged([.challenge(token: 7)], echo: 0, counter: counter), from: member.address,
+        now: network.now)
+    }
+    let answers = network.sides[0][.challengesSent]
+    #expect((4...8).contains(answers), "\(answers) answers")
+    #expect(network.sides[0][.challengesRepeated] == 3000 - answers)
+    #expect(network.sides[0][.challengesWithheld] == 0)
+  }
+
   @Test("While one datagram is replayed 2,000 times a second, others join as ever")
   func replayDelaysNobody() throws {
     var network = try Self.world()

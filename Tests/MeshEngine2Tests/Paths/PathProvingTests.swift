@@ -67,7 +67,8 @@ struct PathProvingTests {
   func proofOfAnotherKey() throws {
     var victim = try PathSide(1, at: PathNetwork.address(1, 1), now: PathNetwork.start)
     let honest = try PathSide(2, at: PathNetwork.address(2, 1), now: PathNetwork.start)
-    let thief = try PathSide(3, at: PathNetwork.address(3, 1), now: PathNetwork.start)
+    // In the same incarnation, so that the key alone tells them apart.
+    let thief = try PathSide(3, at: PathNetwork.address(3, 1), nonce: 2, now: PathNetwork.start)
     let token = victim.token(for: thief.address)
     victim.receive(
       thief.forged([try honest.proof(echo: token)], echo: token), from: thief.address,
@@ -158,6 +159,26 @@ struct PathProvingTests {
     network.sides.append(away)
     network.pass(milliseconds: 8100)
     #expect(network.pathCount(0, 1) == 2)
+  }
+
+  @Test(
+    "The address of a lost path is tried again, unless its origin is not needed any more",
+    arguments: [false, true])
+  func lostPathIsTriedAgain(isNeeded: Bool) throws {
+    var network = try PathNetwork.pair()
+    // The node that was met: nobody gave it the other's address.
+    let (met, away) = (network.sides[1], network.sides[0])
+    network.sides = [met]
+    if !isNeeded {
+      network.sides[0].demand = PathDemand(wanted: [], enough: 1, isMet: true, meshSize: 99)
+    }
+    network.pass(milliseconds: 31_000)
+    #expect(network.sides[0].lost.map(\.reason) == [.silent])
+    // It comes back as another process that tries nobody.
+    network.sides.append(
+      try PathSide(1, at: away.address, counter: 2, nonce: 50, now: network.now))
+    network.pass(milliseconds: 9000)
+    #expect(network.pathCount(0, 1) == (isNeeded ? 2 : 0))
   }
 
   @Test("An announcement is answered by those alone who do not know the node yet")

@@ -62,6 +62,10 @@ struct PathTableTests {
     #expect(table.count == EngineLimits.paths)
     #expect(table.path(at: PathNetwork.address(50, 1)) != nil)
     #expect(honest.allSatisfy { table.path(at: $0) != nil })
+    // The best paths are those of all origins, in their order.
+    let origins = Set(table.senders.map(\.origin)).sorted()
+    #expect(table.best.map(\.origin) == origins)
+    #expect(table.best.allSatisfy { table.bestAddress(of: $0.origin) == $0.address })
     #expect(context.counters[.pathsEvicted] == 2000 + 6 + 1 - UInt64(EngineLimits.paths))
   }
 

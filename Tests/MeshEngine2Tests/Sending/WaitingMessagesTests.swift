@@ -51,8 +51,8 @@ struct Writer {
       verifier.sign(
         Checkpoint(
           incarnation: incarnation, sequence: sequence, version: 0, root: .empty,
-          anchor: Hash128(1, 2), chain: 1, beat: 0, periodMilliseconds: 2000, isLeaving: false,
-          features: 0, certificate: [], namesAllChanged: true, changed: []))
+          value: Hash128(1, 2), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
+          periodMilliseconds: 2000))
     ).message
   }
 
