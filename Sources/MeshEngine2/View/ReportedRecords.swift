@@ -47,10 +47,15 @@ struct ReportedRecords<Records: RecordReading>: RecordReading {
 
   func homes(of session: SessionID) -> [SessionHome] {
     let homes = present.homes(of: session)
-    let slots = Set(homes.map(\.slot)).union(changes.records.keys.map(\.slot)).sorted()
+    // Mostly records say something else, and none came or went.
+    let moved = changes.records.filter { key, old in
+      (old == nil) != (present.record(key.entry, in: key.room, slot: key.slot) == nil)
+    }
+    guard !moved.isEmpty else { return homes }
+    let slots = Set(homes.map(\.slot)).union(moved.keys.map(\.slot)).sorted()
     return slots.map { slot in
       var rooms = Set(homes.first { $0.slot == slot }?.rooms ?? [])
-      for key in changes.records.keys where key.slot == slot {
+      for key in moved.keys where key.slot == slot {
         switch key.entry.kind {
         case .presence, .cursor: rooms.insert(key.room)
         case .occupancy: rooms.insert(key.entry.room)

@@ -103,7 +103,7 @@ extension SessionView {
 extension SessionView {
   /// All sessions as they were reported, in the order of their ids. Cost: an evaluation of each.
   package func snapshot(_ records: some RecordReading) -> [SessionSnapshot] {
-    reported.keys.sorted().compactMap { session($0, records) }
+    reported.sortedKeys.compactMap { session($0, records) }
   }
 
   /// A session as it was reported; `nil`: as not visible. Cost: an evaluation.

@@ -22,7 +22,7 @@ package struct SessionView: Sendable {
   }
 
   /// The reported sessions, with the slots of their hosts.
-  private(set) var reported = DenseMap<SessionID, Int32>()
+  private(set) var reported = ShardedMap<SessionID, Int32>()
   private(set) var hosts: [Host] = []
   var waiting = WaitingSessions()
   private(set) var scans = VisibilityScans()
@@ -101,7 +101,7 @@ extension SessionView {
     scans.end(slot)
     var sessions = waiting.sessions(involving: slot)
     if hosts[slot].reported > 0 {
-      sessions += reported.rows.lazy.filter { $0.value == Int32(slot) }.map(\.key).sorted()
+      sessions += reported.sortedKeys { $0 == Int32(slot) }
     }
     var events: [MeshEvent] = []
     for session in sessions { reportOutOfTurn(session, records, &events) }
@@ -126,10 +126,9 @@ extension SessionView {
 extension SessionView {
   /// Notes that a session was reported with a host, or as not visible.
   mutating func setReported(_ session: SessionID, _ slot: Int?) {
-    let old = slot.map { reported.put(Int32($0), for: session) } ?? reported.remove(session)
+    let old = reported.set(session, slot.map { Int32($0) })
     if let slot { hosts[slot].reported += 1 }
-    guard let old else { return }
-    let host = Int(old)
+    guard let host = old.map({ Int($0) }) else { return }
     hosts[host].reported -= 1
     if !hosts[host].isVisible && hosts[host].reported == 0 {
       hosts[host].cursors = MovingCursors()

@@ -1,4 +1,4 @@
-package import MeshCRDT
+import MeshCRDT
 
 /// The highest status counter that was seen for each user, of all origins.
 ///
@@ -8,9 +8,11 @@ package import MeshCRDT
 /// is still held, until the old one is read again. Users are told apart by a hash of 64 bits; two that
 /// share one raise each other's counter, which does no harm. About 25 bytes for each user with a status.
 struct UserStatusCounters: Sendable {
-  private struct UserHash: DenseKey {
+  private struct UserHash: DenseKey, Comparable {
     let bits: UInt64
     var spread: UInt64 { DenseSeed.spread(bits, ~bits) }
+
+    static func < (left: Self, right: Self) -> Bool { left.bits < right.bits }
   }
 
   /// The most users of a generation.
@@ -18,8 +20,8 @@ struct UserStatusCounters: Sendable {
 
   private let hashKey: HashKey
   private let bound: Int
-  private var younger = DenseMap<UserHash, UInt64>()
-  private var older = DenseMap<UserHash, UInt64>()
+  private var younger = ShardedMap<UserHash, UInt64>()
+  private var older = ShardedMap<UserHash, UInt64>()
 
   init(hashKey: HashKey, bound: Int = generationBound) {
     self.hashKey = hashKey
@@ -42,15 +44,15 @@ struct UserStatusCounters: Sendable {
   }
 
   private mutating func raise(_ user: UserHash, to counter: UInt64) {
-    if let row = younger.row(of: user) {
-      younger.change(row: row) { $0 = max($0, counter) }
+    if let known = younger[user] {
+      if counter > known { younger.set(user, counter) }
       return
     }
     if younger.count >= bound {
       older = younger
-      younger = DenseMap()
+      younger = ShardedMap()
     }
-    younger.put(max(counter, older[user] ?? 0), for: user)
+    younger.set(user, max(counter, older[user] ?? 0))
   }
 
   private func hash(_ user: String) -> UserHash {

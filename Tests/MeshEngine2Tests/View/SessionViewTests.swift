@@ -1,8 +1,9 @@
 import MeshCRDT
 import MeshCRDT2
-import MeshEngine2
 import MeshWire2
 import Testing
+
+@testable import MeshEngine2
 
 private let room = viewRooms[1]
 private let ann = viewSession(1)
@@ -163,6 +164,34 @@ struct SessionViewTests {
     world.write(slot: 0, EntryKey(.session, ann), counter: 1, ViewValue.session())
     world.workAll()
     #expect(world.view.statusCounter(ofUser: "ann") == 6)
+  }
+}
+
+@Suite("Status counters of users")
+struct UserStatusCountersTests {
+  @Test(
+    "A user who was written or asked for stays, and one who was not goes when others need the room")
+  func boundKeepsUsersInUse() {
+    var counters = UserStatusCounters(hashKey: viewKey, bound: 10)
+    counters.note(7, of: "kept")
+    counters.note(7, of: "forgotten")
+    for number in 0..<40 {
+      counters.note(3, of: "user \(number)")
+      if number % 5 == 0 { #expect(counters.highest(of: "kept") == 7) }
+    }
+    #expect(counters.highest(of: "forgotten") == 0)
+    #expect(counters.highest(of: "user 39") == 3)
+  }
+
+  @Test("A lower counter does not lower what is known, in whichever generation it is")
+  func counterNeverFalls() {
+    var counters = UserStatusCounters(hashKey: viewKey, bound: 10)
+    counters.note(7, of: "ann")
+    counters.note(5, of: "ann")
+    #expect(counters.highest(of: "ann") == 7)
+    for number in 0..<10 { counters.note(3, of: "user \(number)") }
+    counters.note(6, of: "ann")
+    #expect(counters.highest(of: "ann") == 7)
   }
 }
 
