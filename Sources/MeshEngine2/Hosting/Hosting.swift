@@ -11,12 +11,10 @@ import MeshWire2
 /// that ``isConcerned(with:)`` knows and whose records at other origins, removals, or hosts'
 /// visibility changed. After each input whoever calls
 /// - takes ``takeBatches(_:now:)`` while ``batchDeadline`` has come, and signs, applies and sends
-/// each
-///   batch before the next call;
+///   each batch before the next call;
 /// - takes ``takeFrames(now:)``, and signs, shows and sends each frame;
 /// - takes ``takeCheckpoint()`` when ``checkpointDeadline`` has come, signs it with the root of the
-/// own
-///   replica, and sends it.
+///   own replica, and sends it.
 struct Hosting: Sendable {
   private var sessions: LocalSessions
   private var leases = Leases()

@@ -37,7 +37,7 @@ enum HostingLimits {
   // MARK: Work in one turn
 
   /// Batches that one flush writes.
-  static let batchesPerFlush = 32
+  static let batchesPerFlush = 16
   /// Leases, cursors, removals and others that are evaluated in one turn.
-  static let evaluationsPerTurn = 512
+  static let evaluationsPerTurn = 128
 }

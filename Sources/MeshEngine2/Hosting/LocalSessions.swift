@@ -74,8 +74,9 @@ struct LocalSessions: Sendable {
   mutating func beginOccupancy() {
     guard !writesOccupancy else { return }
     writesOccupancy = true
-    guard refresh.sessions.isEmpty || refresh.kind == .occupancy else { return }
-    refresh = (.occupancy, table.sessions.reversed())
+    // What is being written again as a whole has to be so with its rooms.
+    let kind = refresh.sessions.isEmpty ? .occupancy : refresh.kind
+    refresh = (kind, table.sessions.reversed())
   }
 
   /// Writes everything again, for an incarnation that has said nothing yet. Handed-over sessions

@@ -313,6 +313,25 @@ struct LocalSessionTests {
     #expect(said == Set(kinds))
   }
 
+  @Test("Occupancy that begins while everything is written again is written of all sessions")
+  func occupancyDuringRestart() throws {
+    var host = try TestHost()
+    let count = HostingLimits.evaluationsPerTurn + 10
+    for number in 0..<count {
+      try host.open(SessionID(4, UInt64(number)), rooms: [named("\(number)")])
+    }
+    host.pass(.milliseconds(50))
+    host.mesh.records[0] = [:]
+    host.hosting.restart(try TestHost.incarnation(2), now: host.now)
+    _ = host.hosting.advance(host.mesh, now: host.now)
+    host.hosting.beginOccupancy()
+    host.pass(.milliseconds(100))
+    let kinds = host.mesh.records[0].values.flatMap { $0.keys.map(\.kind) }
+    for kind in [RecordKind.session, .presence, .occupancy] {
+      #expect(kinds.filter { $0 == kind }.count == count)
+    }
+  }
+
   @Test(
     "After leaving the mesh nothing is done, and what waits is written with the last checkpoint")
   func leaving() throws {

@@ -144,6 +144,22 @@ struct RemovalTests {
     }
   }
 
+  @Test("What another node's removal outweighs already is not removed once more")
+  func outweighedAlready() throws {
+    var host = try TestHost()
+    host.mesh.host(session, slot: 1, counter: 6, in: [room: PresenceValue(enteredCounter: 4)])
+    host.mesh.hidden = [1]
+    host.mesh.put(
+      RoomChange(
+        .removal, session, counter: 7, value: RecordValues.bytes(RemovalValue(isFinal: false))),
+      slot: 2)
+    try host.open(session)
+    #expect(host.hosting.snapshot(session)?.rooms == [])
+    try host.perform(.leave(session))
+    host.pass(.milliseconds(50))
+    #expect(host.isSilent)
+  }
+
   @Test("Removals of what ended are bounded: the oldest goes")
   func boundedDepartures() throws {
     var removals = Removals(hold: .seconds(120), retention: .seconds(86_400))

@@ -118,11 +118,11 @@ struct WriterTests {
   func batchesFit() throws {
     var writer = try Self.writer()
     var live: Set<SessionPlaceKey> = []
-    for number in 0..<200 {
+    for number in 0..<100 {
       writer.add(Self.change(number, room, bytes: number.isMultiple(of: 7) ? 500 : 30), now: start)
     }
     let written = Self.take(&writer, &live, now: start)
-    #expect(written.flatMap(\.batch.changes).count == 200)
+    #expect(written.flatMap(\.batch.changes).count == 100)
     var next: RecordChange?
     for batch in written.reversed() {
       let bytes = batch.batch.encoded().count
@@ -134,7 +134,7 @@ struct WriterTests {
       }
       next = batch.batch.changes.first
     }
-    #expect(written.map(\.place.versions.upperBound).last == 200)
+    #expect(written.map(\.place.versions.upperBound).last == 100)
   }
 
   @Test("A flush of many batches goes in slices, one behind the other")
