@@ -48,12 +48,12 @@ struct RemovedPeers: Sendable {
     return notes.remove(origin)
   }
 
-  /// True when a checkpoint, or a batch (sequence 0), is newer than the note of its origin.
+  /// True when a checkpoint is newer than the note of its origin, or a batch (sequence 0) of a higher
+  /// incarnation.
   func admits(_ origin: OriginID, incarnation: Incarnation, sequence: UInt64) -> Bool {
     guard let note = notes[origin] else { return true }
     if note.isRevived, (incarnation, sequence) == (note.incarnation, note.sequence) { return true }
     return (incarnation, sequence) > (note.incarnation, note.sequence)
-      && (sequence > 0 || incarnation > note.incarnation)
   }
 
   /// Takes in a beat of an origin that was forgotten; of two with one prefix, of the one that was noted
