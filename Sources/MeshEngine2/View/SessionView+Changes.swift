@@ -22,7 +22,7 @@ extension SessionView {
     for session in crowded where waiting[session]?.count ?? 0 > Self.changesOfWaitingBound {
       reportOutOfTurn(session, records, &events)
     }
-    while waiting.count > Self.waitingBound { reportNext(records, &events) }
+    while waiting.count > waitingBound { reportNext(records, &events) }
     return events
   }
 

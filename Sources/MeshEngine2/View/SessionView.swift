@@ -37,8 +37,15 @@ package struct SessionView: Sendable {
   /// The sessions of one scan that are looked at in a row.
   static let scanPage = 32
 
-  /// - Parameter hashKey: the key of the mesh.
-  package init(hashKey: HashKey) { statuses = UserStatusCounters(hashKey: hashKey) }
+  let waitingBound: Int
+
+  /// - Parameters:
+  ///   - hashKey: the key of the mesh.
+  ///   - waitingBound: the most sessions that wait.
+  package init(hashKey: HashKey, waitingBound: Int = waitingBound) {
+    statuses = UserStatusCounters(hashKey: hashKey)
+    self.waitingBound = waitingBound
+  }
 
   /// The number of sessions that were reported as visible.
   package var sessionCount: Int { reported.count }

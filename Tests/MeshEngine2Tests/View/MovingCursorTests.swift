@@ -111,6 +111,20 @@ struct MovingCursorTests {
     #expect(world.cursor(ann, in: other) == viewCursor(7))
   }
 
+  @Test("Of the updates that wait for a presence the oldest goes")
+  func earlyUpdatesAreBounded() {
+    var world = present()
+    for number in 0...32 {
+      world.move(slot: 0, viewSession(100 + number), in: room, counter: 7, 7)
+    }
+    for number in [0, 1] {
+      world.host(viewSession(100 + number), slot: 0, in: room, counter: 6)
+    }
+    world.workAll()
+    #expect(world.cursor(viewSession(100), in: room) == nil)
+    #expect(world.cursor(viewSession(101), in: room) == viewCursor(7))
+  }
+
   @Test("Beyond the bound of an origin new cursors are refused, and known ones go on")
   func boundRefusesNewCursors() {
     var world = ViewWorld(origins: 1)

@@ -288,6 +288,29 @@ struct SessionViewSliceTests {
     #expect(order == numbers.map(viewSession))
   }
 
+  @Test("When too many sessions wait, the oldest are reported at once")
+  func waitingSessionsAreBounded() {
+    var world = ViewWorld(origins: 1)
+    world.view = SessionView(hashKey: viewKey, waitingBound: 10)
+    world.view.visibility(slot: 0, isVisible: true)
+    for number in 0..<25 { world.host(viewSession(number), slot: 0, in: room, counter: 1) }
+    #expect(world.reader.sessions.keys.sorted() == (0..<15).map(viewSession).sorted())
+    #expect(world.view.work(budget: 64, world.records).count == 10)
+  }
+
+  @Test("A hidden origin is settled once its sessions are reported away")
+  func hiddenOriginSettles() {
+    var world = ViewWorld(origins: 1)
+    for number in 0..<20 { world.host(viewSession(number), slot: 0, in: room, counter: 1) }
+    world.workAll()
+    #expect(world.view.isSettled(slot: 0))
+    world.view.visibility(slot: 0, isVisible: false)
+    world.work(10)
+    #expect(!world.view.isSettled(slot: 0))
+    world.workAll()
+    #expect(world.view.isSettled(slot: 0) && !world.view.isReported(slot: 0))
+  }
+
   @Test("A session with too many changes that wait is reported at once, and rightly")
   func crowdedSessionIsReported() {
     var world = ViewWorld(origins: 80)
