@@ -121,9 +121,8 @@ extension Engine {
     case .fits: break
     case .known: context.counters.count(.beatsKnown)
     case .wrong: context.counters.count(.beatsRefused)
-    case .tooFar:
-      context.counters.count(.beatsRefused)
-      probe(reception.origin, at: [address])
+    // A newer checkpoint than is held says where its chain is by now: comparisons bring it.
+    case .tooFar: context.counters.count(.beatsRefused)
     }
   }
 

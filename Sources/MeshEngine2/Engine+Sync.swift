@@ -38,7 +38,11 @@ extension Engine {
     guard paths.takeWork(units, of: address, isOwnWord: false, &context),
       let answer = ComparisonAnswers.answer(request, from: &records)
     else { return }
-    if let checkpoint = answer.checkpoint { send(checkpoint, to: address) }
+    if let checkpoint = answer.checkpoint {
+      let bytes = checkpoint.message.bytes.count
+      guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
+      send(checkpoint, to: address)
+    }
     for nodes in answer.nodes {
       let message = OutgoingMessage.answer(.nodes(nodes))
       guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }

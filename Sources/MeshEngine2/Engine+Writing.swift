@@ -50,7 +50,7 @@ extension Engine {
     guard let checkpoint = context.verifier.sign(body) else { return }
     records.ingest(checkpoint, slot: ownSlot)
     _ = records.need(slot: ownSlot)
-    beats.noteSent(beat)
+    beats.noteSigned(beat)
     for address in paths.table.best.map(\.address) { send(checkpoint, to: address) }
     if body.isLeaving { setLeft() }
   }

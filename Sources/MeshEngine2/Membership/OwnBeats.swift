@@ -9,6 +9,8 @@ struct OwnBeats: Sendable {
   private(set) var schedule: BeatSchedule
   /// The beat that others have, by a checkpoint or by itself.
   private(set) var sent: UInt64 = 0
+  /// The beat that the last checkpoint said.
+  private var signed: UInt64 = 0
 
   init(_ context: inout EngineContext) {
     period = BeatPeriod(
@@ -34,13 +36,17 @@ struct OwnBeats: Sendable {
   }
 
   /// Others have a beat by the checkpoint that says it.
-  mutating func noteSent(_ beat: Beat) { sent = max(sent, beat.index) }
+  mutating func noteSigned(_ beat: Beat) {
+    sent = max(sent, beat.index)
+    signed = max(signed, beat.index)
+  }
 
   /// What is due of the own beats.
   enum Due: Sendable {
     case nothing
     case beat(Beat)
-    /// A new chain begins: a checkpoint is to say so.
+    /// A checkpoint is to say that a new chain begins, or what the beat is by now: whoever has the last
+    /// one could not verify it.
     case checkpoint
   }
 
@@ -62,6 +68,7 @@ struct OwnBeats: Sendable {
     context.timers.set(.beat, at: schedule.nextMoment(after: context.now))
     let beat = current(context)
     guard beat.index > sent else { return .nothing }
+    if beat.index - signed >= MembershipLimits.beatsPerCheckpoint { return .checkpoint }
     sent = beat.index
     return .beat(beat)
   }
@@ -74,7 +81,7 @@ struct OwnBeats: Sendable {
   private mutating func begin(_ schedule: BeatSchedule, _ context: inout EngineContext) {
     self.schedule = schedule
     chain = Self.makeChain(&context)
-    sent = 0
+    (sent, signed) = (0, 0)
     context.timers.set(.beat, at: schedule.nextMoment(after: context.now))
   }
 }

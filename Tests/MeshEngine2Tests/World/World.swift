@@ -122,6 +122,12 @@ struct World {
     drain(index)
   }
 
+  /// Lets a node handle a message as if it had come on its path to another node.
+  mutating func inject(_ message: MeshMessage, at index: Int, from other: Int) {
+    nodes[index].engine.inject(message, from: nodes[other].address, sender: origin(other), now: now)
+    drain(index)
+  }
+
   private mutating func drain(_ index: Int) {
     while let output = nodes[index].engine.nextOutput() {
       switch output {
@@ -247,5 +253,17 @@ struct DeadlineQueue<Element> {
       parent = least
     }
     return first.element
+  }
+}
+
+extension Engine {
+  /// Handles a message as if it had come in a datagram of a proven path.
+  mutating func inject(
+    _ message: MeshMessage, from address: PeerAddress, sender: OriginID, now: MonotonicTime
+  ) {
+    tick(now: now)
+    guard let path = paths.table.path(at: address), path.sender.origin == sender else { return }
+    handle(message, from: address, sender: path.sender)
+    tick(now: now)
   }
 }
