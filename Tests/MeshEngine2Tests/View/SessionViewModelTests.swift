@@ -244,7 +244,7 @@ private struct ViewRun {
 struct SessionViewModelTests {
   @Test(
     "Events replayed at any point give the snapshot, and in the end what the records say",
-    arguments: 0..<40)
+    arguments: 0..<20)
   func replayGivesSnapshot(seed: Int) {
     var run = ViewRun(seed: UInt64(seed))
     for step in 0..<600 {
