@@ -14,7 +14,9 @@ extension Engine {
     guard let position = try? Checkpoint.Position(of: message) else {
       return context.counters.count(.messagesMalformed)
     }
-    if message.origin == origin { return hearOwnWords(position.incarnation, message, from: address) }
+    if message.origin == origin {
+      return hearOwnWords(position.incarnation, message, from: address)
+    }
     guard !quarantine.contains(message.origin, position.incarnation),
       removedPeers.admits(
         message.origin, incarnation: position.incarnation, sequence: position.sequence)
@@ -282,7 +284,8 @@ extension CheckpointSign {
       origin: checkpoint.origin,
       terms: ChainTerms(
         incarnation: body.incarnation, chain: body.chain, schedule: body.schedule,
-        offset: .milliseconds(body.offsetMilliseconds), period: .milliseconds(body.periodMilliseconds),
+        offset: .milliseconds(body.offsetMilliseconds),
+        period: .milliseconds(body.periodMilliseconds),
         beat: body.beat, value: body.value),
       isLeaving: body.isLeaving, age: age, isOwnWord: isOwnWord)
   }

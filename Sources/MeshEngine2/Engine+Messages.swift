@@ -9,7 +9,8 @@ extension Engine {
     guard paths.takeWork(WorkUnits.message, of: address, isOwnWord: false, &context) else { return }
     switch message {
     case .batch(let signed): receiveBatch(signed, from: address)
-    case .checkpoint(let age, let signed): receiveCheckpoint(signed, age: age, from: address, sender)
+    case .checkpoint(let age, let signed):
+      receiveCheckpoint(signed, age: age, from: address, sender)
     case .cursorFrame(let signed): receiveFrame(signed, from: address)
     case .beats(let received): for beat in received { receive(beat, from: address) }
     case .compare(let request): answer(request, to: address)
@@ -71,7 +72,8 @@ extension Engine {
 
   /// Makes room for an incarnation of an origin whose signed word has come.
   private mutating func open(_ origin: OriginID, _ incarnation: Incarnation) -> Int? {
-    guard let opened = records.open(origin, incarnation), members.open(origin, at: context.now) else {
+    guard let opened = records.open(origin, incarnation), members.open(origin, at: context.now)
+    else {
       context.counters.count(.originsRefused)
       return nil
     }

@@ -198,8 +198,10 @@ extension Engine {
     }
     set(.membership, members.deadline)
     set(.staleness, staleness.deadline(typicalPeriod: members.typicalPeriod))
-    set(.hosting, earliest(
-      hosting.deadline, hosting.batchDeadline, hosting.frameDeadline, hosting.checkpointDeadline))
+    set(
+      .hosting,
+      earliest(
+        hosting.deadline, hosting.batchDeadline, hosting.frameDeadline, hosting.checkpointDeadline))
     if view.hasWork { set(.view, context.now + Span(nanoseconds: 1)) }
   }
 

@@ -17,7 +17,9 @@ struct Author {
   private(set) var checkpoints: [CheckpointFacts] = []
 
   init(counter: UInt64 = 1, nonce: UInt64 = 7) {
-    guard let incarnation = Incarnation(counter: counter, nonce: nonce) else { fatalError("counter") }
+    guard let incarnation = Incarnation(counter: counter, nonce: nonce) else {
+      fatalError("counter")
+    }
     replica = OriginReplica(incarnation: incarnation, hashKey: meshKey)
   }
 
@@ -72,7 +74,7 @@ struct Author {
 func contents(_ replica: OriginReplica) -> [String: [UInt8]] {
   var result: [String: [UInt8]] = [:]
   for (room, log) in replica.logs {
-    log.tree.forEach { result["\(room.text)/\(Array($0))"] = Array($1) }
+    log.tree.visit { result["\(room.text)/\(Array($0))"] = Array($1) }
   }
   return result
 }

@@ -14,7 +14,8 @@ struct HashTreeTests {
     return tree
   }
 
-  @Test("The root follows from the entries alone, whatever was written and removed", arguments: 1...30)
+  @Test(
+    "The root follows from the entries alone, whatever was written and removed", arguments: 1...30)
   func rootIsCanonical(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     var entries: [[UInt8]: [UInt8]] = [:]
@@ -41,7 +42,7 @@ struct HashTreeTests {
     #expect(written.count == entries.count)
     for key in keys { #expect(written[key].map(Array.init) == entries[key]) }
     var found: [[UInt8]: [UInt8]] = [:]
-    written.forEach { found[Array($0)] = Array($1) }
+    written.visit { found[Array($0)] = Array($1) }
     #expect(found == entries)
   }
 

@@ -50,14 +50,20 @@ struct OriginFetchTests {
     // 1,000 rooms, of which 100 change.
     for index in 0..<1000 {
       author.write(
-        [RecordChange(EntryKey(.presence, SessionID(UInt64(index), 1)), counter: 1, value: random.bytes(30))],
+        [
+          RecordChange(
+            EntryKey(.presence, SessionID(UInt64(index), 1)), counter: 1, value: random.bytes(30))
+        ],
         in: room("room \(index)"))
     }
     author.checkpoint()
     var replica = author.replica
     for index in 0..<100 {
       author.write(
-        [RecordChange(EntryKey(.presence, SessionID(5, UInt64(index))), counter: 1, value: random.bytes(30))],
+        [
+          RecordChange(
+            EntryKey(.presence, SessionID(5, UInt64(index))), counter: 1, value: random.bytes(30))
+        ],
         in: room("room \(index * 10)"))
     }
     let checkpoint = author.checkpoint()
@@ -70,13 +76,17 @@ struct OriginFetchTests {
     #expect(changes.count == 100)
     let isEqual = contents(replica) == contents(author.replica)
     #expect(isEqual)
-    var (everything, nothing) = (0, OriginReplica(incarnation: author.incarnation, hashKey: meshKey))
+    var (everything, nothing) = (
+      0, OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
+    )
     var whole = OriginFetch(checkpoint, from: &nothing, blake)
     _ = fetchAll(&whole, from: author.replica, bytes: &everything)
     #expect(bytes < everything / 2, "\(bytes) of \(everything) bytes")
   }
 
-  @Test("While the origin writes on, a fetch goes over to the later checkpoint and keeps what is equal", arguments: 1...20)
+  @Test(
+    "While the origin writes on, a fetch goes over to the later checkpoint and keeps what is equal",
+    arguments: 1...20)
   func movingTarget(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
     var author = Author()

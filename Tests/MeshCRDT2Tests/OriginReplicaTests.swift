@@ -40,7 +40,9 @@ struct OriginReplicaTests {
     #expect(replica.applied == author.replica.applied)
   }
 
-  @Test("Where a batch is missing the checkpoint names its versions, and no later one of its room is applied")
+  @Test(
+    "Where a batch is missing the checkpoint names its versions, and no later one of its room is applied"
+  )
   func gaps() throws {
     var author = Author()
     let design = room("design")
@@ -90,11 +92,13 @@ struct OriginReplicaTests {
       [RecordChange(EntryKey(.presence, SessionID(2, 1)), counter: 3, value: [2])], in: design)
     #expect(again.place.previous == 0)
     let checkpoint = author.checkpoint()
-    for order in [[first, again, end], [again, first, end], [again, end, first], [first, end, again]] {
+    for order in [
+      [first, again, end], [again, first, end], [again, end, first], [first, end, again],
+    ] {
       var replica = OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
       applyAll(order, to: &replica)
       let isEqual = contents(replica) == contents(author.replica)
-    #expect(isEqual)
+      #expect(isEqual)
       let evaluation = replica.evaluate(checkpoint, blake)
       #expect(evaluation == .complete)
     }
@@ -113,7 +117,8 @@ struct OriginReplicaTests {
     #expect(author.checkpoints.last?.root == .empty)
   }
 
-  @Test("Going back leaves exactly the complete checkpoint, and says what changed", arguments: 1...20)
+  @Test(
+    "Going back leaves exactly the complete checkpoint, and says what changed", arguments: 1...20)
   func revert(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     var author = Author()

@@ -20,7 +20,9 @@ struct ReplicaTests {
     }
   }
 
-  @Test("The index is that of the records, whatever comes, goes back, is fetched and forgotten", arguments: 1...40)
+  @Test(
+    "The index is that of the records, whatever comes, goes back, is fetched and forgotten",
+    arguments: 1...40)
   func index(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
     var replica = Replica(hashKey: meshKey)

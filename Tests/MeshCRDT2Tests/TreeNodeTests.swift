@@ -26,7 +26,9 @@ struct TreeNodeTests {
     return asked
   }
 
-  @Test("A tree is rebuilt from the nodes of another one, each checked by the node above", arguments: [0, 1, 5, 60, 2000])
+  @Test(
+    "A tree is rebuilt from the nodes of another one, each checked by the node above",
+    arguments: [0, 1, 5, 60, 2000])
   func rebuilt(count: Int) throws {
     var (source, keys) = tree(count, seed: 3)
     let empty = HashTree(hashKey: meshKey)
@@ -88,7 +90,9 @@ struct TreeNodeTests {
     #expect(fills == [.filled(missing: []), .notMissing])
   }
 
-  @Test("A bucket whose entries lie elsewhere, are out of order or doubled is wrong, though its hash fits")
+  @Test(
+    "A bucket whose entries lie elsewhere, are out of order or doubled is wrong, though its hash fits"
+  )
   func malformedBuckets() {
     // Bytes that hash to what is asked for, as an origin that lies could sign them.
     func fill(_ content: [UInt8], at path: TreePath = .top) -> TreeFill {

@@ -20,7 +20,9 @@ struct VersionSetTests {
       #expect(set.through == through)
       #expect(set.isContiguous == (model.count == Int(through)))
       let bound = UInt64(1 + random.below(130))
-      #expect(set.missing(through: bound).flatMap(Array.init) == (1...bound).filter { !model.contains($0) })
+      #expect(
+        set.missing(through: bound).flatMap(Array.init)
+          == (1...bound).filter { !model.contains($0) })
     }
   }
 

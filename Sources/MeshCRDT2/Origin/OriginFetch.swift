@@ -59,7 +59,8 @@ package struct OriginFetch: Sendable {
   }
 
   /// - Parameter replica: what is held of the origin; its hashes are computed.
-  package init(_ target: CheckpointFacts, from replica: inout OriginReplica, _ hash: some TreeHash) {
+  package init(_ target: CheckpointFacts, from replica: inout OriginReplica, _ hash: some TreeHash)
+  {
     self.target = target
     hashKey = replica.hashKey
     _ = replica.root(hash)
@@ -172,7 +173,7 @@ package struct OriginFetch: Sendable {
     guard let source else { return [] }
     var places = source.children(at: path).map { Place(tree: tree, path: $0.path) }
     if tree == .rooms, places.isEmpty {
-      source.forEach(below: path) { key, _ in
+      source.visit(below: path) { key, _ in
         if let room = RoomEntry.room(key) { places.append(Place(tree: .records(room), path: .top)) }
       }
     }
@@ -198,7 +199,7 @@ package struct OriginFetch: Sendable {
   private mutating func takeRooms(below path: TreePath) -> Outcome {
     var isSound = true
     var found: [(room: RoomName, entry: RoomEntry)] = []
-    rooms?.tree.forEach(below: path) { key, value in
+    rooms?.tree.visit(below: path) { key, value in
       guard let room = RoomEntry.room(key), let entry = RoomEntry(bytes: value) else {
         isSound = false
         return

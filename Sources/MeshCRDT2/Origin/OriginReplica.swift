@@ -85,8 +85,9 @@ package enum BatchOutcome: Hashable, Sendable {
 }
 
 extension OriginReplica {
-  /// The most records of one room log.
-  package static let recordsPerRoom = 2 * Limits.sessionsPerOrigin
+  /// The most records of one room log. The lobby's can have a session, a presence, a cursor and some
+  /// occupancies of each session.
+  package static let recordsPerRoom = 8 * Limits.sessionsPerOrigin
   /// The most rooms, the lobby included.
   package static let roomsPerOrigin = Limits.shelvesPerOrigin + 1
 
@@ -101,8 +102,9 @@ extension OriginReplica {
     }
     guard place.previous == version || place.previous == 0 && place.versions.lowerBound > version
     else { return .gap }
+    let additions = changes.filter { $0.value != nil }.count
     guard logs[place.room] != nil || logs.count < Self.roomsPerOrigin,
-      (logs[place.room]?.tree.count ?? 0) + changes.count <= Self.recordsPerRoom
+      (logs[place.room]?.tree.count ?? 0) + additions <= Self.recordsPerRoom
     else { return .refused }
     var copy = applied
     guard copy.insert(place.versions) else { return .refused }
@@ -117,7 +119,7 @@ extension OriginReplica {
     var result: [AppliedChange] = []
     result.reserveCapacity(changes.count)
     if place.previous == 0, !log.tree.isEmpty {
-      log.tree.forEach { key, value in
+      log.tree.visit { key, value in
         guard let key = EntryKey(bytes: key) else { return }
         result.append(
           AppliedChange(room: place.room, key: key, old: StoredRecord(bytes: value), new: nil))

@@ -73,7 +73,7 @@ extension RoomEntry {
   package static func rooms(inNode content: [UInt8]) -> [RoomName] {
     guard content.first == Bucket.form else { return [] }
     var rooms: [RoomName] = []
-    Bucket.forEach(content) { key, _ in
+    Bucket.visit(content) { key, _ in
       if let room = room(key) { rooms.append(room) }
     }
     return rooms

@@ -1,4 +1,4 @@
-package import MeshCRDT
+import MeshCRDT
 
 /// What the tree of a replica says of an origin.
 ///

@@ -103,7 +103,8 @@ package struct Replica: Sendable {
   package mutating func apply(
     slot: Int, _ place: BatchPlace, _ changes: [RecordChange]
   ) -> BatchOutcome {
-    guard replicas.indices.contains(slot), let outcome = replicas[slot]?.apply(place, changes) else {
+    guard replicas.indices.contains(slot), let outcome = replicas[slot]?.apply(place, changes)
+    else {
       return .otherIncarnation
     }
     if case .applied(let changes) = outcome { note(changes, slot) }
@@ -220,7 +221,7 @@ extension Replica {
     guard let logs = replica(slot: slot)?.logs else { return [] }
     var sessions: Set<SessionID> = []
     for log in logs.values {
-      log.tree.forEach { key, _ in
+      log.tree.visit { key, _ in
         if let key = EntryKey(bytes: key), key.kind != .removal, key.kind != .subscription {
           sessions.insert(key.session)
         }
@@ -310,7 +311,7 @@ extension Replica {
     var removals = 0
     for slot in allSlots {
       for (room, log) in replicas[slot]?.logs ?? [:] {
-        log.tree.forEach { key, _ in
+        log.tree.visit { key, _ in
           guard let key = EntryKey(bytes: key) else { return }
           switch key.kind {
           case .session: places[key.session, default: []].insert("\(slot)")

@@ -29,7 +29,7 @@ struct Bucket: Sendable {
   }
 
   /// Calls `body` with each entry of a checked bucket.
-  static func forEach(
+  static func visit(
     _ bytes: [UInt8], _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
   ) {
     var offset = 1

@@ -150,12 +150,12 @@ extension HashTree {
       for index in 0..<16 { difference(left[index], right[index], body) }
       return
     }
-    if case .empty = old.node { return forEach(new.node) { body($0, nil, $1) } }
-    if case .empty = new.node { return forEach(old.node) { body($0, $1, nil) } }
+    if case .empty = old.node { return visit(new.node) { body($0, nil, $1) } }
+    if case .empty = new.node { return visit(old.node) { body($0, $1, nil) } }
     var left: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
     var right = left
-    forEach(old.node) { left.append(($0, $1)) }
-    forEach(new.node) { right.append(($0, $1)) }
+    visit(old.node) { left.append(($0, $1)) }
+    visit(new.node) { right.append(($0, $1)) }
     left.sort { $0.key.lexicographicallyPrecedes($1.key) }
     right.sort { $0.key.lexicographicallyPrecedes($1.key) }
     var (first, second) = (left[...], right[...])
@@ -201,11 +201,11 @@ extension HashTree {
   package func has(_ path: TreePath) -> Bool { slot(at: path) != nil }
 
   /// Calls `body` with all entries that are here below a path.
-  package func forEach(
+  package func visit(
     below path: TreePath,
     _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
   ) {
-    if let node = slot(at: path)?.node { Self.forEach(node, body) }
+    if let node = slot(at: path)?.node { Self.visit(node, body) }
   }
 }
 
@@ -230,7 +230,7 @@ extension HashTree {
     _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
   ) -> Bool {
     guard Bucket.check(content, below: path, hashKey) != nil else { return false }
-    Bucket.forEach(content, body)
+    Bucket.visit(content, body)
     return true
   }
 }
@@ -246,7 +246,7 @@ extension HashTree {
       case .empty, .missing: break
       case .bucket(let bytes):
         var found: [(placement: UInt64, key: ArraySlice<UInt8>)] = []
-        Bucket.forEach(bytes) { key, _ in
+        Bucket.visit(bytes) { key, _ in
           let own = self.placement(of: key)
           if placement.map({ own > $0 }) ?? true { found.append((own, key)) }
         }

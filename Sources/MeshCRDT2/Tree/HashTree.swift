@@ -82,19 +82,19 @@ package struct HashTree: Sendable {
   }
 
   /// Calls `body` with all entries that are here, in the order of the placements' nodes. Cost: all.
-  package func forEach(
+  package func visit(
     _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
   ) {
-    Self.forEach(top.node, body)
+    Self.visit(top.node, body)
   }
 
-  static func forEach(
+  static func visit(
     _ node: TreeNode, _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
   ) {
     switch node {
     case .empty, .missing: break
-    case .bucket(let bytes): Bucket.forEach(bytes, body)
-    case .branch(let children): for child in children { forEach(child.node, body) }
+    case .bucket(let bytes): Bucket.visit(bytes, body)
+    case .branch(let children): for child in children { visit(child.node, body) }
     }
   }
 
@@ -267,7 +267,7 @@ enum TreeNode: Sendable {
   static func split(_ bytes: [UInt8], level: Int, _ hashKey: HashKey) -> [TreeSlot] {
     var children = [TreeSlot](repeating: TreeSlot(), count: 16)
     var buckets = [[UInt8]](repeating: [], count: 16)
-    Bucket.forEach(bytes) { key, value in
+    Bucket.visit(bytes) { key, value in
       let digit = TreePath.digit(HashTree.placement(of: key, hashKey), at: level)
       if buckets[digit].isEmpty { buckets[digit] = [Bucket.form] }
       buckets[digit] += Bucket.encoded(key: key, value: value)
@@ -295,7 +295,7 @@ enum TreeNode: Sendable {
     }
     guard total > 0 else { return .empty }
     var entries: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
-    for child in children { HashTree.forEach(child.node) { entries.append(($0, $1)) } }
+    for child in children { HashTree.visit(child.node) { entries.append(($0, $1)) } }
     entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
     var bytes: [UInt8] = [Bucket.form]
     bytes.reserveCapacity(1 + total)

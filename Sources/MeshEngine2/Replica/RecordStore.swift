@@ -293,7 +293,8 @@ extension RecordStore {
 extension RecordStore: ComparisonSource {
   mutating func summaries() -> HashTree { replica.summaries(hash) }
 
-  func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)? {
+  func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)?
+  {
     guard let slot = slot(of: origin), let checkpoint = complete(slot: slot),
       let held = replica.replica(slot: slot), held.complete == checkpoint.body.facts
     else { return nil }

@@ -194,7 +194,7 @@ extension Comparison {
     _ node: NodesAnswer.Node, with tree: HashTree, _ address: PeerAddress
   ) -> [ComparisonEvent] {
     var own: [OriginID: OriginSummary] = [:]
-    tree.forEach(below: node.path) { key, value in
+    tree.visit(below: node.path) { key, value in
       if let origin = OriginID(bytes: key), let summary = OriginSummary(bytes: value) {
         own[origin] = summary
       }
@@ -223,7 +223,7 @@ extension Comparison {
     _ tree: HashTree, below path: TreePath, _ address: PeerAddress
   ) -> [ComparisonEvent] {
     var origins: [OriginID] = []
-    tree.forEach(below: path) { key, _ in
+    tree.visit(below: path) { key, _ in
       if let origin = OriginID(bytes: key) { origins.append(origin) }
     }
     return origins.map { .ahead($0, address) }
@@ -372,7 +372,9 @@ extension Comparison {
     else {
       fetches[origin] = nil
       let failures = min((resting[origin]?.failures ?? 0) + 1, 6)
-      if resting.count >= Limits.origins { resting = resting.filter { $0.value.until > context.now } }
+      if resting.count >= Limits.origins {
+        resting = resting.filter { $0.value.until > context.now }
+      }
       if resting.count < Limits.origins {
         resting[origin] = (context.now + .milliseconds(500 << UInt64(failures)), failures)
       }

@@ -32,7 +32,8 @@ enum ComparisonAnswers {
         for node in request.nodes { writer.add(node) { replica.completeTree($0) } }
       }
       let isAtTop = request.nodes.contains { $0.tree == .rooms && $0.path == .top }
-      let isOther = (checkpoint.body.incarnation, checkpoint.body.sequence) != (incarnation, sequence)
+      let isOther =
+        (checkpoint.body.incarnation, checkpoint.body.sequence) != (incarnation, sequence)
       return Answer(checkpoint: isAtTop || isOther ? checkpoint : nil, nodes: writer.finish())
     }
   }

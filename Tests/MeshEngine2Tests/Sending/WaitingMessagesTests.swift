@@ -149,8 +149,8 @@ struct WaitingMessagesTests {
 
   @Test("What went is forgotten: the next message with its key waits like the first")
   mutating func sentIsForgotten() throws {
-    for counter in 1...5 {
-      append(try writer.frame(UInt64(counter), 0..<5))
+    for counter: UInt64 in [4, 5, 3] {
+      append(try writer.frame(counter, 0..<5))
       #expect(drained().count == 1)
     }
     #expect(waiting.takeSuperseded() == 0)

@@ -58,7 +58,8 @@ struct SignatureVerifierTests {
   ) throws -> Checkpoint {
     Checkpoint(
       incarnation: try #require(incarnation), sequence: sequence, version: 0, root: .empty,
-      anchor: Hash128(1, 1), chain: 1, beat: 0, periodMilliseconds: period,
+      value: Hash128(1, 1), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
+      periodMilliseconds: period,
       certificate: certificate)
   }
 

@@ -46,7 +46,9 @@ struct FaultTests {
     // Whatever the first node sends to the second for a moment is lost.
     world.filter = { _, from, to in !(from == 0 && to == 1) }
     try world.perform(
-      0, .setStatus(SessionID(1, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+      0,
+      .setStatus(
+        SessionID(1, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
     world.run(milliseconds: 10)
     world.filter = nil
     let time = world.run(atMost: 5000) { world in
@@ -56,7 +58,9 @@ struct FaultTests {
     #expect(time.map { $0 <= 1000 } == true, "after \(String(describing: time)) ms")
   }
 
-  @Test("The crash of a node is seen in its time to live, and that of the only other node a little later")
+  @Test(
+    "The crash of a node is seen in its time to live, and that of the only other node a little later"
+  )
   func crash() throws {
     var three = try mesh(3)
     three.kill(2)
@@ -67,7 +71,8 @@ struct FaultTests {
     var two = try mesh(2)
     two.kill(1)
     time = two.run(atMost: 60_000) { $0.nodes[0].sessions[SessionID(2, 1)] == nil }
-    #expect(time.map { (5000...17_000).contains($0) } == true, "after \(String(describing: time)) ms")
+    #expect(
+      time.map { (5000...17_000).contains($0) } == true, "after \(String(describing: time)) ms")
     #expect(two.nodes[0].engine.isStale)
   }
 
@@ -116,9 +121,10 @@ struct FaultTests {
     #expect(world.nodes[2].sessions[SessionID(1, 1)] == nil)
     world.groups = [:]
     let time = world.run(atMost: 30_000) { world in
-      world.agree() && world.nodes.allSatisfy { node in
-        node.health.values.allSatisfy { $0 == .online }
-      }
+      world.agree()
+        && world.nodes.allSatisfy { node in
+          node.health.values.allSatisfy { $0 == .online }
+        }
     }
     #expect(time != nil)
     world.run(milliseconds: 5000)
@@ -159,15 +165,18 @@ struct FaultTests {
     world.run(milliseconds: 20 * 60_000)
     let late = world.start(peers: [0])
     world.run(milliseconds: 10_000)
-    #expect(!world.nodes[late].events.contains { event in
-      if case .appeared(let snapshot) = event { snapshot.id == SessionID(3, 1) } else { false }
-    })
+    #expect(
+      !world.nodes[late].events.contains { event in
+        if case .appeared(let snapshot) = event { snapshot.id == SessionID(3, 1) } else { false }
+      })
     #expect(world.nodes[late].sessions.count == 2)
     let isEqual = world.agree()
     #expect(isEqual)
   }
 
-  @Test("The last position of a cursor arrives, also where half of the datagrams is lost", arguments: 1...3)
+  @Test(
+    "The last position of a cursor arrives, also where half of the datagrams is lost",
+    arguments: 1...3)
   func cursors(seed: UInt64) throws {
     var world = try mesh(3, seed: seed)
     world.loss = 500
@@ -180,7 +189,8 @@ struct FaultTests {
     let last = Cursor(x: 49.0 / 50, y: 0.5)
     let time = world.run(atMost: 10_000) { world in
       (1..<3).allSatisfy {
-        world.nodes[$0].sessions[SessionID(1, 1)]?.place(in: RoomName("design") ?? .lobby)?.cursor == last
+        world.nodes[$0].sessions[SessionID(1, 1)]?.place(in: RoomName("design") ?? .lobby)?.cursor
+          == last
       }
     }
     #expect(time != nil)

@@ -27,7 +27,8 @@ struct LiarTests {
     func batch(
       _ session: SessionID, _ text: String, in room: RoomName, first: UInt64 = 1
     ) throws -> SignedMessage {
-      let value = room.isLobby
+      let value =
+        room.isLobby
         ? RecordValues.bytes(
           SessionValue(
             profile: Profile(userID: text), device: "", joinedAt: WallTime(milliseconds: 1)))
@@ -71,7 +72,9 @@ struct LiarTests {
     world.inject(message, at: node, from: other)
   }
 
-  @Test("Two bodies for one version end in quarantine everywhere, without a storm", arguments: ["design", ""])
+  @Test(
+    "Two bodies for one version end in quarantine everywhere, without a storm",
+    arguments: ["design", ""])
   func equivocation(name: String) throws {
     var world = try mesh(4)
     let liar = try Liar(99)
@@ -93,14 +96,20 @@ struct LiarTests {
     #expect(world.nodes.allSatisfy { $0.sessions[session] == nil })
   }
 
-  @Test("Two bodies for one version of which each node has another cause no storm, and leave nothing behind")
+  @Test(
+    "Two bodies for one version of which each node has another cause no storm, and leave nothing behind"
+  )
   func equivocationUnseen() throws {
     var world = try mesh(4)
     let liar = try Liar(99)
     for (node, text) in [(1, "one"), (2, "two")] {
-      inject(.batch(try liar.batch(SessionID(9, 9), text, in: room("design"))), &world, at: node, from: 0)
       inject(
-        .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 1, root: Hash256(Hash128(1, 2), Hash128(3, 4)))),
+        .batch(try liar.batch(SessionID(9, 9), text, in: room("design"))), &world, at: node, from: 0
+      )
+      inject(
+        .checkpoint(
+          ageMilliseconds: 0,
+          try liar.checkpoint(sequence: 1, version: 1, root: Hash256(Hash128(1, 2), Hash128(3, 4)))),
         &world, at: node, from: 0)
     }
     let before = world.datagrams
@@ -115,9 +124,12 @@ struct LiarTests {
   func checkpoints() throws {
     var world = try mesh(4)
     let liar = try Liar(99)
-    inject(.checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 0)), &world, at: 1, from: 0)
     inject(
-      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 3)), &world, at: 2, from: 0)
+      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 0)), &world, at: 1,
+      from: 0)
+    inject(
+      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 3)), &world, at: 2,
+      from: 0)
     // The checkpoints meet by a comparison.
     let time = world.run(atMost: 5000) { world in
       world.nodes.allSatisfy { $0.engine.quarantine.contains(liar.origin, liar.incarnation) }
@@ -132,7 +144,8 @@ struct LiarTests {
     let highest = Limits.counterBound - 1
     let key = EntryKey(.session, SessionID(1, 1))
     let value = RecordValues.bytes(
-      SessionValue(profile: Profile(userID: "eve"), device: "", joinedAt: WallTime(milliseconds: 1)))
+      SessionValue(profile: Profile(userID: "eve"), device: "", joinedAt: WallTime(milliseconds: 1))
+    )
     let body = Batch(
       incarnation: liar.incarnation, room: .lobby, previous: 0, first: 1,
       changes: [RecordChange(key, counter: highest, value: value)])
@@ -140,11 +153,14 @@ struct LiarTests {
     for node in 0..<3 { inject(.batch(message), &world, at: node, from: (node + 1) % 3) }
     world.run(milliseconds: 1000)
     try world.perform(
-      1, .setStatus(SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+      1,
+      .setStatus(
+        SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
     try world.open(0, SessionID(1, 2), user: "user 0", in: room("design"))
     world.run(milliseconds: 1000)
     for node in world.nodes {
-      #expect(node.sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status == .busy)
+      #expect(
+        node.sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status == .busy)
       #expect(node.sessions[SessionID(1, 2)] != nil)
     }
   }
@@ -154,17 +170,21 @@ struct LiarTests {
     var world = try mesh(3)
     let liar = try Liar(99)
     for step in 0..<500 {
-      let message = try liar.batch(SessionID(9, UInt64(step)), "x", in: room("design"), first: UInt64(step + 1))
+      let message = try liar.batch(
+        SessionID(9, UInt64(step)), "x", in: room("design"), first: UInt64(step + 1))
       var bytes = message.bytes
       bytes[40] ^= 1
       inject(.batch(try SignedMessage(kind: .batch, bytes: bytes)), &world, at: 0, from: 2)
     }
     #expect(world.nodes[0].engine.counters[.signaturesVerified] < 120)
     try world.perform(
-      1, .setStatus(SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+      1,
+      .setStatus(
+        SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
     world.run(milliseconds: 100)
     #expect(
-      world.nodes[0].sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status == .busy)
+      world.nodes[0].sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status
+        == .busy)
   }
 
   @Test("Requests without end get no more than their path's share of answers and work")

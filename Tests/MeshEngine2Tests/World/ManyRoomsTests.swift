@@ -44,7 +44,9 @@ struct ManyRoomsTests {
     #expect(world.bytes - before < 1_500_000, "\(world.bytes - before) bytes")
   }
 
-  @Test("Three nodes with 400 rooms each that are cut while 100 rooms change agree when they meet again")
+  @Test(
+    "Three nodes with 400 rooms each that are cut while 100 rooms change agree when they meet again"
+  )
   func cutAndHeal() throws {
     var world = World()
     world.start()
@@ -59,7 +61,9 @@ struct ManyRoomsTests {
       for node in [0, 2] {
         let session = SessionID(UInt64(node + 1), UInt64(4 * index + 1))
         try world.perform(
-          node, .setStatus(session, room(4 * index), .busy, message: "away", at: WallTime(milliseconds: 5)))
+          node,
+          .setStatus(
+            session, room(4 * index), .busy, message: "away", at: WallTime(milliseconds: 5)))
       }
     }
     world.run(milliseconds: 60_000)
@@ -76,7 +80,9 @@ struct ManyRoomsTests {
     #expect(status?.status == .busy)
   }
 
-  @Test("Four nodes with a thousand rooms each that are cut in two and heal agree in two seconds", arguments: 1...3)
+  @Test(
+    "Four nodes with a thousand rooms each that are cut in two and heal agree in two seconds",
+    arguments: 1...3)
   func fourThousandRooms(seed: UInt64) throws {
     var world = World(seed: seed)
     world.start()
@@ -88,7 +94,9 @@ struct ManyRoomsTests {
     for node in 0..<4 {
       for index in 0..<100 {
         try world.perform(
-          node, .setData(SessionID(UInt64(node + 1), UInt64(index * 10 + 1)), room(index * 10), [1, 2, 3]))
+          node,
+          .setData(
+            SessionID(UInt64(node + 1), UInt64(index * 10 + 1)), room(index * 10), [1, 2, 3]))
       }
     }
     world.run(milliseconds: 4000)

@@ -107,7 +107,8 @@ struct World {
     try perform(
       index,
       .all([
-        .open(session, Profile(userID: user), device: "test", .attached, at: WallTime(milliseconds: 1)),
+        .open(
+          session, Profile(userID: user), device: "test", .attached, at: WallTime(milliseconds: 1)),
         .enter(session, room),
       ]))
   }

@@ -32,7 +32,8 @@ extension RandomMessages {
       let nodes = (0..<count(0...NodesAnswer.bound)).map { _ in answered(at: place, 0...40) }
       return .nodes(
         NodesAnswer(
-          place: place, request: UInt16(number(below: 1 << 16)), page: Int(number(below: UInt64(NodesAnswer.pageBound))),
+          place: place, request: UInt16(number(below: 1 << 16)),
+          page: Int(number(below: UInt64(NodesAnswer.pageBound))),
           isLast: generator.chance(50),
           nodes: Array(nodes.prefix(NodesAnswer.prefix(of: nodes, at: place)))))
     case 9:
