@@ -118,8 +118,6 @@ extension Engine {
   ) {
     begin(now)
     guard !hasLeft else { return }
-    context.counters.count(.datagramsReceived)
-    context.counters.count(.bytesReceived, datagram.count)
     let received = paths.receive(datagram, from: address, &context)
     for lost in received.lost { handle(lost) }
     if let other = received.ownKey { hearOwnKey(other) }

@@ -145,6 +145,7 @@ struct FailureDetectorTests {
     detector.accept(origin.sign(), at: at(0))
     #expect(detector.accept(origin.sign(beat: 1), isComplete: false, at: at(2000)) == [])
     #expect(detector.health(origin) == .online)
+    #expect(transitions(detector.run(to: at(4600))) == ["4502 online-suspect"])
   }
 
   @Test("An origin that is silent again before its log is complete is not shown")
@@ -219,6 +220,15 @@ struct FailureDetectorTests {
     #expect(detector.health(origin) == .offline)
     detector.change { $0.grant(.seconds(100), at: at(106_000)) }
     #expect(transitions(detector.run(to: at(120_000))) == [])
+  }
+
+  @Test("A beat that was held back brings nobody back, whatever pause was granted")
+  func heldBeatRevivesNobody() {
+    detector.accept(origin.sign(), at: at(0))
+    detector.run(to: at(106_000))
+    detector.change { $0.grant(.seconds(100), at: at(106_000)) }
+    detector.accept(1, of: origin, at: at(106_000))
+    #expect(detector.health(origin) == .offline)
   }
 
   @Test("Beats that waited in the socket during a pause do not end its grant")
@@ -317,6 +327,9 @@ struct FailureDetectorTests {
     let clock = detector.change { $0.remove(origin.id) }
     #expect(detector.deadline == nil)
     #expect(detector.visibleCount == 0)
+    // Another origin has its row by now.
+    detector.accept(TestOrigin(2).sign(), at: at(1000))
+    #expect(detector.accept(1, of: origin, at: at(2000)) == nil)
     detector.accept(
       origin.sign(beat: 1, age: ms(0), isOwnWord: false), remembered: clock, at: at(62_000))
     #expect(detector.health(origin) == .offline)
