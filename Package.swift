@@ -46,8 +46,18 @@ let package = Package(
       name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
       swiftSettings: plantable),
     .target(
-      name: "MeshCrypto", dependencies: ["CSodium", "MeshCRDT", "MeshWire", "MeshTrust"],
+      name: "MeshCrypto",
+      dependencies: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshWire", "MeshTrust"],
       swiftSettings: strict),
+    // The core of protocol 2 (Docs/Protocol-2.md). No product depends on it yet.
+    .target(name: "MeshCRDT2", dependencies: ["MeshCRDT"], swiftSettings: plantable),
+    .target(
+      name: "MeshWire2", dependencies: ["MeshCRDT", "MeshWire", "MeshCRDT2"],
+      swiftSettings: plantable),
+    .target(
+      name: "MeshEngine2",
+      dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"],
+      swiftSettings: plantable),
     .target(
       name: "MeshTransport",
       dependencies: [
@@ -140,6 +150,18 @@ let package = Package(
       name: "StateDirectoryTests",
       dependencies: ["MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh"],
       swiftSettings: strict),
+    .testTarget(
+      name: "MeshCRDT2Tests", dependencies: ["MeshCRDT", "MeshCRDT2", "MeshCrypto"],
+      swiftSettings: plantable),
+    .testTarget(
+      name: "MeshWire2Tests",
+      dependencies: ["MeshCRDT", "MeshWire", "MeshCRDT2", "MeshWire2", "MeshTrust", "MeshCrypto"],
+      resources: [.copy("Vectors")],
+      swiftSettings: plantable),
+    .testTarget(
+      name: "MeshEngine2Tests",
+      dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2"],
+      swiftSettings: plantable),
     .testTarget(name: "RosterTests", dependencies: ["MeshCRDT"], swiftSettings: plantable),
     .testTarget(
       name: "PresenceMeshTests",

@@ -21,7 +21,11 @@ enum SourceRules {
     "Sources/MeshWire": Imports(names: ["MeshCRDT"]),
     "Sources/MeshTrust": Imports(names: ["MeshCRDT", "MeshWire"]),
     "Sources/MeshEngine": Imports(names: ["MeshCRDT", "MeshWire", "MeshTrust"]),
-    "Sources/MeshCrypto": Imports(names: ["CSodium", "MeshCRDT", "MeshTrust", "MeshWire"]),
+    "Sources/MeshCRDT2": Imports(names: ["MeshCRDT"]),
+    "Sources/MeshWire2": Imports(names: ["MeshCRDT", "MeshWire", "MeshCRDT2"]),
+    "Sources/MeshEngine2": Imports(names: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"]),
+    "Sources/MeshCrypto": Imports(
+      names: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshWire"]),
     "Sources/MeshTransport": Imports(
       names: systemLibraries.union([
         "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust",
@@ -58,6 +62,7 @@ enum SourceRules {
   /// The modules in which time and randomness are arguments.
   static let core: Set<String> = [
     "Sources/MeshCRDT", "Sources/MeshWire", "Sources/MeshTrust", "Sources/MeshEngine",
+    "Sources/MeshCRDT2", "Sources/MeshWire2", "Sources/MeshEngine2",
   ]
 
   /// Clocks and sources of randomness. `Hasher` is seeded anew in each process, so it is one too.

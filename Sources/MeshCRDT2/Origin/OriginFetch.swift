@@ -1,0 +1,239 @@
+package import MeshCRDT
+
+/// All room logs of an origin at a checkpoint, as a fetch brought them.
+package struct FetchedOrigin: Sendable {
+  package let checkpoint: CheckpointFacts
+  let rooms: HashTree
+  let trees: [RoomName: (version: UInt64, tree: HashTree)]
+}
+
+/// The trees of an origin's checkpoint while they are fetched: a staging copy, from the top down.
+///
+/// Each node that comes must hash to what the node above it says, and the top to the root that the origin
+/// signed. So a wrong node is known when it comes, and no word of a peer is believed. What is held already
+/// with the same hash at the same place is not asked for.
+package struct OriginFetch: Sendable {
+  /// A tree of the origin: that of its rooms, or that of the records in one.
+  package enum Tree: Hashable, Sendable {
+    case rooms
+    case records(RoomName)
+  }
+
+  /// A node that is wanted, with the hash of what is held at its place.
+  package struct Want: Hashable, Sendable {
+    package let tree: Tree
+    package let path: TreePath
+    package let held: Hash128
+  }
+
+  /// What a node that came did.
+  package enum Outcome: Hashable, Sendable {
+    case progress
+    /// Nobody waits for it: it was here, or its place is not known yet.
+    case notWanted
+    /// It is not what its origin signed: whoever sent it lies, or is out of order.
+    case wrong
+  }
+
+  package private(set) var target: CheckpointFacts
+  private let hashKey: HashKey
+  /// The tree of rooms; `nil`: its top has not come.
+  private var rooms: TreeFetch?
+  private var heldRooms: HashTree
+  private var trees: [RoomName: (entry: RoomEntry, fetch: TreeFetch)] = [:]
+  /// Rooms of which something is missing.
+  private var open: Set<RoomName> = []
+  /// The same, and some of which nothing is missing any more; the last ones are asked for first.
+  private var queue: [RoomName] = []
+  private var held: [RoomName: HashTree]
+  /// Nodes that came before the nodes above them.
+  private var early: [Place: [UInt8]] = [:]
+  private var earlyBytes = 0
+
+  /// The most bytes of nodes that came early; the others are asked for again.
+  package static let earlyBound = 131_072
+
+  private struct Place: Hashable, Sendable {
+    let tree: Tree
+    let path: TreePath
+  }
+
+  /// - Parameter replica: what is held of the origin; its hashes are computed.
+  package init(_ target: CheckpointFacts, from replica: inout OriginReplica, _ hash: some TreeHash)
+  {
+    self.target = target
+    hashKey = replica.hashKey
+    _ = replica.root(hash)
+    heldRooms = replica.rooms
+    held = replica.logs.mapValues(\.tree)
+    rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
+  }
+
+  /// Goes on with a later checkpoint of the same incarnation. What is here and equal in both is kept.
+  /// Cost: the rooms.
+  package mutating func retarget(_ target: CheckpointFacts) {
+    guard target.incarnation == self.target.incarnation, target.sequence > self.target.sequence
+    else { return }
+    self.target = target
+    for (room, entry) in trees { held[room] = entry.fetch.tree }
+    if let rooms { heldRooms = rooms.tree }
+    trees = [:]
+    open = []
+    queue = []
+    early = [:]
+    earlyBytes = 0
+    rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
+  }
+
+  /// True when nothing is missing.
+  package var isDone: Bool { rooms?.isDone == true && open.isEmpty }
+
+  /// Everything, when nothing is missing.
+  package var result: FetchedOrigin? {
+    guard isDone, var tree = rooms?.tree else { return nil }
+    tree.finish(count: trees.count)
+    return FetchedOrigin(
+      checkpoint: target, rooms: tree,
+      trees: trees.mapValues { ($0.entry.version, $0.fetch.tree) })
+  }
+
+  /// Nodes that are missing and whose hashes are known, the rooms' first; at most so many.
+  package mutating func wants(atMost bound: Int) -> [Want] {
+    guard rooms != nil else {
+      return [Want(tree: .rooms, path: .top, held: heldRooms.knownHash ?? .empty)]
+    }
+    var wants = (rooms?.wants(atMost: bound) ?? []).map {
+      Want(tree: .rooms, path: $0, held: heldRooms.hash(at: $0))
+    }
+    while let room = queue.last, !open.contains(room) { queue.removeLast() }
+    for room in queue.reversed() where open.contains(room) {
+      guard wants.count < bound else { break }
+      for path in trees[room]?.fetch.wants(atMost: bound - wants.count) ?? [] {
+        wants.append(
+          Want(tree: .records(room), path: path, held: held[room]?.hash(at: path) ?? .empty))
+      }
+    }
+    return wants
+  }
+
+  /// Takes the bytes of a node in; `nil`: a peer says that nothing is there. Nodes that came early are taken
+  /// in with the one that they waited for.
+  package mutating func accept(
+    _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
+  ) -> Outcome {
+    let outcome = place(tree, path, content, hash)
+    switch outcome {
+    case .wrong: break
+    case .notWanted: keepEarly(Place(tree: tree, path: path), content)
+    case .progress:
+      var next = early.isEmpty ? [] : waiting(below: tree, path)
+      while let place = next.popLast() {
+        guard let content = early.removeValue(forKey: place) else { continue }
+        earlyBytes -= content.count
+        // One that is wrong is asked for again, and shows then who is to blame.
+        if self.place(place.tree, place.path, content, hash) == .progress {
+          next += waiting(below: place.tree, place.path)
+        }
+      }
+    }
+    return outcome
+  }
+
+  private mutating func place(
+    _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
+  ) -> Outcome {
+    switch tree {
+    case .rooms: acceptRooms(path, content, hash)
+    case .records(let room): acceptRecords(room, path, content, hash)
+    }
+  }
+
+  /// Keeps a node whose place is not known yet.
+  private mutating func keepEarly(_ place: Place, _ content: [UInt8]?) {
+    guard let content, earlyBytes + content.count <= Self.earlyBound, early[place] == nil else {
+      return
+    }
+    switch place.tree {
+    case .rooms:
+      guard rooms.map({ !$0.tree.has(place.path) }) ?? true else { return }
+    case .records(let room):
+      guard trees[room].map({ !$0.fetch.tree.has(place.path) }) ?? true else { return }
+    }
+    early[place] = content
+    earlyBytes += content.count
+  }
+
+  /// The places below a node that came, in which nodes may wait.
+  private func waiting(below tree: Tree, _ path: TreePath) -> [Place] {
+    let source: HashTree? =
+      switch tree {
+      case .rooms: rooms?.tree
+      case .records(let room): trees[room]?.fetch.tree
+      }
+    guard let source else { return [] }
+    var places = source.children(at: path).map { Place(tree: tree, path: $0.path) }
+    if tree == .rooms, places.isEmpty {
+      source.visit(below: path) { key, _ in
+        if let room = RoomEntry.room(key) { places.append(Place(tree: .records(room), path: .top)) }
+      }
+    }
+    return places.filter { early[$0] != nil }
+  }
+
+  private mutating func acceptRooms(
+    _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
+  ) -> Outcome {
+    guard rooms == nil else {
+      let outcome = rooms?.accept(path, content, base: heldRooms, hash) ?? .notWanted
+      return outcome == .progress ? takeRooms(below: path) : outcome
+    }
+    guard path == .top else { return .notWanted }
+    guard let content,
+      let tree = HashTree(hashKey: hashKey, root: target.root, top: content, base: heldRooms, hash)
+    else { return .wrong }
+    rooms = TreeFetch(tree)
+    return takeRooms(below: .top)
+  }
+
+  /// Looks at the rooms that a node of their tree brought, itself or by what is held.
+  private mutating func takeRooms(below path: TreePath) -> Outcome {
+    var isSound = true
+    var found: [(room: RoomName, entry: RoomEntry)] = []
+    rooms?.tree.visit(below: path) { key, value in
+      guard let room = RoomEntry.room(key), let entry = RoomEntry(bytes: value) else {
+        isSound = false
+        return
+      }
+      found.append((room, entry))
+    }
+    guard isSound, trees.count + found.count <= 2 * OriginReplica.roomsPerOrigin else {
+      return .wrong
+    }
+    for (room, entry) in found where trees[room] == nil {
+      var tree = HashTree(hashKey: hashKey, missing: entry.hash)
+      if let known = held[room], known.knownHash == entry.hash { tree = known }
+      let fetch = TreeFetch(tree)
+      trees[room] = (entry, fetch)
+      guard !fetch.isDone else { continue }
+      open.insert(room)
+      queue.append(room)
+    }
+    return .progress
+  }
+
+  private mutating func acceptRecords(
+    _ room: RoomName, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
+  ) -> Outcome {
+    guard open.contains(room), var known = trees.removeValue(forKey: room) else {
+      return .notWanted
+    }
+    let outcome = known.fetch.accept(
+      path, content, base: held[room] ?? HashTree(hashKey: hashKey), hash)
+    if known.fetch.isDone {
+      known.fetch.finish(count: Int(clamping: known.entry.count))
+      open.remove(room)
+    }
+    trees[room] = known
+    return outcome
+  }
+}

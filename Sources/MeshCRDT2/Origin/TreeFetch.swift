@@ -1,0 +1,52 @@
+/// A tree that is being fetched, and which of its nodes are missing.
+struct TreeFetch: Sendable {
+  private(set) var tree: HashTree
+  /// The number of missing nodes whose hashes are known.
+  private(set) var missing: Int
+  /// Where they are, and some that are not missing any more; the last ones are asked for first.
+  private var places: [TreePath]
+  /// The entries that came.
+  private var entries = 0
+
+  /// The most entries that a fetch takes in.
+  static let entryBound = OriginReplica.recordsPerRoom
+
+  init(_ tree: HashTree) {
+    self.tree = tree
+    places = tree.missingPaths
+    missing = places.count
+  }
+
+  var isDone: Bool { missing == 0 }
+
+  mutating func finish(count: Int) { tree.finish(count: count) }
+
+  /// Missing nodes, at most so many, that are not under way.
+  mutating func wants(atMost bound: Int) -> [TreePath] {
+    var result: [TreePath] = []
+    var kept = places.count
+    while kept > 0, result.count < bound {
+      kept -= 1
+      if tree.isMissing(places[kept]) { result.append(places[kept]) }
+    }
+    // Those that came meanwhile go; the order of the others stays.
+    places.replaceSubrange(kept..., with: result.reversed())
+    return result
+  }
+
+  /// Takes a node in.
+  mutating func accept(
+    _ path: TreePath, _ content: [UInt8]?, base: HashTree, _ hash: some TreeHash
+  ) -> OriginFetch.Outcome {
+    guard let content else { return tree.isMissing(path) ? .wrong : .notWanted }
+    switch tree.fill(path, with: content, base: base, hash) {
+    case .wrong: return .wrong
+    case .notMissing: return .notWanted
+    case .filled(let children):
+      missing += children.count - 1
+      places += children.reversed()
+      if content.first == Bucket.form { entries += Bucket.count(content) }
+      return entries > Self.entryBound ? .wrong : .progress
+    }
+  }
+}

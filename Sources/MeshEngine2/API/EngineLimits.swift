@@ -1,0 +1,133 @@
+import MeshCRDT
+
+/// The bounds of an engine's tables and queues, and the spans and rates that no setting changes.
+///
+/// Bounds of the protocol are in `Limits`, and in the types of the messages.
+enum EngineLimits {
+  // MARK: Paths
+
+  /// Paths at a time. When there is no room, the one that was silent longest goes, of the address
+  /// prefix that has most.
+  static let paths = 1024
+  /// Paths to one origin. The one that was silent longest goes.
+  static let pathsPerOrigin = 4
+  /// Incarnations of senders whose replay windows are kept, those without a path among them. The one
+  /// whose datagrams were accepted least lately goes, of those without a path.
+  static let replayWindows = 4096
+  /// The same, of one sender.
+  static let replayWindowsPerOrigin = 8
+
+  // MARK: Proving addresses
+
+  /// Challenges and proofs in a second that answer addresses without a path.
+  static let challengeAnswersPerSecond: UInt64 = 200
+  /// Proofs in a second whose signatures are verified.
+  static let proofsPerSecond: UInt64 = 400
+  /// How many of these rates a prefix or a host may take in a second before it counts as busy.
+  static let usesOfQuietSource = 4
+  /// Answers in a second to one datagram, and to one token of one address.
+  static let repeatedAnswers = 2
+  /// Wrong proofs of one address in a second, after which none of it is verified.
+  static let wrongProofs = 4
+  /// Sources, datagrams and tokens of which uses are counted in a second.
+  static let countedUses = 1024
+
+  // MARK: Contacts
+
+  /// Addresses that the user gave. More are refused.
+  static let configuredContacts = 1024
+  /// Lost paths that are tried again. More are not tried.
+  static let lostContacts = 1024
+  /// Addresses known by peer exchange alone that are tried at a time. More are not tried.
+  static let hintedContacts = 512
+  /// The same, hinted at by one path.
+  static let hintedContactsPerSource = 32
+  /// The same, of one address prefix.
+  static let hintedContactsPerPrefix = 64
+  /// How often a hinted address is tried.
+  static let triesOfHinted = 6
+  /// How often a lost address is tried.
+  static let triesOfLost = 200
+  /// The time between two tries to reach an address that is not needed now.
+  static let idleRetry = Span.seconds(240)
+  /// The time after a first try, doubled with each try.
+  static let firstRetry = Span.milliseconds(500)
+
+  // MARK: Address book
+
+  /// Origins whose addresses are known. The one that was noted least lately goes, one that is known by
+  /// hints alone first.
+  static let addresses = 4096
+  /// Hinted addresses of one address prefix. The one that was noted least lately goes.
+  static let hintedAddressesPerPrefix = 256
+  /// For how long the hint of another path does not replace one that was not tried in vain.
+  static let hintStands = Span.seconds(60)
+
+  // MARK: Work
+
+  /// Units of work that one path may cause in a second. A unit is about a microsecond.
+  static let workPerSecond: UInt64 = 500_000
+  /// The part of a path's units that is kept for what the path's own origin says, 1 in so many.
+  static let workShareOfOwnWords: UInt64 = 4
+  /// How many times its work a wrong signature costs.
+  static let wastePriceFactor: UInt64 = 20
+  /// Units of waste at which a path is dropped.
+  static let wasteOfDroppedPath: UInt64 = 16_000
+  /// Units of waste that are forgiven in a second.
+  static let wasteForgivenPerSecond: UInt64 = 500
+  /// How long a path that was dropped for waste is not proven again, doubled each time,
+  static let banSpan = Span.seconds(60)
+  /// up to this.
+  static let banSpanAtMost = Span.seconds(3600)
+  /// Origins and addresses that are banned, or were lately. The one whose ban ends first goes.
+  static let bans = 1024
+  /// Bytes that hints may make a node send, for each byte of hints.
+  static let reflectionFactor: UInt64 = 3
+  /// The bytes of a hint.
+  static let hintBytes = UInt64(OriginID.byteCount + 18)
+  /// Bytes in a second of tries at hinted addresses whose sources have no credit left, or are gone.
+  static let spareReflectionPerSecond: UInt64 = 250
+  static let spareReflectionBurst: UInt64 = 2000
+
+  // MARK: Sending
+
+  /// Messages that wait for one address while it is within its rate. More are dropped.
+  static let messagesPerAddress = 1024
+  /// Challenges and proofs that wait. More are dropped.
+  static let openings = 1024
+
+  // MARK: Recent batches and repairs
+
+  /// Bytes of recent batches that are kept of an origin. The lowest versions go first.
+  static let recentBatchBytes = 65_536
+  /// Recent batches that are kept of an origin. The lowest versions go first.
+  static let recentBatches = 128
+  /// Missing versions that are asked for one by one. Where more are missing, trees are fetched.
+  static let repairVersions: UInt64 = 64
+  /// Ranges of missing versions that are asked for at once.
+  static let repairRanges = 8
+  /// How long a gap may be the work of datagrams that overtook each other.
+  static let repairDelay = Span.milliseconds(5)
+  /// How often missing batches are asked for.
+  static let repairAttempts = 4
+
+  // MARK: Comparing
+
+  /// Origins that are fetched at a time. The others wait.
+  static let fetches = 32
+  /// Bytes of answers that a fetch has under way.
+  static let fetchBudget: UInt64 = 65_536
+  /// Peers that one fetch asks.
+  static let peersOfFetch = 6
+  /// Bytes of answers that a walk down the tree of the replica has under way.
+  static let walkBudget: UInt64 = 65_536
+  /// Nodes that one walk asks for.
+  static let nodesPerWalk = 4096
+  /// How long an answer may take where no round trip is known.
+  static let answerTimeout = Span.milliseconds(400)
+
+  // MARK: View
+
+  /// Sessions that are looked at in one turn, so that no turn takes longer than about 2 ms.
+  static let sessionsPerTurn = 256
+}

@@ -1,0 +1,292 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshWire2
+
+// Signs of life: of others, and of this node.
+
+extension Engine {
+  // MARK: Checkpoints
+
+  mutating func receiveCheckpoint(
+    _ message: SignedMessage, age: UInt64, from address: PeerAddress, _ sender: Sender
+  ) {
+    context.counters.count(.checkpointsReceived)
+    guard let position = try? Checkpoint.Position(of: message) else {
+      return context.counters.count(.messagesMalformed)
+    }
+    if message.origin == origin {
+      return hearOwnWords(position.incarnation, message, from: address)
+    }
+    guard !quarantine.contains(message.origin, position.incarnation),
+      removedPeers.admits(
+        message.origin, incarnation: position.incarnation, sequence: position.sequence)
+    else { return context.counters.count(.checkpointsKnown) }
+    let isOwnWord = sender.origin == message.origin
+    switch records.standing(of: message, position) {
+    case .older: context.counters.count(.checkpointsKnown)
+    case .same:
+      context.counters.count(.checkpointsKnown)
+      // It was verified before; the age that somebody else tells may count.
+      guard let slot = records.slot(of: message.origin),
+        let known = records.newest(slot: slot)?.checkpoint, known.message == message
+      else { return }
+      accept(known, age: .milliseconds(age), isOwnWord: isOwnWord, slot: slot)
+    case .contradicts:
+      guard let body = try? message.read(Checkpoint.self),
+        let checkpoint = verified(message, body, from: address),
+        let other = records.checkpoint(contradicting: checkpoint),
+        let contradiction = context.verifier.contradiction(other, checkpoint)
+      else { return }
+      handle(contradiction)
+    case .newer:
+      guard let body = try? message.read(Checkpoint.self) else {
+        return context.counters.count(.messagesMalformed)
+      }
+      guard let checkpoint = verified(message, body, from: address) else { return }
+      ingest(checkpoint, age: .milliseconds(age), isOwnWord: isOwnWord, from: address)
+    }
+  }
+
+  private mutating func ingest(
+    _ checkpoint: Authentic<Checkpoint>, age: Span, isOwnWord: Bool, from address: PeerAddress
+  ) {
+    let remembered = removedPeers.remove(checkpoint.origin)
+    guard let opened = records.open(checkpoint.origin, checkpoint.body.incarnation) else {
+      return context.counters.count(.originsRefused)
+    }
+    _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
+    noteChanges(opened.changes, slot: opened.slot)
+    records.ingest(checkpoint, slot: opened.slot)
+    comparison.retarget(checkpoint.origin, checkpoint.body.facts) {
+      records.fetch(slot: opened.slot)
+    }
+    let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)
+    guard
+      let events = members.accept(
+        sign, isComplete: records.isComplete(slot: opened.slot), remembered: remembered?.clock,
+        at: context.now)
+    else { return context.counters.count(.originsRefused) }
+    handle(events)
+    if records.slot(of: checkpoint.origin) == opened.slot { touched.append((opened.slot, address)) }
+  }
+
+  /// Takes in a checkpoint that is known as a sign of life.
+  private mutating func accept(
+    _ checkpoint: Authentic<Checkpoint>, age: Span, isOwnWord: Bool, slot: Int
+  ) {
+    let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)
+    let isComplete = records.isComplete(slot: slot)
+    handle(members.accept(sign, isComplete: isComplete, at: context.now) ?? [])
+  }
+
+  /// Sends the newest checkpoint of an origin, with its age. True when there is one.
+  @discardableResult
+  mutating func sendCheckpoint(of other: OriginID, to address: PeerAddress) -> Bool {
+    guard let slot = records.slot(of: other), let newest = records.newest(slot: slot)?.checkpoint
+    else { return false }
+    send(newest, to: address)
+    return true
+  }
+
+  mutating func send(_ checkpoint: Authentic<Checkpoint>, to address: PeerAddress) {
+    let clock = members.clock(of: checkpoint.origin)
+    let age =
+      checkpoint.origin == origin
+      ? context.now.since(beats.schedule.moment(ofBeat: checkpoint.body.beat))
+      : clock?.age(ofBeat: checkpoint.body.beat, at: context.now) ?? Span(nanoseconds: 0)
+    context.counters.count(.checkpointsSent)
+    context.send(.checkpoint(checkpoint.message, ageMilliseconds: age.milliseconds), to: address)
+  }
+
+  // MARK: Beats
+
+  mutating func receive(_ beat: Beat, from address: PeerAddress) {
+    context.counters.count(.beatsReceived)
+    guard beat.originPrefix != origin.word0 else { return }
+    guard
+      let reception = members.accept(
+        beat: beat.index, value: beat.value, prefix: beat.originPrefix, hash: context.treeHash,
+        at: context.now)
+    else {
+      guard
+        let revived = removedPeers.accept(
+          beat: beat.index, value: beat.value, prefix: beat.originPrefix, hash: context.treeHash,
+          at: context.now)
+      else { return context.counters.count(.beatsRefused) }
+      if revived.isRevived { probe(revived.origin, at: [address], anything: true) }
+      return
+    }
+    _ = paths.takeWork(
+      reception.receipt.hashes * WorkUnits.hash, of: address, isOwnWord: false, &context)
+    handle(reception.events)
+    switch reception.receipt.verdict {
+    case .fits: break
+    case .known: context.counters.count(.beatsKnown)
+    case .wrong: context.counters.count(.beatsRefused)
+    // A newer checkpoint than is held says where its chain is by now: comparisons bring it.
+    case .tooFar: context.counters.count(.beatsRefused)
+    }
+  }
+
+  /// Sends the own beat, or begins a chain.
+  mutating func beat() {
+    switch beats.handle(members: visibleCount, &context) {
+    case .nothing: break
+    case .checkpoint: hosting.demandCheckpoint(now: context.now)
+    case .beat(let beat):
+      for address in paths.table.best.map(\.address) {
+        context.counters.count(.beatsSent)
+        context.send(.beats([beat]), to: address)
+      }
+    }
+  }
+
+  // MARK: Probes
+
+  /// Asks for a newer sign of life of an origin.
+  private mutating func probe(
+    _ other: OriginID, at addresses: [PeerAddress], anything: Bool = false
+  ) {
+    let slot = records.slot(of: other)
+    let newest = slot.flatMap { records.newest(slot: $0) }
+    let probe =
+      anything
+      ? Probe(origin: other, incarnation: nil, sequence: 0, beat: 0)
+      : Probe(
+        origin: other, incarnation: newest?.facts.incarnation,
+        sequence: newest?.facts.sequence ?? 0,
+        beat: newest == nil ? 0 : members.clock(of: other)?.newest ?? 0)
+    for address in addresses {
+      context.counters.count(.probesSent)
+      context.send(.control(.probe([probe])), to: address)
+    }
+  }
+
+  mutating func answer(_ probe: Probe, to address: PeerAddress) {
+    context.counters.count(.probesReceived)
+    guard let slot = records.slot(of: probe.origin),
+      let newest = records.newest(slot: slot)?.checkpoint
+    else { return }
+    let known = probe.incarnation.map {
+      Checkpoint.Position(incarnation: $0, sequence: probe.sequence)
+    }
+    if known.map({ $0 < newest.body.position }) ?? true {
+      send(newest, to: address)
+    }
+    let isSame = known?.incarnation == newest.body.incarnation
+    let beat = self.newestBeat(of: probe.origin)
+    guard let beat, !isSame || beat.index > probe.beat else { return }
+    context.counters.count(.beatsSent)
+    context.send(.beats([beat]), to: address)
+  }
+
+  /// The newest beat of an origin that others can verify.
+  private func newestBeat(of other: OriginID) -> Beat? {
+    if other == origin { return beats.current(context) }
+    guard let clock = members.clock(of: other), let value = clock.newestValue else { return nil }
+    return Beat(of: other, index: clock.newest, value: value)
+  }
+
+  // MARK: Health
+
+  mutating func handle(_ events: [MembershipEvent]) {
+    for event in events {
+      switch event {
+      case .changed(let transition): handle(transition)
+      case .probe(let other):
+        let others = paths.table.best.filter { $0.origin != other }.map(\.address)
+        let own = paths.table.bestAddress(of: other).map { [$0] } ?? []
+        probe(other, at: own + context.random.sample(others, 3))
+      case .forgotten(let other, let clock):
+        let slot = records.slot(of: other)
+        let newest = slot.flatMap { records.newest(slot: $0)?.facts }
+        let incarnation =
+          newest?.incarnation ?? slot.flatMap { records.replica.replica(slot: $0)?.incarnation }
+        if let incarnation {
+          if removedPeers.add(
+            other, incarnation: incarnation, sequence: newest?.sequence ?? 0, clock: clock) != nil
+          {
+            context.counters.count(.removedPeersForgotten)
+          }
+        }
+        forget(other)
+      }
+    }
+  }
+
+  private mutating func handle(_ transition: HealthTransition) {
+    context.emit(.node(transition.origin, transition.to))
+    guard let slot = records.slot(of: transition.origin),
+      transition.from.isVisible != transition.to.isVisible
+    else { return }
+    view.visibility(slot: slot, isVisible: transition.to.isVisible)
+    if !transition.to.isVisible {
+      // What is above the complete checkpoint may never be completed by anybody.
+      repairs.complete(transition.origin)
+      let changes = records.revert(slot: slot)
+      for event in view.changed(slot: slot, changes, records) { context.emit(event) }
+    }
+    for session in records.sessions(slot: slot) where hosting.isConcerned(with: session) {
+      for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
+    }
+  }
+
+  /// Somebody was heard on a proven path.
+  mutating func hearSomebody() {
+    guard let silence = staleness.hear(at: context.now) else { return }
+    context.emit(.stale(false))
+    handle(members.endCutOff(silence: silence, at: context.now))
+  }
+
+  /// Finds out whether nobody is heard any more.
+  mutating func lookForSilence() {
+    guard staleness.evaluate(at: context.now, typicalPeriod: members.typicalPeriod) else { return }
+    members.beginCutOff()
+    context.emit(.stale(true))
+  }
+
+  // MARK: The own key
+
+  /// Another process proved a path with this node's key.
+  mutating func hearOwnKey(_ other: Incarnation) {
+    guard other != incarnation else { return }
+    stopAsClone(of: other)
+  }
+
+  /// Words of this node come back. What it did not write was written by another process with its key, or by
+  /// an earlier one whose disk was lost or put back since.
+  mutating func hearOwnWords(
+    _ other: Incarnation, _ message: SignedMessage, from address: PeerAddress
+  ) {
+    guard other > incarnation else { return }
+    let isAuthentic =
+      switch message.kind {
+      case .batch: (try? context.verifier.verify(message, as: Batch.self)) != nil
+      case .checkpoint: (try? context.verifier.verify(message, as: Checkpoint.self)) != nil
+      default: false
+      }
+    guard isAuthentic,
+      paths.takeWork(WorkUnits.signature, of: address, isOwnWord: false, &context)
+    else { return }
+    raiseIncarnation(above: other.counter)
+  }
+
+  private mutating func stopAsClone(of other: Incarnation) {
+    hosting.silence()
+    context.emit(.cloned(other))
+  }
+}
+
+extension CheckpointSign {
+  init(_ checkpoint: Authentic<Checkpoint>, age: Span, isOwnWord: Bool) {
+    let body = checkpoint.body
+    self.init(
+      origin: checkpoint.origin,
+      terms: ChainTerms(
+        incarnation: body.incarnation, chain: body.chain, schedule: body.schedule,
+        offset: .milliseconds(body.offsetMilliseconds),
+        period: .milliseconds(body.periodMilliseconds),
+        beat: body.beat, value: body.value),
+      isLeaving: body.isLeaving, age: age, isOwnWord: isOwnWord)
+  }
+}

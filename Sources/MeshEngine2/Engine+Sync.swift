@@ -1,0 +1,196 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshWire2
+
+// Comparing with others, fetching and repairing.
+
+extension Engine {
+  /// The first words on a new path: the own checkpoint, a comparison, and where others are.
+  mutating func greet(_ address: PeerAddress) {
+    sendCheckpoint(of: origin, to: address)
+    compare(with: address)
+    paths.sendPeers(to: address, &context)
+  }
+
+  private mutating func compare(with address: PeerAddress) {
+    comparison.begin(with: address, timeout: patience(address), &records, &context)
+  }
+
+  /// Compares with a random peer, and sets the next time.
+  mutating func compareWithSomebody() {
+    context.setTimer(.compare, afterJittered: configuration.comparisonPeriod)
+    let peers = paths.table.best.map(\.address)
+    guard let address = context.random.sample(peers, 1).first else { return }
+    compare(with: address)
+    // Now and then the others' addresses, so that all who can reach each other do.
+    if context.random.below(8) == 0 { paths.sendPeers(to: address, &context) }
+  }
+
+  func patience(_ address: PeerAddress) -> Span {
+    paths.table.path(at: address)?.patience ?? EngineLimits.answerTimeout
+  }
+
+  // MARK: Answers
+
+  mutating func answer(_ request: CompareRequest, to address: PeerAddress) {
+    context.counters.count(.comparisonsReceived)
+    let units = WorkUnits.treeNode * UInt64(request.nodes.count)
+    guard paths.takeWork(units, of: address, isOwnWord: false, &context),
+      let answer = ComparisonAnswers.answer(request, from: &records)
+    else { return }
+    if let checkpoint = answer.checkpoint {
+      let bytes = checkpoint.message.bytes.count
+      guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
+      send(checkpoint, to: address)
+    }
+    for nodes in answer.nodes {
+      let message = OutgoingMessage.answer(.nodes(nodes))
+      guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }
+      context.counters.count(.nodesSent, nodes.nodes.count)
+      context.send(message, to: address)
+    }
+  }
+
+  mutating func answer(_ request: RepairRequest, to address: PeerAddress) {
+    context.counters.count(.repairsReceived)
+    for batch in records.batches(request) {
+      let message = OutgoingMessage.answer(.batch(batch))
+      guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }
+      context.send(message, to: address)
+    }
+  }
+
+  mutating func receive(_ answer: NodesAnswer, from address: PeerAddress) {
+    let units = WorkUnits.treeNode * UInt64(answer.nodes.count + 1)
+    guard paths.takeWork(units, of: address, isOwnWord: false, &context) else { return }
+    let events = comparison.receive(
+      answer, from: address, peers: { paths.table.best.map(\.address) }, &records, &context)
+    handle(events)
+  }
+
+  // MARK: What comes of it
+
+  mutating func handle(_ events: [ComparisonEvent]) {
+    for event in events {
+      switch event {
+      case .equal, .failed: break
+      case .behind(let other, let position, let address): want(other, position, from: address)
+      case .ahead(let other, let address):
+        if let slot = records.slot(of: other), let complete = records.complete(slot: slot) {
+          send(complete, to: address)
+        }
+      case .fetched(let other, let fetched): adopt(fetched, of: other)
+      case .wrong(let address): charge(.wrongAnswer, to: address)
+      case .roundTrip(let address, let span): paths.note(roundTrip: span, of: address)
+      }
+    }
+  }
+
+  /// A peer holds a later checkpoint of an origin completely.
+  private mutating func want(
+    _ other: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
+  ) {
+    guard !quarantine.contains(other, position.incarnation),
+      removedPeers.admits(other, incarnation: position.incarnation, sequence: position.sequence)
+    else { return }
+    guard other != origin else {
+      // Words of this node that it did not write: the checkpoint tells, once it is verified.
+      if position.incarnation > incarnation { askForCheckpoint(other, address) }
+      return
+    }
+    let slot = records.slot(of: other)
+    if let slot, let complete = records.complete(slot: slot), complete.body.position >= position {
+      return
+    }
+    let events = comparison.want(
+      other, position, from: address, timeout: patience(address),
+      held: slot.map { records.heldHash(slot: $0) } ?? .empty,
+      begin: { slot.flatMap { records.fetch(slot: $0) } }, &context)
+    handle(events)
+  }
+
+  private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {
+    context.counters.count(.probesSent)
+    context.send(
+      .control(.probe([Probe(origin: other, incarnation: nil, sequence: 0, beat: 0)])),
+      to: address)
+  }
+
+  mutating func startWaitingFetches() {
+    while let (other, position, address) = comparison.nextWaiting() {
+      want(other, position, from: address)
+    }
+  }
+
+  private mutating func adopt(_ fetched: FetchedOrigin, of other: OriginID) {
+    guard let slot = records.slot(of: other), let changes = records.adopt(slot: slot, fetched)
+    else { return }
+    context.counters.count(.fetchesCompleted)
+    noteChanges(changes, slot: slot)
+    becameComplete(slot)
+  }
+
+  /// Finds out what is missing of an origin, and asks for it.
+  mutating func lookAfter(_ slot: Int, from address: PeerAddress) {
+    guard slot != ownSlot, let other = records.origin(slot: slot) else { return }
+    let wasComplete = records.isComplete(slot: slot)
+    let need = records.need(slot: slot)
+    let isComplete = records.isComplete(slot: slot)
+    if isComplete != wasComplete || isComplete { becameComplete(slot) }
+    if !isComplete { handle(members.setComplete(false, for: other, at: context.now)) }
+    switch need {
+    case .nothing: repairs.complete(other)
+    case .repair: repairs.want(other, from: address, &context)
+    case .fetch, .fetchDiffering:
+      if let position = records.newest(slot: slot)?.facts.position {
+        want(other, position, from: address)
+      }
+    }
+  }
+
+  private mutating func becameComplete(_ slot: Int) {
+    guard let other = records.origin(slot: slot), let complete = records.complete(slot: slot) else {
+      return
+    }
+    comparison.complete(other, complete.body.position)
+    let isComplete = records.isComplete(slot: slot)
+    handle(members.setComplete(isComplete, for: other, at: context.now))
+  }
+
+  /// Asks for the batches that are missing of an origin.
+  mutating func repair(_ other: OriginID) {
+    guard let slot = records.slot(of: other), let held = records.replica.replica(slot: slot),
+      case .repair(let ranges) = records.need(slot: slot)
+    else { return repairs.complete(other) }
+    let peers = paths.table.best.map(\.address)
+    switch repairs.handle(
+      other, ownPath: paths.table.bestAddress(of: other), peers: peers, &context)
+    {
+    case .notYet: break
+    case .ask(let address):
+      for range in ranges {
+        context.counters.count(.repairsSent)
+        context.send(
+          .control(
+            .repair(
+              RepairRequest(
+                origin: other, incarnation: held.incarnation, room: nil,
+                after: range.lowerBound - 1, through: range.upperBound))), to: address)
+      }
+    case .givenUp(let address):
+      if let newest = records.newest(slot: slot), !records.isComplete(slot: slot) {
+        want(other, newest.facts.position, from: address)
+      }
+    }
+  }
+
+  // MARK: Paths
+
+  /// Which paths this node needs.
+  var demand: PathDemand { .all }
+
+  mutating func handle(_ lost: LostPath) {
+    handle(
+      comparison.forget(lost.address, peers: paths.table.best.map(\.address), &context))
+  }
+}

@@ -1,0 +1,287 @@
+package import MeshCRDT
+package import MeshCRDT2
+package import MeshTrust
+import MeshWire2
+
+/// The whole protocol as one value, without input or output: datagrams, local operations and time go in;
+/// datagrams, events and a deadline come out.
+///
+/// ## The contract
+/// After every call of ``receive(_:from:now:)``, ``perform(_:now:)``, ``tick(now:)`` or
+/// ``addPeers(_:now:)`` take everything from ``nextOutput()`` until it is `nil`; then wait for the next
+/// input, at the longest until ``deadline``. A ``Output/persist(_:)`` is done before the outputs behind it.
+/// Times do not go back. Two engines that get the same calls give the same outputs.
+///
+/// ## Inside
+/// Each part owns its state and knows no other part. The engine alone sequences them: it takes what one
+/// found to the next.
+///
+/// ```
+/// datagram → paths → message → verifier → records → view → events
+///                                  ↓         ↓
+///                             membership   comparison, repairs → outbox → sealed datagram
+/// operation → hosting → batch, frame, checkpoint → records, view, outbox
+/// ```
+package struct Engine: Sendable {
+  var context: EngineContext
+  var paths: Paths
+  var records: RecordStore
+  var comparison = Comparison()
+  var repairs = Repairs()
+  var members: FailureDetector
+  var staleness: Staleness
+  var quarantine = Quarantine()
+  var removedPeers = RemovedPeers()
+  var beats: OwnBeats
+  var hosting: Hosting
+  var view: SessionView
+  /// Where the own records stand.
+  private(set) var ownSlot: Int
+  /// Origins of which something came with the present input: what they need is looked at once at its end,
+  /// with whoever sent it.
+  var touched: [(slot: Int, address: PeerAddress)] = []
+  private var hasLeft = false
+  private var durable: DurableState?
+
+  package init(
+    configuration: Configuration, crypto: any Crypto, treeHash: any TreeHash, now: MonotonicTime
+  ) {
+    var context = EngineContext(
+      configuration: configuration, crypto: crypto, treeHash: treeHash, now: now)
+    paths = Paths(&context)
+    records = RecordStore(hashKey: configuration.mesh.hashKey, hash: treeHash)
+    members = FailureDetector(forgetAfter: configuration.forgetAfter)
+    staleness = Staleness(startingAt: now)
+    beats = OwnBeats(&context)
+    hosting = Hosting(origin: context.origin, configuration: configuration)
+    view = SessionView(hashKey: configuration.mesh.hashKey)
+    // An empty store has room for its own origin.
+    ownSlot = records.open(context.origin, context.incarnation)?.slot ?? 0
+    view.visibility(slot: ownSlot, isVisible: true)
+    durable = DurableState(incarnationCounter: context.incarnation.counter)
+    hosting.demandCheckpoint(now: now)
+    context.setTimer(.compare, afterJittered: configuration.comparisonPeriod)
+    self.context = context
+    setTimers()
+  }
+
+  // MARK: Reading
+
+  package var configuration: Configuration { context.configuration }
+  /// The node's id.
+  package var origin: OriginID { context.origin }
+  /// The present life of the node.
+  package var incarnation: Incarnation { context.incarnation }
+  package var counters: Counters { context.counters }
+  package var isStale: Bool { staleness.isCutOff }
+  package var pathCount: Int { paths.table.count }
+  /// The nodes that are seen, this one among them.
+  package var visibleCount: Int { members.visibleCount + 1 }
+  /// The origins and sessions of which anything is held.
+  package var size: (origins: Int, sessions: Int) {
+    (records.replica.originCount, records.replica.sessionCount)
+  }
+  /// The sessions that this node hosts, in the order of their ids.
+  package var hostedSessions: [SessionID] { hosting.hostedSessions }
+  package var knownAddresses: [PeerAddress] { paths.knownAddresses }
+
+  /// One hash of everything that is complete here: equal on all nodes that hold the same.
+  package mutating func stateHash() -> Hash128 { records.stateHash() }
+
+  /// All sessions and nodes, as they were told by events.
+  package func snapshot() -> MeshSnapshot {
+    var nodes: [OriginID: NodeHealth] = [origin: .online]
+    for slot in records.replica.allSlots where slot != ownSlot {
+      guard let origin = records.origin(slot: slot), let health = members.health(of: origin) else {
+        continue
+      }
+      nodes[origin] = health
+    }
+    return MeshSnapshot(sessions: view.snapshot(records), nodes: nodes, isStale: isStale)
+  }
+
+  /// When ``tick(now:)`` is next due.
+  package var deadline: MonotonicTime? { context.timers.deadline }
+
+  /// What is read of the mesh where it is written.
+  var mesh: MeshRecords {
+    MeshRecords(records: records, ownSlot: ownSlot, members: members, view: view)
+  }
+}
+
+// MARK: - Inputs
+
+extension Engine {
+  /// Receives a datagram. Whatever is wrong with it is counted, and answered with silence.
+  package mutating func receive(
+    _ datagram: [UInt8], from address: PeerAddress, now: MonotonicTime
+  ) {
+    begin(now)
+    guard !hasLeft else { return }
+    let received = paths.receive(datagram, from: address, &context)
+    for lost in received.lost { handle(lost) }
+    if let other = received.ownKey { hearOwnKey(other) }
+    guard var arrival = received.arrival else { return finish() }
+    hearSomebody()
+    if arrival.isNewPath { greet(arrival.address) }
+    while let message = nextMessage(&arrival) {
+      handle(message, from: arrival.address, sender: arrival.sender)
+    }
+    finish()
+  }
+
+  private mutating func nextMessage(_ arrival: inout Paths.Arrival) -> MeshMessage? {
+    do {
+      return try arrival.messages.next()
+    } catch {
+      context.counters.count(.messagesMalformed)
+      return nil
+    }
+  }
+
+  /// Does what a user of this node asks for.
+  ///
+  /// - Throws: ``OperationError``; then no state changed.
+  package mutating func perform(
+    _ operation: LocalOperation, now: MonotonicTime
+  ) throws(OperationError) {
+    begin(now)
+    guard !hasLeft else { throw .meshLeft }
+    for event in try hosting.perform(operation, mesh, now: context.now) { context.emit(event) }
+    finish()
+  }
+
+  /// Does what is due.
+  package mutating func tick(now: MonotonicTime) {
+    begin(now)
+    // Each timer that is set again is set for later, so that this ends.
+    while !hasLeft, let timer = context.timers.next(due: context.now) { handle(timer) }
+    finish()
+  }
+
+  /// Tries to reach nodes at addresses that the user gave, or that are remembered, as long as there is no
+  /// path to them.
+  package mutating func addPeers(_ addresses: [PeerAddress], now: MonotonicTime) {
+    begin(now)
+    for address in addresses { paths.addConfigured(address, &context) }
+    finish()
+  }
+
+  /// Takes the time in, and grants a pause of this node: its own timers are late then.
+  private mutating func begin(_ now: MonotonicTime) {
+    let last = context.now
+    let due = max(context.timers.deadline ?? now, last)
+    context.advance(to: now)
+    guard now > due + configuration.pauseThreshold else { return }
+    let pause = now.since(last)
+    context.counters.count(.pausesForgiven)
+    members.grant(pause, at: context.now)
+    staleness.grant(pause, at: context.now)
+    hosting.grant(pause, now: context.now)
+  }
+
+  /// Looks at what the present input touched, writes what is due, and sets the timers.
+  private mutating func finish() {
+    for (slot, address) in touched { lookAfter(slot, from: address) }
+    touched = []
+    startWaitingFetches()
+    commit()
+    for event in view.work(budget: EngineLimits.sessionsPerTurn, records) { context.emit(event) }
+    setTimers()
+  }
+
+  private mutating func setTimers() {
+    func set(_ timer: EngineTimer, _ time: MonotonicTime?) {
+      if let time { context.timers.set(timer, at: max(time, context.now)) }
+    }
+    set(.membership, members.deadline)
+    set(.staleness, staleness.deadline(typicalPeriod: members.typicalPeriod))
+    set(
+      .hosting,
+      earliest(
+        hosting.deadline, hosting.batchDeadline, hosting.frameDeadline, hosting.checkpointDeadline))
+    if view.hasWork { set(.view, context.now + Span(nanoseconds: 1)) }
+  }
+
+  private mutating func handle(_ timer: EngineTimer) {
+    switch timer {
+    case .paths(let timer):
+      let lost = paths.handle(timer, demand, period: { members.clock(of: $0)?.period }, &context)
+      if let lost { handle(lost) }
+    case .comparison(let timer):
+      handle(comparison.handle(timer, peers: { paths.table.best.map(\.address) }, &context))
+    case .compare: compareWithSomebody()
+    case .repair(let origin): repair(origin)
+    case .membership: handle(members.advance(to: context.now))
+    case .staleness: lookForSilence()
+    case .beat: beat()
+    case .hosting:
+      for event in hosting.advance(mesh, now: context.now) { context.emit(event) }
+    case .outbox, .view: break
+    }
+  }
+}
+
+// MARK: - Outputs
+
+extension Engine {
+  /// What is to be done next; `nil`: nothing.
+  package mutating func nextOutput() -> Output? {
+    if let durable {
+      self.durable = nil
+      return .persist(durable)
+    }
+    if let datagram = paths.nextDatagram(&context) {
+      return datagram.address.map { .send(datagram.bytes, to: $0) } ?? .announce(datagram.bytes)
+    }
+    return context.nextEvent().map { .event($0) }
+  }
+
+  /// Says farewell: nothing is said or heard any more.
+  mutating func setLeft() { hasLeft = true }
+
+  /// Begins a higher incarnation, because the mesh knows of this node's words in one that this process did
+  /// not write: its disk was put back.
+  mutating func raiseIncarnation(above counter: UInt64) {
+    context.raiseIncarnation(to: counter + 1)
+    guard let opened = records.open(origin, incarnation) else { return }
+    ownSlot = opened.slot
+    noteChanges(opened.changes, slot: ownSlot)
+    durable = DurableState(incarnationCounter: incarnation.counter)
+    beats.restart(&context)
+    hosting.restart(incarnation, now: context.now)
+    paths.proveAll(&context)
+  }
+}
+
+/// The records, with what writers ask about their origins.
+struct MeshRecords: MeshReading {
+  let records: RecordStore
+  let ownSlot: Int
+  let members: FailureDetector
+  let view: SessionView
+
+  func slot(of origin: OriginID) -> Int? { records.slot(of: origin) }
+
+  func isVisible(slot: Int) -> Bool { slot == ownSlot || view.isVisible(slot: slot) }
+
+  func isComplete(slot: Int) -> Bool { slot == ownSlot || records.isComplete(slot: slot) }
+
+  func statusCounter(of user: String) -> UInt64 {
+    // The view renews what it knows of a user when it is asked; here that does not matter.
+    var view = view
+    return view.statusCounter(ofUser: user)
+  }
+
+  func origin(slot: Int) -> OriginID? { records.origin(slot: slot) }
+  func homes(of session: SessionID) -> [SessionHome] { records.homes(of: session) }
+  func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
+    records.record(key, in: room, slot: slot)
+  }
+  func removals(
+    of session: SessionID, from room: RoomName
+  ) -> [(slot: Int, record: StoredRecord)] {
+    records.removals(of: session, from: room)
+  }
+  func sessions(slot: Int) -> [SessionID] { records.sessions(slot: slot) }
+}

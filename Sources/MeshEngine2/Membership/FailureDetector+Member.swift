@@ -1,0 +1,171 @@
+import MeshCRDT
+import MeshCRDT2
+
+extension FailureDetector {
+  /// One origin that is watched.
+  struct Member: Sendable {
+    let origin: OriginID
+    /// `nil` until its first checkpoint.
+    private(set) var clock: BeatClock?
+    /// When its last new sign of life came that was in time then. Pauses that ended later are granted.
+    private(set) var freshAt: MonotonicTime
+    var health = NodeHealth.offline
+    private(set) var isVerified = true
+    var isComplete = false
+    /// When it is shown at the latest; `nil`: it does not wait for its log.
+    private(set) var shownBy: MonotonicTime?
+    private var isLeaving = false
+    /// True from its becoming offline to its next sign of life: what is granted afterwards brings nobody
+    /// back.
+    private var isSilent = false
+    private let openedAt: MonotonicTime
+    /// When it is probed next; `nil`: there is no reason to.
+    private var probeAt: MonotonicTime?
+
+    init(origin: OriginID, clock: BeatClock?, at now: MonotonicTime) {
+      self.origin = origin
+      self.clock = clock
+      freshAt = now
+      openedAt = now
+    }
+
+    // MARK: Signs of life
+
+    mutating func accept(_ sign: CheckpointSign, isComplete: Bool, at now: MonotonicTime) {
+      guard var clock else {
+        self.clock = BeatClock(
+          sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
+        self.isComplete = isComplete
+        isLeaving = sign.isLeaving
+        freshAt = now
+        return
+      }
+      guard sign.terms.incarnation >= clock.incarnation else { return }
+      let isNewLife = sign.terms.incarnation > clock.incarnation
+      let ageBefore = clock.age(at: now)
+      let isNew = clock.accept(
+        sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
+      self.clock = clock
+      self.isComplete = isComplete
+      // Nothing of an incarnation is said after its leaving.
+      isLeaving = sign.isLeaving || (isLeaving && !isNewLife)
+      if isNew || clock.age(at: now) < ageBefore { noteSign(clock, at: now) }
+    }
+
+    mutating func accept(
+      beat index: UInt64, value: Hash128, hash: some TreeHash, at now: MonotonicTime
+    ) -> BeatClock.Receipt? {
+      guard var clock else { return nil }
+      let receipt = clock.accept(beat: index, value: value, of: origin, hash: hash, at: now)
+      self.clock = clock
+      if receipt.verdict == .fits { noteSign(clock, at: now) }
+      return receipt
+    }
+
+    /// What waited in the socket while this node paused is old when it is heard, and ends no grant.
+    private mutating func noteSign(_ clock: BeatClock, at now: MonotonicTime) {
+      let age = clock.age(at: now)
+      if age < clock.timeToLive { isSilent = false }
+      if age < clock.timeToLive.scaled(1, over: 2) { freshAt = now }
+    }
+
+    // MARK: Evaluating
+
+    /// What an evaluation goes by, besides the member itself.
+    struct Rules {
+      let forgetAfter: Span
+      let isLarge: Bool
+      let isCutOff: Bool
+      /// What the member's age is lowered by.
+      let grant: Span
+
+      /// The age at which a newer sign of life is asked for.
+      static func probeAge(_ period: Span, isLarge: Bool) -> Span {
+        isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
+      }
+    }
+
+    enum Verdict {
+      case keep(until: MonotonicTime, isProbed: Bool)
+      case forget
+    }
+
+    /// Judges the member, and says when to do so again.
+    mutating func evaluate(by rules: Rules, at now: MonotonicTime) -> Verdict {
+      guard let clock else {
+        let forgetAt = openedAt + rules.forgetAfter
+        return forgetAt <= now ? .forget : .keep(until: forgetAt, isProbed: false)
+      }
+      let kept = max(rules.forgetAfter, clock.period.scaled(10, over: 1))
+      let tried = max(
+        MembershipLimits.probation,
+        clock.period.scaled(MembershipLimits.probationPeriods, over: 1))
+      let forgetAt = max(clock.moment(ofAge: kept + rules.grant), openedAt + tried)
+      if forgetAt <= now { return .forget }
+      let rawAge = clock.age(at: now).nanoseconds
+      let age = Span(nanoseconds: rawAge - min(rawAge, rules.grant.nanoseconds))
+      var (wanted, limit) = judge(age, timeToLive: clock.timeToLive, isCutOff: rules.isCutOff)
+      if isLeaving { (wanted, limit) = (.left, nil) }
+      if mayBecome(wanted, at: now) {
+        let staysVerified = health == .offline && isVerified
+        isVerified = wanted != .offline || !rules.isCutOff || staysVerified
+        health = wanted
+        isSilent = wanted == .offline
+      }
+      var next = forgetAt
+      if let limit { next = min(next, clock.moment(ofAge: limit + rules.grant)) }
+      if let shownBy { next = min(next, shownBy) }
+      guard !isLeaving else { return .keep(until: next, isProbed: false) }
+      let isProbed = probe(clock.period, age: age, isLarge: rules.isLarge, at: now)
+      let probeAge = Rules.probeAge(clock.period, isLarge: rules.isLarge)
+      let probeMoment = probeAt ?? clock.moment(ofAge: probeAge + rules.grant)
+      return .keep(until: min(next, probeMoment), isProbed: isProbed)
+    }
+
+    /// The health at an age, and the age at which it becomes another.
+    private func judge(
+      _ age: Span, timeToLive: Span, isCutOff: Bool
+    ) -> (health: NodeHealth, limit: Span?) {
+      let half = timeToLive.scaled(1, over: 2)
+      if isSilent { return (.offline, nil) }
+      if age < half { return (.online, half) }
+      if age < timeToLive { return (.suspect, timeToLive) }
+      let cutOffLimit = timeToLive.scaled(MembershipLimits.cutOffFactor, over: 1)
+      if isCutOff, health.isVisible, age < cutOffLimit { return (.suspect, cutOffLimit) }
+      return (.offline, nil)
+    }
+
+    /// An origin that was hidden is shown when its log is complete, or a second later.
+    private mutating func mayBecome(_ wanted: NodeHealth, at now: MonotonicTime) -> Bool {
+      guard wanted.isVisible, !health.isVisible, !isComplete else {
+        shownBy = nil
+        return true
+      }
+      let due = shownBy ?? now + MembershipLimits.completionWait
+      shownBy = due <= now ? nil : due
+      return due <= now
+    }
+
+    /// True when the member is to be probed now: first at 1.1 periods, in a large mesh 1.75, and then
+    /// again after a pause that grows with its age.
+    private mutating func probe(
+      _ period: Span, age: Span, isLarge: Bool, at now: MonotonicTime
+    ) -> Bool {
+      guard age >= Rules.probeAge(period, isLarge: isLarge) else {
+        probeAt = nil
+        return false
+      }
+      if let probeAt, now < probeAt { return false }
+      let pause =
+        if isLarge && health.isVisible {
+          max(period.scaled(1, over: 4), .milliseconds(250))
+        } else {
+          min(
+            max(period, age.scaled(1, over: 4), .seconds(1)),
+            MembershipLimits.longestProbePause)
+        }
+      probeAt = now + pause
+      return true
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import MeshCRDT
+import MeshCRDT2
+
+/// One incarnation of a node, as it sends datagrams.
+struct Sender: Hashable, Sendable {
+  let origin: OriginID
+  let incarnation: Incarnation
+}
+
+/// A way to a node: an address that has proven that it hears this node, and that its node owns its key.
+struct Path: Sendable {
+  let address: PeerAddress
+  let sender: Sender
+  /// What the node wants to be answered with.
+  var token: UInt64
+  /// What this node made for the address, and expects in return: the same as long as it lives.
+  let ownToken: UInt64
+  /// When a datagram of the path came last.
+  var heardAt: MonotonicTime
+  /// The time of a round trip, as far as it was measured.
+  var roundTrip: Span?
+  /// True for an address that the user gave.
+  var isConfigured: Bool
+
+  /// How long to wait for an answer: 4 round trips and 50 ms, at most 2 s.
+  var patience: Span {
+    let longest = Span.seconds(2)
+    guard let roundTrip else { return longest }
+    return min(roundTrip.scaled(4, over: 1) + .milliseconds(50), longest)
+  }
+}
+
+/// A path that is not there any more.
+struct LostPath: Hashable, Sendable {
+  enum Reason: Hashable, Sendable {
+    case silent
+    /// Its place was needed for another one.
+    case evicted
+    /// Another node, or another incarnation, has proven the address.
+    case replaced
+    /// Only waste came from there.
+    case wasteful
+  }
+
+  let address: PeerAddress
+  let origin: OriginID
+  let reason: Reason
+  /// True when the origin is reached by another path.
+  let isReachedElsewhere: Bool
+}

@@ -1,0 +1,341 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshWire2
+
+/// The records of all origins, with what their signed messages say about them: what is complete, what is
+/// missing, and what cannot both be true.
+struct RecordStore: Sendable {
+  /// The newest checkpoint of an origin, complete here or not.
+  struct Newest: Sendable {
+    let checkpoint: Authentic<Checkpoint>
+    var facts: CheckpointFacts { checkpoint.body.facts }
+  }
+
+  private(set) var replica: Replica
+  private let hash: any TreeHash
+  // By slot.
+  private var windows: [RecentBatches] = []
+  private var newest: [Newest?] = []
+  /// The message of the complete checkpoint.
+  private var complete: [Authentic<Checkpoint>?] = []
+
+  init(hashKey: HashKey, hash: any TreeHash) {
+    replica = Replica(hashKey: hashKey)
+    self.hash = hash
+  }
+
+  // MARK: Reading
+
+  func slot(of origin: OriginID) -> Int? { replica.slot(of: origin) }
+
+  /// The newest checkpoint of an origin.
+  func newest(slot: Int) -> Newest? { newest.indices.contains(slot) ? newest[slot] : nil }
+
+  /// The newest checkpoint of an origin that is complete here.
+  func complete(slot: Int) -> Authentic<Checkpoint>? {
+    complete.indices.contains(slot) ? complete[slot] : nil
+  }
+
+  /// True when the newest checkpoint of an origin is complete here.
+  func isComplete(slot: Int) -> Bool {
+    guard let newest = newest(slot: slot), let complete = complete(slot: slot) else { return false }
+    return newest.checkpoint.message == complete.message
+  }
+
+  /// One hash of everything that is complete here.
+  mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
+
+  // MARK: Origins
+
+  /// Makes room for an incarnation of an origin: see ``Replica/open(_:_:)``.
+  mutating func open(
+    _ origin: OriginID, _ incarnation: Incarnation
+  ) -> (slot: Int, changes: [AppliedChange])? {
+    let held = slot(of: origin).flatMap { replica.replica(slot: $0)?.incarnation }
+    guard let opened = replica.open(origin, incarnation) else { return nil }
+    while windows.count <= opened.slot {
+      windows.append(RecentBatches())
+      newest.append(nil)
+      complete.append(nil)
+    }
+    if held != incarnation { reset(opened.slot) }
+    return opened
+  }
+
+  /// Drops an origin with all that is known of it. Returns what changed.
+  mutating func forget(slot: Int) -> [AppliedChange] {
+    reset(slot)
+    return replica.forget(slot: slot)
+  }
+
+  private mutating func reset(_ slot: Int) {
+    guard windows.indices.contains(slot) else { return }
+    windows[slot] = RecentBatches()
+    newest[slot] = nil
+    complete[slot] = nil
+  }
+
+  /// Drops what is above the complete checkpoint: the origin is not shown any more. Returns what changed.
+  mutating func revert(slot: Int) -> [AppliedChange] {
+    guard windows.indices.contains(slot) else { return [] }
+    windows[slot] = RecentBatches()
+    newest[slot] = complete[slot].map(Newest.init(checkpoint:))
+    return replica.revert(slot: slot)
+  }
+}
+
+// MARK: - Batches
+
+extension RecordStore {
+  /// What a batch did.
+  struct BatchResult: Sendable {
+    var slot: Int
+    /// What its records changed, and those of batches that had waited for it.
+    var changes: [AppliedChange] = []
+    /// True when it is new, so that it is sent on.
+    var isNews = false
+    /// True when something before it is missing.
+    var isGap = false
+    /// True when a bound keeps it out.
+    var isRefused = false
+    /// Two batches that cannot both be true.
+    var contradiction: (Authentic<Batch>, Authentic<Batch>)?
+  }
+
+  /// True when a batch may be news, before its signature is verified. Cost: the recent batches of its
+  /// origin.
+  func isNews(_ message: SignedMessage, _ heading: Batch.Heading) -> Bool {
+    guard let slot = slot(of: message.origin), let held = replica.replica(slot: slot) else {
+      return true
+    }
+    guard heading.incarnation == held.incarnation else {
+      return heading.incarnation > held.incarnation
+    }
+    let versions = heading.first...heading.last
+    if windows[slot].contains(message, first: heading.first) { return false }
+    // Another body for versions that were applied is news, too: it is a contradiction.
+    return !held.applied.contains(versions)
+      || windows[slot].other(than: message, in: versions) != nil
+  }
+
+  /// Takes in a batch of an incarnation that is open. Applies it, and what waited for it.
+  mutating func ingest(_ batch: Authentic<Batch>, slot: Int) -> BatchResult {
+    var result = BatchResult(slot: slot)
+    guard windows.indices.contains(slot), let place = batch.body.place else { return result }
+    if let other = windows[slot].other(than: batch.message, in: place.versions) {
+      result.contradiction = (other, batch)
+      return result
+    }
+    switch replica.apply(slot: slot, place, batch.body.changes) {
+    case .applied(let changes):
+      result.isNews = true
+      result.changes = changes
+      windows[slot].insert(batch, isApplied: true)
+      result.changes += applyWaiting(slot)
+    case .gap:
+      result.isGap = true
+      result.isNews = windows[slot].insert(batch, isApplied: false)
+    case .refused: result.isRefused = true
+    case .known, .otherIncarnation: break
+    }
+    return result
+  }
+
+  /// Applies the batches that waited, as far as what is before them has come.
+  private mutating func applyWaiting(_ slot: Int) -> [AppliedChange] {
+    var result: [AppliedChange] = []
+    var isProgress = !windows[slot].isSettled
+    while isProgress {
+      isProgress = false
+      for index in windows[slot].entries.indices where !windows[slot].entries[index].isApplied {
+        let batch = windows[slot].entries[index].batch
+        guard let place = batch.body.place else { continue }
+        switch replica.apply(slot: slot, place, batch.body.changes) {
+        case .applied(let changes):
+          result += changes
+          windows[slot].setApplied(at: index)
+          isProgress = true
+        case .known: windows[slot].setApplied(at: index)
+        case .gap, .refused, .otherIncarnation: break
+        }
+      }
+    }
+    return result
+  }
+
+  /// The recent batches of an origin that a repair asks for.
+  func batches(_ request: RepairRequest) -> [SignedMessage] {
+    guard let slot = slot(of: request.origin),
+      replica.replica(slot: slot)?.incarnation == request.incarnation
+    else { return [] }
+    return windows[slot].messages(
+      after: request.after, through: request.through, room: request.room)
+  }
+}
+
+// MARK: - Checkpoints
+
+extension RecordStore {
+  /// How a checkpoint stands to what is held, before its signature is verified.
+  enum Standing: Hashable, Sendable {
+    case newer
+    /// It is the newest one.
+    case same
+    /// It has the sequence of the newest one, or of the complete one, and says something else.
+    case contradicts
+    case older
+  }
+
+  func standing(of message: SignedMessage, _ position: Checkpoint.Position) -> Standing {
+    guard let slot = slot(of: message.origin), let held = replica.replica(slot: slot) else {
+      return .newer
+    }
+    guard position.incarnation == held.incarnation else {
+      return position.incarnation > held.incarnation ? .newer : .older
+    }
+    for known in [newest(slot: slot)?.checkpoint, complete(slot: slot)] {
+      guard let known, known.body.sequence == position.sequence else { continue }
+      return known.message == message ? .same : .contradicts
+    }
+    return newest(slot: slot).map { $0.checkpoint.body.sequence < position.sequence } ?? true
+      ? .newer : .older
+  }
+
+  /// The checkpoint of an origin that contradicts another one of the same sequence.
+  func checkpoint(contradicting checkpoint: Authentic<Checkpoint>) -> Authentic<Checkpoint>? {
+    guard let slot = slot(of: checkpoint.origin) else { return nil }
+    return [newest(slot: slot)?.checkpoint, complete(slot: slot)].compactMap(\.self).first {
+      $0.body.position == checkpoint.body.position && $0.message != checkpoint.message
+    }
+  }
+
+  /// Takes in a newer checkpoint of an incarnation that is open.
+  mutating func ingest(_ checkpoint: Authentic<Checkpoint>, slot: Int) {
+    guard newest.indices.contains(slot) else { return }
+    newest[slot] = Newest(checkpoint: checkpoint)
+  }
+
+  /// What has to be done so that the newest checkpoint of an origin becomes complete.
+  enum Need: Hashable, Sendable {
+    case nothing
+    /// These versions are missing, and are few enough to be asked for.
+    case repair([ClosedRange<UInt64>])
+    /// The trees of the newest checkpoint are to be fetched.
+    case fetch
+    /// The same, because what was signed in batches has another root.
+    case fetchDiffering
+  }
+
+  /// Compares what is held of an origin with its newest checkpoint. Cost: as of
+  /// ``OriginReplica/evaluate(_:_:)``.
+  mutating func need(slot: Int) -> Need {
+    guard let newest = newest(slot: slot) else { return waitingNeed(slot) }
+    guard !isComplete(slot: slot) else { return waitingNeed(slot) }
+    switch replica.evaluate(slot: slot, newest.facts, hash) {
+    case .complete:
+      complete[slot] = newest.checkpoint
+      return waitingNeed(slot)
+    case .overtaken, .otherIncarnation: return waitingNeed(slot)
+    case .differs: return .fetchDiffering
+    case .missing(let ranges): return Self.isSmall(ranges) ? .repair(ranges) : .fetch
+    }
+  }
+
+  /// The versions that are missing below batches that wait.
+  private func waitingNeed(_ slot: Int) -> Need {
+    guard windows.indices.contains(slot), let highest = windows[slot].highestWaiting,
+      let ranges = replica.replica(slot: slot)?.applied.missing(through: highest), !ranges.isEmpty
+    else { return .nothing }
+    let wanted = ranges.filter { range in
+      !windows[slot].entries.contains { $0.versions.contains(range.lowerBound) }
+    }
+    guard !wanted.isEmpty else { return .nothing }
+    if Self.isSmall(wanted) { return .repair(wanted) }
+    // Too much is missing below them: the next checkpoint will tell.
+    return isComplete(slot: slot) || newest(slot: slot) == nil ? .nothing : .fetch
+  }
+
+  private static func isSmall(_ ranges: [ClosedRange<UInt64>]) -> Bool {
+    ranges.count <= EngineLimits.repairRanges
+      && ranges.reduce(UInt64(0)) { $0 &+ ($1.upperBound - $1.lowerBound + 1) }
+        <= EngineLimits.repairVersions
+  }
+
+  /// The root of everything that is held of an origin. Cost: what was written since it was asked for last.
+  mutating func root(slot: Int) -> Hash256 { replica.root(slot: slot, hash) }
+
+  /// The hash of the tree of rooms of an origin's complete checkpoint.
+  func heldHash(slot: Int) -> Hash128 {
+    replica.replica(slot: slot)?.completeTree(.rooms)?.knownHash ?? .empty
+  }
+
+  /// A fetch of the newest checkpoint of an origin.
+  mutating func fetch(slot: Int) -> OriginFetch? {
+    guard let newest = newest(slot: slot) else { return nil }
+    return replica.fetch(slot: slot, newest.facts, hash)
+  }
+
+  /// Takes over what was fetched, and applies the recent batches above it. Returns what changed; `nil`
+  /// when the newest checkpoint is another one by now.
+  mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
+    guard let newest = newest(slot: slot), newest.facts == fetched.checkpoint else { return nil }
+    var changes = replica.adopt(slot: slot, fetched)
+    complete[slot] = newest.checkpoint
+    windows[slot].dropWaiting(through: fetched.checkpoint.version)
+    windows[slot].reopen(above: fetched.checkpoint.version)
+    changes += applyWaiting(slot)
+    return changes
+  }
+}
+
+// MARK: - For others
+
+extension RecordStore: ComparisonSource {
+  mutating func summaries() -> HashTree { replica.summaries(hash) }
+
+  func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)?
+  {
+    guard let slot = slot(of: origin), let checkpoint = complete(slot: slot),
+      let held = replica.replica(slot: slot), held.complete == checkpoint.body.facts
+    else { return nil }
+    return (checkpoint, held)
+  }
+}
+
+extension RecordStore: RecordReading {
+  func origin(slot: Int) -> OriginID? { replica.origin(slot: slot) }
+
+  func homes(of session: SessionID) -> [SessionHome] {
+    replica.places(of: session).map { SessionHome(slot: $0.slot, rooms: $0.rooms) }
+  }
+
+  func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
+    replica.record(key, in: room, slot: slot)
+  }
+
+  func removals(
+    of session: SessionID, from room: RoomName
+  ) -> [(slot: Int, record: StoredRecord)] {
+    replica.removals(of: session, from: room)
+  }
+
+  func sessions(slot: Int) -> [SessionID] { replica.sessions(slot: slot) }
+
+  func sessions(slot: Int, after last: SessionID?, atMost bound: Int) -> [SessionID] {
+    replica.sessions(slot: slot, after: last, atMost: bound)
+  }
+}
+
+extension Batch {
+  var place: BatchPlace? {
+    BatchPlace(
+      incarnation: incarnation, room: room, previous: previous, first: first,
+      count: UInt64(changes.count))
+  }
+}
+
+extension Checkpoint {
+  var facts: CheckpointFacts {
+    CheckpointFacts(incarnation: incarnation, sequence: sequence, version: version, root: root)
+  }
+}

@@ -1,0 +1,270 @@
+import MeshCRDT
+import MeshWire2
+
+/// Messages on their way out, by address, in the order of the addresses' first message.
+///
+/// While there are bytes for them they go at once, as they came: what one input caused goes before the
+/// next. An address that has used up its bytes rests, and its messages wait by class, see
+/// ``WaitingMessages``. All addresses have their turns, so that none keeps the others from theirs.
+struct Outbox: Sendable {
+  /// The bytes that go to one address in a second.
+  private let rate: UInt64
+  private let peerRate: UInt64?
+
+  private struct Queue: Sendable {
+    var messages: [OutgoingMessage] = []
+    /// Where messages go when some have to wait; `nil`: none has to.
+    var waiting: WaitingMessages?
+
+    mutating func startWaiting(rate: UInt64, now: MonotonicTime) {
+      guard waiting == nil else { return }
+      var waiting = WaitingMessages(rate: rate)
+      for message in messages { waiting.append(message, now: now) }
+      messages = []
+      self.waiting = waiting
+    }
+  }
+
+  private var queues: [PeerAddress: Queue] = [:]
+  /// The addresses that may be sent to, first come, first served.
+  private var order: [PeerAddress] = []
+  private var first = 0
+  /// The bytes that may be sent now; `nil`: as many as there are.
+  private var budget: Budget?
+  /// The same, by address: of those that were sent to.
+  private var budgets: [PeerAddress: Budget] = [:]
+  /// The addresses whose bytes are used up, until when.
+  private var resting: [PeerAddress: MonotonicTime] = [:]
+  /// Until when the bytes of all are used up.
+  private var pausedUntil: MonotonicTime?
+  /// When something that waits may go; `nil`: nothing waits for that.
+  private(set) var due: MonotonicTime?
+  /// Messages that went for lack of room.
+  private(set) var dropped: UInt64 = 0
+  /// Messages that went because newer ones say the same better.
+  private(set) var superseded: UInt64 = 0
+
+  /// Challenges and proofs. Each begins a datagram, with an echo of its own.
+  private var openings: [(address: PeerAddress, echo: UInt64, message: [UInt8])] = []
+  private var firstOpening = 0
+  private var announcement = false
+
+  init(configuration: Configuration, now: MonotonicTime) {
+    rate = configuration.rate
+    peerRate = configuration.peerRate
+    budget = configuration.sendRate.map { Budget(bytesPerSecond: $0, now: now) }
+  }
+
+  /// The number of turns that are kept, past ones among them.
+  var turns: Int { order.count }
+
+  /// True when nothing can go now.
+  var isEmpty: Bool {
+    firstOpening == openings.count && !announcement
+      && (first == order.count || pausedUntil != nil)
+  }
+}
+
+// MARK: - In
+
+extension Outbox {
+  /// Adds a message.
+  mutating func append(_ message: OutgoingMessage, to address: PeerAddress, now: MonotonicTime) {
+    guard message.byteCount <= DatagramHeader.messageBytes else {
+      dropped &+= 1
+      return
+    }
+    guard let index = queues.index(forKey: address) else {
+      var queue = Queue()
+      if pausedUntil != nil || resting[address] != nil {
+        queue.startWaiting(rate: rate, now: now)
+      }
+      queues[address] = queue
+      order.append(address)
+      return append(message, to: address, now: now)
+    }
+    if queues.values[index].waiting != nil {
+      queues.values[index].waiting?.append(message, now: now)
+    } else if queues.values[index].messages.count < EngineLimits.messagesPerAddress {
+      queues.values[index].messages.append(message)
+    } else {
+      dropped &+= 1
+    }
+  }
+
+  /// Adds a challenge or a path proof, which begins a datagram of its own. They are few, and do not
+  /// wait: whoever adds them keeps their rate.
+  mutating func append(opening message: [UInt8], echo: UInt64, to address: PeerAddress) {
+    guard openings.count - firstOpening < EngineLimits.openings else {
+      dropped &+= 1
+      return
+    }
+    openings.append((address, echo, message))
+  }
+
+  /// Adds an announcement, unless one is there.
+  mutating func announce() { announcement = true }
+
+  /// How many bytes of answers wait for an address.
+  func answerBytes(for address: PeerAddress) -> Int {
+    queues[address]?.waiting?.answerBytes ?? 0
+  }
+
+  /// Forgets what waits for an address to which there is no path any more.
+  mutating func forget(_ address: PeerAddress) {
+    queues[address] = nil
+    resting[address] = nil
+    budgets[address] = nil
+  }
+}
+
+// MARK: - Out
+
+extension Outbox {
+  /// The messages of one datagram.
+  struct Departure: Sendable, Equatable {
+    /// `nil`: everybody on the LAN.
+    let address: PeerAddress?
+    /// The echo of a challenge or a proof; `nil`: that of the path.
+    let echo: UInt64?
+    let messages: [[UInt8]]
+  }
+
+  /// Takes the messages of the next datagram; `nil`: nothing can go before ``due``.
+  mutating func depart(now: MonotonicTime) -> Departure? {
+    wake(now: now)
+    if let opening = nextOpening() { return opening }
+    while let address = nextAddress() {
+      if let wait = budget?.wait(for: UInt64(Limits.datagramBytes), now: now) {
+        pause(until: now + wait, now: now)
+        break
+      }
+      if let peerRate {
+        let wait = budgets[address, default: Budget(bytesPerSecond: peerRate, now: now)]
+          .wait(for: UInt64(Limits.datagramBytes), now: now)
+        if let wait {
+          rest(until: now + wait, now: now)
+          continue
+        }
+      }
+      let messages = take(now: now)
+      guard !messages.isEmpty else { continue }
+      let bytes = messages.reduce(DatagramHeader.overheadBytes) { $0 + $1.count }
+      budget?.spend(UInt64(bytes))
+      budgets[address]?.spend(UInt64(bytes))
+      return Departure(address: address, echo: nil, messages: messages)
+    }
+    guard announcement else { return nil }
+    announcement = false
+    // No token: there is nobody yet to give one to.
+    return Departure(
+      address: nil, echo: 0, messages: [MeshMessage.challenge(token: 0).encoded()])
+  }
+
+  private mutating func nextOpening() -> Departure? {
+    guard firstOpening < openings.count else { return nil }
+    let opening = openings[firstOpening]
+    firstOpening += 1
+    if firstOpening == openings.count {
+      openings.removeAll(keepingCapacity: true)
+      firstOpening = 0
+    }
+    var messages = [opening.message]
+    // What was said to the same address since fits in behind it.
+    if opening.echo != 0, budget == nil, peerRate == nil,
+      let index = queues.index(forKey: opening.address)
+    {
+      let left = DatagramHeader.messageBytes - opening.message.count
+      messages += Self.takeFirst(of: &queues.values[index].messages, upTo: left)
+    }
+    return Departure(address: opening.address, echo: opening.echo, messages: messages)
+  }
+
+  /// The address whose turn it is.
+  private mutating func nextAddress() -> PeerAddress? {
+    guard pausedUntil == nil else { return nil }
+    while first < order.count {
+      let address = order[first]
+      if queues[address] != nil && resting[address] == nil { return address }
+      first += 1
+    }
+    order.removeAll(keepingCapacity: true)
+    first = 0
+    return nil
+  }
+
+  /// The messages of the next datagram to the address whose turn it is: as many as fit.
+  private mutating func take(now: MonotonicTime) -> [[UInt8]] {
+    let address = order[first]
+    guard var queue = queues.removeValue(forKey: address) else { return [] }
+    guard queue.waiting == nil else {
+      let taken = queue.waiting?.take(upTo: DatagramHeader.messageBytes, now: now) ?? []
+      dropped &+= queue.waiting?.takeDropped() ?? 0
+      superseded &+= queue.waiting?.takeSuperseded() ?? 0
+      // Others have their turn.
+      first += 1
+      guard queue.waiting?.isEmpty == false else { return taken }
+      queues[address] = queue
+      order.append(address)
+      // Under a load that does not end, what had its turn would pile up.
+      if first > EngineLimits.messagesPerAddress, 2 * first > order.count {
+        order.removeFirst(first)
+        first = 0
+      }
+      return taken
+    }
+    let taken = Self.takeFirst(of: &queue.messages, upTo: DatagramHeader.messageBytes)
+    if queue.messages.isEmpty { first += 1 } else { queues[address] = queue }
+    return taken
+  }
+
+  private static func takeFirst(
+    of messages: inout [OutgoingMessage], upTo bytes: Int
+  ) -> [[UInt8]] {
+    var count = 0
+    var left = bytes
+    while count < messages.count, messages[count].byteCount <= left {
+      left -= messages[count].byteCount
+      count += 1
+    }
+    defer { messages.removeFirst(count) }
+    // None has waited: what is here came with the present input.
+    return messages[..<count].map { $0.encoded(waited: Span(nanoseconds: 0)) }
+  }
+
+  /// The address whose turn it is has used up its bytes.
+  private mutating func rest(until time: MonotonicTime, now: MonotonicTime) {
+    let address = order[first]
+    first += 1
+    resting[address] = time
+    due = min(due ?? time, time)
+    if let index = queues.index(forKey: address) {
+      queues.values[index].startWaiting(rate: rate, now: now)
+    }
+  }
+
+  /// The bytes of all addresses are used up.
+  private mutating func pause(until time: MonotonicTime, now: MonotonicTime) {
+    pausedUntil = time
+    due = min(due ?? time, time)
+    for address in order[first...] {
+      if let index = queues.index(forKey: address) {
+        queues.values[index].startWaiting(rate: rate, now: now)
+      }
+    }
+  }
+
+  /// Takes the time in: what has waited long enough may go.
+  private mutating func wake(now: MonotonicTime) {
+    guard let due, due <= now else { return }
+    if let pausedUntil, pausedUntil <= now { self.pausedUntil = nil }
+    let rested = resting.filter { $0.value <= now }.sorted {
+      ($0.value, $0.key) < ($1.value, $1.key)
+    }
+    for (address, _) in rested {
+      resting[address] = nil
+      order.append(address)
+    }
+    self.due = [pausedUntil, resting.values.min()].compactMap(\.self).min()
+  }
+}

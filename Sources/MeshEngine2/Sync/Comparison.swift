@@ -1,0 +1,440 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshWire2
+
+/// What came of comparing with others.
+enum ComparisonEvent: Sendable {
+  /// A peer holds the same.
+  case equal(PeerAddress)
+  /// A peer holds a later checkpoint of an origin completely.
+  case behind(OriginID, Checkpoint.Position, PeerAddress)
+  /// A peer lacks the complete checkpoint of an origin that is held here.
+  case ahead(OriginID, PeerAddress)
+  /// Everything of a checkpoint is here.
+  case fetched(OriginID, FetchedOrigin)
+  /// A peer sent a node that is not what it must be.
+  case wrong(PeerAddress)
+  /// Nobody who was asked has the origin: it is asked for again when somebody says so.
+  case failed(OriginID)
+  /// A peer took so long to answer.
+  case roundTrip(PeerAddress, Span)
+}
+
+/// Timers of comparisons.
+enum ComparisonTimer: Hashable, Sendable {
+  /// An answer about the tree of the replica is overdue.
+  case walk(PeerAddress)
+  /// An answer about an origin is overdue.
+  case fetch(OriginID)
+}
+
+/// Which messages of an answer have come. They may overtake each other.
+private struct AnswerPages: Sendable {
+  private var seen = 0
+  private var count: Int?
+
+  /// Notes a message. True when all of the answer are here.
+  mutating func note(_ answer: NodesAnswer) -> Bool {
+    seen += 1
+    if answer.isLast { count = answer.page + 1 }
+    return count.map { seen >= $0 } ?? false
+  }
+}
+
+/// Compares the tree of the replica with those of peers, and fetches the trees of origins where they differ.
+///
+/// A *walk* goes down the tree of the replica with one peer; it has nothing to remember but what it asks for
+/// next. A *fetch* gathers the trees of one origin, from one peer at a time. Bounds: a walk for each path,
+/// ``EngineLimits/fetches`` fetches at once, and the origins wait that are behind beyond that.
+struct Comparison: Sendable {
+  private struct Walk: Sendable {
+    var request: UInt16
+    var askedAt: MonotonicTime
+    /// Nodes that differ and were not asked for yet.
+    var pending: [CompareRequest.Node] = []
+    /// How many nodes may still be asked for.
+    var left = EngineLimits.nodesPerWalk
+    var pages = AnswerPages()
+  }
+
+  private struct Fetch: Sendable {
+    var position: Checkpoint.Position
+    /// `nil`: its checkpoint has not come yet.
+    var trees: OriginFetch?
+    /// The hash of the tree of rooms that is held.
+    var held: Hash128
+    var address: PeerAddress
+    var request: UInt16 = 0
+    var askedAt: MonotonicTime
+    /// When something of the answer came last.
+    var heardAt: MonotonicTime
+    var timeout = EngineLimits.answerTimeout
+    var silences = 0
+    var pages = AnswerPages()
+    /// Whom nothing is asked of any more.
+    var passed: [PeerAddress] = []
+  }
+
+  private var walks: [PeerAddress: Walk] = [:]
+  private var fetches: [OriginID: Fetch] = [:]
+  private var waiting: [OriginID: (position: Checkpoint.Position, address: PeerAddress)] = [:]
+  /// The origins that wait, and some that do not any more.
+  private var order: [OriginID] = []
+  /// Until when origins that nobody had are not asked for.
+  private var resting: [OriginID: (until: MonotonicTime, failures: Int)] = [:]
+  private var lastRequest: UInt16 = 0
+
+  /// The origins that are being fetched, or wait for that.
+  var fetchCount: Int { fetches.count + waiting.count }
+
+  func isFetching(_ origin: OriginID) -> Bool {
+    fetches[origin] != nil || waiting[origin] != nil
+  }
+
+  private mutating func nextRequest() -> UInt16 {
+    lastRequest &+= 1
+    return lastRequest
+  }
+
+  /// Drops what is under way with a peer whose path was lost. Fetches go on with others.
+  mutating func forget(
+    _ address: PeerAddress, peers: [PeerAddress], _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    walks[address] = nil
+    var events: [ComparisonEvent] = []
+    for origin in fetches.filter({ $0.value.address == address }).map(\.key).sorted() {
+      events += move(origin, peers: peers, &context)
+    }
+    return events
+  }
+
+  /// Drops what is fetched of an origin.
+  mutating func forget(_ origin: OriginID) {
+    fetches[origin] = nil
+    waiting[origin] = nil
+    resting[origin] = nil
+  }
+}
+
+// MARK: - Walks
+
+extension Comparison {
+  /// Compares with a peer, unless that is under way.
+  mutating func begin(
+    with address: PeerAddress, timeout: Span, _ source: inout some ComparisonSource,
+    _ context: inout EngineContext
+  ) {
+    if let walk = walks[address], context.now.since(walk.askedAt) < timeout { return }
+    let top = CompareRequest.Node(
+      tree: .rooms, path: .top, hash: source.summaries().hash(at: .top))
+    walks[address] = Walk(request: 0, askedAt: context.now, pending: [top])
+    askOn(address, &context)
+    context.setTimer(.comparison(.walk(address)), after: timeout)
+  }
+
+  /// Asks for the next nodes of a walk; one that has none left ends.
+  private mutating func askOn(_ address: PeerAddress, _ context: inout EngineContext) {
+    guard var walk = walks[address] else { return }
+    let count = min(walk.left, CompareRequest.prefix(of: walk.pending, at: .replica))
+    guard count > 0 else {
+      walks[address] = nil
+      return
+    }
+    let nodes = Array(walk.pending.prefix(count))
+    walk.pending.removeFirst(count)
+    walk.left -= count
+    walk.request = nextRequest()
+    walk.askedAt = context.now
+    walk.pages = AnswerPages()
+    walks[address] = walk
+    context.counters.count(.comparisonsSent)
+    context.send(
+      .control(
+        .compare(
+          CompareRequest(
+            place: .replica, request: walk.request, budget: EngineLimits.walkBudget, nodes: nodes)),
+        key: .comparison), to: address)
+  }
+
+  private mutating func receiveSummaries(
+    _ answer: NodesAnswer, from address: PeerAddress, _ source: inout some ComparisonSource,
+    _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    guard var walk = walks[address], walk.request == answer.request else { return [] }
+    var events: [ComparisonEvent] = []
+    let tree = source.summaries()
+    if answer.nodes.isEmpty && walk.left == EngineLimits.nodesPerWalk - 1 {
+      context.counters.count(.comparisonsEqual)
+      events.append(.equal(address))
+    }
+    for node in answer.nodes {
+      if let children = HashTree.branch(node.bytes, at: node.path) {
+        for child in children {
+          let own = tree.hash(at: child.path)
+          guard own != child.hash else { continue }
+          if child.hash == .empty {
+            events += Self.ahead(tree, below: child.path, address)
+          } else if walk.pending.count < EngineLimits.nodesPerWalk {
+            walk.pending.append(CompareRequest.Node(tree: .rooms, path: child.path, hash: own))
+          }
+        }
+      } else {
+        events += Self.compare(node, with: tree, address)
+      }
+    }
+    let isWhole = walk.pages.note(answer)
+    if isWhole { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
+    walks[address] = walk
+    if isWhole { askOn(address, &context) }
+    return events
+  }
+
+  /// Compares the entries of a bucket with those that are held in its place.
+  private static func compare(
+    _ node: NodesAnswer.Node, with tree: HashTree, _ address: PeerAddress
+  ) -> [ComparisonEvent] {
+    var own: [OriginID: OriginSummary] = [:]
+    tree.visit(below: node.path) { key, value in
+      if let origin = OriginID(bytes: key), let summary = OriginSummary(bytes: value) {
+        own[origin] = summary
+      }
+    }
+    var events: [ComparisonEvent] = []
+    let isBucket = tree.forEachEntry(ofNode: node.bytes, at: node.path) { key, value in
+      guard let origin = OriginID(bytes: key), let theirs = OriginSummary(bytes: value) else {
+        return
+      }
+      guard let mine = own.removeValue(forKey: origin) else {
+        return events.append(.behind(origin, theirs.position, address))
+      }
+      guard mine != theirs else { return }
+      if mine.position < theirs.position {
+        events.append(.behind(origin, theirs.position, address))
+      } else {
+        // Of equal positions with other roots, too: the peer will see the contradiction.
+        events.append(.ahead(origin, address))
+      }
+    }
+    guard isBucket || node.bytes.isEmpty else { return [.wrong(address)] }
+    return events + own.keys.sorted().map { .ahead($0, address) }
+  }
+
+  private static func ahead(
+    _ tree: HashTree, below path: TreePath, _ address: PeerAddress
+  ) -> [ComparisonEvent] {
+    var origins: [OriginID] = []
+    tree.visit(below: path) { key, _ in
+      if let origin = OriginID(bytes: key) { origins.append(origin) }
+    }
+    return origins.map { .ahead($0, address) }
+  }
+}
+
+// MARK: - Fetches
+
+extension Comparison {
+  /// An origin is behind what a peer holds: its trees are fetched from there, now or when others are done.
+  mutating func want(
+    _ origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress,
+    timeout: Span, held: Hash128, begin: () -> OriginFetch?, _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    if let rest = resting[origin], rest.until > context.now { return [] }
+    if let known = fetches[origin] {
+      // Who has a later one is asked when the present one does not answer.
+      if known.position < position { fetches[origin]?.position = position }
+      return []
+    }
+    guard fetches.count < EngineLimits.fetches else {
+      guard waiting.count < Limits.origins || waiting[origin] != nil else { return [] }
+      if waiting.updateValue((position, address), forKey: origin) == nil { order.append(origin) }
+      return []
+    }
+    var fetch = Fetch(
+      position: position, trees: nil, held: held, address: address, askedAt: context.now,
+      heardAt: context.now)
+    if let trees = begin(), trees.target.position == position { fetch.trees = trees }
+    fetch.timeout = timeout
+    fetches[origin] = fetch
+    return ask(origin, &context)
+  }
+
+  /// A newer checkpoint of an origin has come: a fetch goes on with that one.
+  mutating func retarget(
+    _ origin: OriginID, _ facts: CheckpointFacts, begin: () -> OriginFetch?
+  ) {
+    guard var fetch = fetches[origin] else { return }
+    if fetch.trees?.target.incarnation == facts.incarnation {
+      fetch.trees?.retarget(facts)
+    } else {
+      fetch.trees = begin()
+    }
+    fetch.position = max(fetch.position, facts.position)
+    fetches[origin] = fetch
+  }
+
+  /// An origin became complete by other means.
+  mutating func complete(_ origin: OriginID, _ position: Checkpoint.Position) {
+    resting[origin] = nil
+    if let fetch = fetches[origin], fetch.position <= position { fetches[origin] = nil }
+    if let wait = waiting[origin], wait.position <= position { waiting[origin] = nil }
+  }
+
+  /// The origins that may be fetched now, with whom to ask. Each is to be wanted again.
+  mutating func nextWaiting() -> (OriginID, Checkpoint.Position, PeerAddress)? {
+    guard fetches.count < EngineLimits.fetches else { return nil }
+    while let origin = order.first {
+      order.removeFirst()
+      guard let wait = waiting.removeValue(forKey: origin) else { continue }
+      return (origin, wait.position, wait.address)
+    }
+    return nil
+  }
+
+  /// Asks for what is missing of an origin; when nothing is, that is what comes of it.
+  private mutating func ask(
+    _ origin: OriginID, _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    guard var fetch = fetches[origin] else { return [] }
+    if let result = fetch.trees?.result {
+      fetches[origin] = nil
+      resting[origin] = nil
+      return [.fetched(origin, result)]
+    }
+    let place = ComparisonPlace.origin(
+      origin, fetch.position.incarnation, sequence: fetch.position.sequence)
+    var nodes: [CompareRequest.Node] = []
+    for want in fetch.trees?.wants(atMost: CompareRequest.bound) ?? [] {
+      nodes.append(CompareRequest.Node(tree: want.tree, path: want.path, hash: want.held))
+    }
+    if fetch.trees == nil {
+      nodes = [CompareRequest.Node(tree: .rooms, path: .top, hash: fetch.held)]
+    }
+    let count = CompareRequest.prefix(of: nodes, at: place)
+    fetch.request = nextRequest()
+    fetch.pages = AnswerPages()
+    fetch.askedAt = context.now
+    fetch.heardAt = context.now
+    fetches[origin] = fetch
+    context.counters.count(.comparisonsSent)
+    context.send(
+      .control(
+        .compare(
+          CompareRequest(
+            place: place, request: fetch.request, budget: EngineLimits.fetchBudget,
+            nodes: Array(nodes.prefix(count)))),
+        key: .fetch(origin)), to: fetch.address)
+    context.setTimer(.comparison(.fetch(origin)), after: fetch.timeout)
+    return []
+  }
+
+  private mutating func receiveTrees(
+    _ answer: NodesAnswer, of origin: OriginID, at position: Checkpoint.Position,
+    from address: PeerAddress, peers: () -> [PeerAddress], _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    guard var fetch = fetches[origin], fetch.address == address,
+      fetch.request == answer.request
+    else { return [] }
+    fetch.heardAt = context.now
+    fetch.silences = 0
+    let isWhole = fetch.pages.note(answer)
+    if position < fetch.position {
+      // It does not have what it is asked for.
+      fetches[origin] = fetch
+      return isWhole ? move(origin, peers: peers(), &context) : []
+    }
+    if var trees = fetch.trees, trees.target.position == position {
+      fetch.trees = nil
+      for node in answer.nodes {
+        let bytes = node.bytes.isEmpty ? nil : node.bytes
+        guard trees.accept(node.tree, node.path, bytes, context.treeHash) != .wrong else {
+          fetch.trees = trees
+          fetches[origin] = fetch
+          context.counters.count(.nodesWrong)
+          return [.wrong(address)] + move(origin, peers: peers(), &context)
+        }
+      }
+      fetch.trees = trees
+    }
+    fetches[origin] = fetch
+    guard isWhole || fetch.trees?.isDone == true else { return [] }
+    return [.roundTrip(address, context.now.since(fetch.askedAt))] + ask(origin, &context)
+  }
+
+  /// Goes on with another peer, or gives up for a while when there is none.
+  private mutating func move(
+    _ origin: OriginID, peers: [PeerAddress], _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    guard var fetch = fetches[origin] else { return [] }
+    fetch.passed.append(fetch.address)
+    let others = peers.filter { !fetch.passed.contains($0) }
+    guard fetch.passed.count <= EngineLimits.peersOfFetch,
+      let other = context.random.sample(others, 1).first
+    else {
+      fetches[origin] = nil
+      let failures = min((resting[origin]?.failures ?? 0) + 1, 6)
+      if resting.count >= Limits.origins {
+        resting = resting.filter { $0.value.until > context.now }
+      }
+      if resting.count < Limits.origins {
+        resting[origin] = (context.now + .milliseconds(500 << UInt64(failures)), failures)
+      }
+      return [.failed(origin)]
+    }
+    context.counters.count(.fetchesMoved)
+    fetch.address = other
+    fetch.silences = 0
+    fetch.timeout = EngineLimits.answerTimeout
+    fetches[origin] = fetch
+    return ask(origin, &context)
+  }
+}
+
+// MARK: - Answers and timers
+
+extension Comparison {
+  /// Takes an answer in.
+  mutating func receive(
+    _ answer: NodesAnswer, from address: PeerAddress, peers: () -> [PeerAddress],
+    _ source: inout some ComparisonSource, _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    context.counters.count(.nodesReceived, answer.nodes.count)
+    switch answer.place {
+    case .replica: return receiveSummaries(answer, from: address, &source, &context)
+    case .origin(let origin, let incarnation, let sequence):
+      return receiveTrees(
+        answer, of: origin, at: .init(incarnation: incarnation, sequence: sequence),
+        from: address, peers: peers, &context)
+    }
+  }
+
+  /// Asks again, or somebody else, where an answer is overdue.
+  mutating func handle(
+    _ timer: ComparisonTimer, peers: () -> [PeerAddress], _ context: inout EngineContext
+  ) -> [ComparisonEvent] {
+    switch timer {
+    case .walk(let address):
+      // What was missed is found by the next comparison.
+      walks[address] = nil
+      return []
+    case .fetch(let origin):
+      guard var fetch = fetches[origin] else { return [] }
+      let due = fetch.heardAt + fetch.timeout
+      guard due <= context.now else {
+        context.timers.set(.comparison(.fetch(origin)), at: due)
+        return []
+      }
+      fetch.silences += 1
+      fetches[origin] = fetch
+      guard fetch.silences < 2 else { return move(origin, peers: peers(), &context) }
+      return ask(origin, &context)
+    }
+  }
+}
+
+extension OriginSummary {
+  var position: Checkpoint.Position { .init(incarnation: incarnation, sequence: sequence) }
+}
+
+extension CheckpointFacts {
+  var position: Checkpoint.Position { .init(incarnation: incarnation, sequence: sequence) }
+}

@@ -1,0 +1,11 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshWire2
+
+/// What comparisons read of the records that a node holds.
+protocol ComparisonSource {
+  /// The tree of all complete checkpoints, its hashes computed.
+  mutating func summaries() -> HashTree
+  /// The complete checkpoint of an origin, and what is held at it.
+  func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)?
+}

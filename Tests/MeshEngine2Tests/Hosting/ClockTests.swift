@@ -1,0 +1,107 @@
+import MeshCRDT
+import MeshCRDT2
+import Testing
+
+@testable import MeshEngine2
+
+@Suite("Leases and typing")
+struct ClockTests {
+  private let session = SessionID(1, 1)
+  private let room = named("room")
+
+  @Test("A lease ends 2.5 intervals after the last sign of life, and its session with it")
+  func leaseEnds() throws {
+    var host = try TestHost()
+    try host.open(session, lease: .interval(.seconds(2)), rooms: [room])
+    host.pass(.seconds(4))
+    try host.perform(.heartbeat(session))
+    #expect(host.pass(.milliseconds(4999)) == [])
+    #expect(host.pass(.milliseconds(1)) == [.leaseEnded(session)])
+    host.pass(.milliseconds(20))
+    #expect(host.isSilent)
+  }
+
+  @Test("Of many leases the earliest end is the one deadline")
+  func oneDeadline() {
+    var leases = Leases()
+    let now = MonotonicTime(milliseconds: 1000)
+    for number in 1...50 {
+      leases.set(
+        SessionID(0, UInt64(number)), .leased(timeToLive: .seconds(UInt64(51 - number))), now: now)
+    }
+    #expect(leases.deadline == now + .seconds(1))
+    #expect(leases.take(due: now + .seconds(1)) == SessionID(0, 50))
+    #expect(leases.take(due: now + .seconds(1)) == nil)
+    leases.set(SessionID(0, 49), .attached, now: now)
+    #expect(leases.take(due: now + .seconds(2)) == nil)
+    #expect(leases.take(due: now + .seconds(3)) == SessionID(0, 48))
+  }
+
+  @Test("A lease that is changed counts from now")
+  func changedLease() throws {
+    var host = try TestHost()
+    try host.open(session, lease: .leased(timeToLive: .seconds(100)))
+    host.pass(.seconds(50))
+    try host.perform(.setLease(session, .leased(timeToLive: .seconds(1))))
+    #expect(host.pass(.seconds(1)) == [.leaseEnded(session)])
+  }
+
+  @Test("A pause of the node is granted to a lease once, until its client is heard again")
+  func pauseIsGrantedOnce() {
+    var leases = Leases()
+    let start = MonotonicTime(milliseconds: 1000)
+    leases.set(session, .leased(timeToLive: .seconds(5)), now: start)
+    leases.grant(.seconds(3), now: start + .seconds(4))
+    leases.grant(.seconds(30), now: start + .seconds(7))
+    #expect(leases.take(due: start + .milliseconds(7999)) == nil)
+    #expect(leases.deadline == start + .seconds(8))
+    #expect(leases.take(due: start + .seconds(8)) == session)
+    // A pause before the last sign of life is of no use.
+    leases.set(session, .leased(timeToLive: .seconds(5)), now: start + .seconds(8))
+    leases.renew(session, now: start + .seconds(10))
+    #expect(leases.take(due: start + .seconds(15)) == session)
+  }
+
+  @Test("Leases that are set and go leave nothing behind in the queue of deadlines")
+  func deadlinesAreBounded() {
+    var deadlines = Deadlines<Int>()
+    let now = MonotonicTime(milliseconds: 0)
+    for number in 0..<10_000 {
+      deadlines.set(number, at: now + .seconds(1000))
+      if number > 0 { deadlines.remove(number - 1) }
+    }
+    #expect(deadlines.count == 1)
+    #expect(deadlines.queueCount <= 68)
+    #expect(deadlines.take(due: now + .seconds(1000)) == 9999)
+    #expect(deadlines.next == nil)
+  }
+
+  @Test("Typing shows at once, and ends when it was not renewed for its timeout")
+  func typing() throws {
+    var host = try TestHost()
+    try host.open(session, rooms: [room])
+    host.pass(.milliseconds(50))
+    try host.perform(.setTyping(session, room, true))
+    #expect(host.presence(session, room)?.isTyping == true)
+    host.pass(.seconds(3))
+    let written = host.batches.count
+    try host.perform(.setTyping(session, room, true))
+    host.pass(.milliseconds(3999))
+    #expect(host.batches.count == written)
+    #expect(host.presence(session, room)?.isTyping == true)
+    host.pass(.milliseconds(1))
+    #expect(host.presence(session, room)?.isTyping == false)
+    #expect(host.batches.count == written + 1)
+  }
+
+  @Test("Typing that the client ends is over at once, and is not ended again")
+  func typingEnds() throws {
+    var host = try TestHost()
+    try host.open(session, rooms: [room])
+    try host.perform(.setTyping(session, room, true))
+    host.pass(.milliseconds(50))
+    try host.perform(.setTyping(session, room, false))
+    #expect(host.presence(session, room)?.isTyping == false)
+    #expect(host.hosting.deadline == nil)
+  }
+}

@@ -1,0 +1,212 @@
+import MeshCRDT
+import MeshCRDT2
+import MeshTrust
+import MeshWire2
+import Testing
+
+@testable import MeshEngine2
+
+@Suite("Members that lie")
+struct LiarTests {
+  private func room(_ name: String) -> RoomName { RoomName(name) ?? .lobby }
+
+  /// What an origin that lies can sign.
+  private struct Liar {
+    let verifier: SignatureVerifier
+    let incarnation: Incarnation
+    let origin: OriginID
+
+    init(_ secret: UInt64) throws {
+      let crypto = TestCrypto(secret: secret)
+      verifier = SignatureVerifier(
+        mesh: try #require(World.mesh), crypto: crypto, hash: TestTreeHash())
+      incarnation = try #require(Incarnation(counter: 1, nonce: 77))
+      origin = crypto.origin
+    }
+
+    func batch(
+      _ session: SessionID, _ text: String, in room: RoomName, first: UInt64 = 1
+    ) throws -> SignedMessage {
+      let value =
+        room.isLobby
+        ? RecordValues.bytes(
+          SessionValue(
+            profile: Profile(userID: text), device: "", joinedAt: WallTime(milliseconds: 1)))
+        : RecordValues.bytes(PresenceValue(enteredCounter: 1, message: text))
+      let key = EntryKey(room.isLobby ? .session : .presence, session)
+      let body = Batch(
+        incarnation: incarnation, room: room, previous: first - 1, first: first,
+        changes: [RecordChange(key, counter: 1, value: value)])
+      return try #require(verifier.sign(body)).message
+    }
+
+    func checkpoint(
+      sequence: UInt64, version: UInt64, root: Hash256 = .empty
+    ) throws -> SignedMessage {
+      let body = Checkpoint(
+        incarnation: incarnation, sequence: sequence, version: version, root: root,
+        value: Hash128(1, 1), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
+        periodMilliseconds: 2000)
+      return try #require(verifier.sign(body)).message
+    }
+  }
+
+  private func mesh(_ count: Int) throws -> World {
+    var world = World()
+    for index in 0..<count { world.start(peers: index == 0 ? [] : [0]) }
+    for index in 0..<count {
+      try world.open(
+        index, SessionID(UInt64(index + 1), 1), user: "user \(index)", in: room("design"))
+    }
+    let time = world.run(atMost: 10_000) { world in
+      world.agree() && world.nodes.allSatisfy { $0.sessions.count == count }
+    }
+    try #require(time != nil)
+    return world
+  }
+
+  /// Lets a node hear a message as if a proven path had brought it.
+  private func inject(
+    _ message: MeshMessage, _ world: inout World, at node: Int, from other: Int
+  ) {
+    world.inject(message, at: node, from: other)
+  }
+
+  @Test(
+    "Two bodies for one version end in quarantine everywhere, without a storm",
+    arguments: ["design", ""])
+  func equivocation(name: String) throws {
+    var world = try mesh(4)
+    let liar = try Liar(99)
+    let session = SessionID(9, 9)
+    inject(.batch(try liar.batch(session, "one", in: room(name))), &world, at: 1, from: 0)
+    inject(.batch(try liar.batch(session, "two", in: room(name))), &world, at: 2, from: 0)
+    world.run(milliseconds: 100)
+    // One of them gets the other's batch.
+    inject(.batch(try liar.batch(session, "one", in: room(name))), &world, at: 2, from: 1)
+    let before = world.datagrams
+    let time = world.run(atMost: 1000) { world in
+      world.nodes.allSatisfy { $0.engine.quarantine.contains(liar.origin, liar.incarnation) }
+    }
+    #expect(time.map { $0 <= 1000 } == true)
+    world.run(milliseconds: 10_000)
+    #expect(world.datagrams - before < 600, "\(world.datagrams - before) datagrams in 10 s")
+    let isEqual = world.agree()
+    #expect(isEqual)
+    #expect(world.nodes.allSatisfy { $0.sessions[session] == nil })
+  }
+
+  @Test(
+    "Two bodies for one version of which each node has another cause no storm, and leave nothing behind"
+  )
+  func equivocationUnseen() throws {
+    var world = try mesh(4)
+    let liar = try Liar(99)
+    for (node, text) in [(1, "one"), (2, "two")] {
+      inject(
+        .batch(try liar.batch(SessionID(9, 9), text, in: room("design"))), &world, at: node, from: 0
+      )
+      inject(
+        .checkpoint(
+          ageMilliseconds: 0,
+          try liar.checkpoint(sequence: 1, version: 1, root: Hash256(Hash128(1, 2), Hash128(3, 4)))),
+        &world, at: node, from: 0)
+    }
+    let before = world.datagrams
+    world.run(milliseconds: 10_000)
+    #expect(world.datagrams - before < 1000, "\(world.datagrams - before) datagrams in 10 s")
+    world.run(milliseconds: 60_000)
+    let isEqual = world.agree()
+    #expect(isEqual)
+  }
+
+  @Test("Two checkpoints of one sequence end in quarantine everywhere")
+  func checkpoints() throws {
+    var world = try mesh(4)
+    let liar = try Liar(99)
+    inject(
+      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 0)), &world, at: 1,
+      from: 0)
+    inject(
+      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 3)), &world, at: 2,
+      from: 0)
+    // The checkpoints meet by a comparison.
+    let time = world.run(atMost: 5000) { world in
+      world.nodes.allSatisfy { $0.engine.quarantine.contains(liar.origin, liar.incarnation) }
+    }
+    #expect(time != nil)
+  }
+
+  @Test("A counter at its bound fixes one session, and stops nobody else")
+  func poisonedCounter() throws {
+    var world = try mesh(3)
+    let liar = try Liar(99)
+    let highest = Limits.counterBound - 1
+    let key = EntryKey(.session, SessionID(1, 1))
+    let value = RecordValues.bytes(
+      SessionValue(profile: Profile(userID: "eve"), device: "", joinedAt: WallTime(milliseconds: 1))
+    )
+    let body = Batch(
+      incarnation: liar.incarnation, room: .lobby, previous: 0, first: 1,
+      changes: [RecordChange(key, counter: highest, value: value)])
+    let message = try #require(liar.verifier.sign(body)).message
+    for node in 0..<3 { inject(.batch(message), &world, at: node, from: (node + 1) % 3) }
+    world.run(milliseconds: 1000)
+    try world.perform(
+      1,
+      .setStatus(
+        SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+    try world.open(0, SessionID(1, 2), user: "user 0", in: room("design"))
+    world.run(milliseconds: 1000)
+    for node in world.nodes {
+      #expect(
+        node.sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status == .busy)
+      #expect(node.sessions[SessionID(1, 2)] != nil)
+    }
+  }
+
+  @Test("A path that brings wrong signatures is dropped, and those beside it are heard")
+  func wrongSignatures() throws {
+    var world = try mesh(3)
+    let liar = try Liar(99)
+    for step in 0..<500 {
+      let message = try liar.batch(
+        SessionID(9, UInt64(step)), "x", in: room("design"), first: UInt64(step + 1))
+      var bytes = message.bytes
+      bytes[40] ^= 1
+      inject(.batch(try SignedMessage(kind: .batch, bytes: bytes)), &world, at: 0, from: 2)
+    }
+    #expect(world.nodes[0].engine.counters[.signaturesVerified] < 120)
+    try world.perform(
+      1,
+      .setStatus(
+        SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+    world.run(milliseconds: 100)
+    #expect(
+      world.nodes[0].sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status
+        == .busy)
+  }
+
+  @Test("Requests without end get no more than their path's share of answers and work")
+  func floodOfRequests() throws {
+    var world = World(configure: { $0.answerRate = 100_000 })
+    world.start()
+    world.start(peers: [0])
+    for index in 0..<1000 {
+      try world.open(0, SessionID(1, UInt64(index)), user: "ada", in: room("r\(index)"))
+    }
+    world.run(milliseconds: 3000)
+    let facts = try #require(
+      world.nodes[0].engine.records.complete(slot: world.nodes[0].engine.ownSlot)?.body)
+    let before = world.bytes
+    for step in 0..<3000 {
+      let request = CompareRequest(
+        place: .origin(world.origin(0), facts.incarnation, sequence: facts.sequence),
+        request: UInt16(step), budget: 65_536,
+        nodes: [.init(tree: .rooms, path: .top, hash: .empty)])
+      inject(.compare(request), &world, at: 0, from: 1)
+      if step % 300 == 299 { world.run(milliseconds: 100) }
+    }
+    #expect(world.bytes - before < 400_000, "\(world.bytes - before) bytes")
+  }
+}

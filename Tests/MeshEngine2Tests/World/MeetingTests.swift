@@ -1,0 +1,26 @@
+import MeshCRDT
+import MeshCRDT2
+import Testing
+
+@testable import MeshEngine2
+
+@Suite("Small meshes")
+struct SmallMeshTests {
+  private func room(_ name: String) -> RoomName { RoomName(name) ?? .lobby }
+
+  @Test("Two nodes meet, and each sees the other's session")
+  func twoMeet() throws {
+    var world = World()
+    world.start()
+    world.start(peers: [0])
+    try world.open(0, SessionID(1, 1), user: "ada", in: room("design"))
+    try world.open(1, SessionID(2, 2), user: "bob", in: room("design"))
+    let time = world.run(atMost: 5000) { world in
+      world.nodes.allSatisfy { $0.sessions.count == 2 } && world.agree()
+    }
+    #expect(time != nil)
+    #expect(world.nodes[1].sessions[SessionID(1, 1)]?.value.profile.userID == "ada")
+    #expect(world.nodes[1].sessions[SessionID(1, 1)]?.isIn(room("design")) == true)
+    #expect(world.nodes[0].health[world.origin(1)] == .online)
+  }
+}
