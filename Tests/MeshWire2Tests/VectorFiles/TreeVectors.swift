@@ -45,7 +45,7 @@ extension VectorFile {
     func add(_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) {
       entries.append((Array(key), Array(value)))
     }
-    tree.forEach(add)
+    tree.visit(add)
     entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
     return .object([
       "name": .text(name),
