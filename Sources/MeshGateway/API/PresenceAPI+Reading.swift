@@ -187,7 +187,7 @@ extension JSONWriter {
       writer.member("sessions", node.sessions)
       writer.member("settled", node.isSettled)
       writer.member("unverified", node.isUnverified)
-      writer.member("differsMs", node.differsFor.map { $0.inMilliseconds })
+      writer.member("differsMs", node.differsFor.map { UInt64($0.inMilliseconds) })
     }
   }
 }
