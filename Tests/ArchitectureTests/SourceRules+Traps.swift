@@ -76,6 +76,18 @@ extension SourceRules {
       "Sources/MeshEngine/API/Configuration.swift",
       "precondition((1..<Limits.generationBound).contains(generation))"):
       "the generation is from the disk, or was read below the bound and raised by one below it",
+    Trap(
+      "Sources/MeshEngine2/Support/Budget.swift",
+      "precondition(perSecond > 0 && perSecond < 1 << 32 && burst > 0 && burst < 1 << 32)"):
+      "rates are settings",
+    Trap(
+      "Sources/MeshEngine2/Hosting/BatchWriter.swift",
+      "precondition(count > 0, \"a record of this node is longer than a batch\")"):
+      "the bounds of values add up to less, for those of a session that moved here too",
+    Trap(
+      "Sources/MeshEngine2/Hosting/CursorWriter.swift",
+      "precondition(count > 0, \"a cursor of this node is longer than a frame\")"):
+      "a cursor has at most 71 bytes",
   ]
 
   private static let trapWords: Set<String> = [

@@ -25,9 +25,10 @@ struct Budget: Sendable {
     return true
   }
 
-  /// How long it is until so many tokens are there, at most the burst; `nil`: they are.
+  /// How long it is until so many tokens are there; `nil`: they are. More than the burst are there when the
+  /// burst is.
   mutating func wait(for amount: UInt64, now: MonotonicTime) -> Span? {
-    precondition(amount <= burst)
+    let amount = min(amount, burst)
     let span = min(now.since(last).nanoseconds, Self.nano)
     last = max(last, now)
     nanoTokens = min(nanoTokens + span * perSecond, burst * Self.nano)

@@ -185,9 +185,9 @@ extension VectorFile {
     let beat = word + [1] + hash
     let probe = origin + life + [1, 1]
     let none = [UInt8](repeating: 0, count: 12)
-    /// A request number and a budget, or a request number and the last answer.
+    /// A request number and a budget, or a request number and the only page of its answer.
     func compare(_ rest: [UInt8]) -> [UInt8] { framed(7, [0, 0, 1] + rest) }
-    func nodes(_ rest: [UInt8]) -> [UInt8] { framed(8, [0, 0, 1, 1] + rest) }
+    func nodes(_ rest: [UInt8]) -> [UInt8] { framed(8, [0, 0, 1, 0x80, 0] + rest) }
     return [
       Reject("kind 0", [0, 0, 0], .unknownKind(0)),
       Reject("a body that is not there", [1, 0, 8], .truncated),
@@ -207,7 +207,6 @@ extension VectorFile {
       Reject("a compare about 65 nodes", compare([1, 65]), .outOfBounds),
       Reject("64 nodes without a byte", compare([1, 64]), .truncated),
       Reject("a request without a number", framed(7, [0, 0]), .truncated),
-      Reject("an answer with a flag of 2", framed(8, [0, 0, 1, 2]), .notCanonical),
       Reject("a path of depth 17", compare([1, 1, 17]), .outOfBounds),
       Reject("a path with an unused half that is not 0", compare([1, 1, 1, 0x11]), .notCanonical),
       Reject("256 nodes", nodes([0x80, 2]), .outOfBounds),
@@ -247,7 +246,7 @@ extension VectorFile {
           Reading.framed(kind: 7, place + [0, 1, 1, 2] + one + hash + other + hash), error),
         Reject(
           name + ", in an answer",
-          Reading.framed(kind: 8, place + [0, 1, 0, 2] + one + none + other + none), error),
+          Reading.framed(kind: 8, place + [0, 1, 0, 0, 2] + one + none + other + none), error),
       ]
     }
     let room: [UInt8] = [0x80, 1, 0x72]
