@@ -166,13 +166,15 @@ extension Engine {
 
   /// Compares a peer's list with what is held: pulls what is newer there, lists what is newer here.
   mutating func hear(_ entries: Entries, from address: PeerAddress) {
-    if let probe = paths[address]?.probe, probe.nonce == entries.nonce {
+    let answersDigest = paths[address]?.probe?.nonce == entries.nonce
+    if answersDigest, let probe = paths[address]?.probe {
       let roundTrip = now.since(probe.sentAt)
       paths[address]?.roundTrip = roundTrip
       paths[address]?.probe = nil
     }
     endFetch(entries, from: address)
-    if entries.wantsAnswer || entries.mask == 0 {
+    // The answer to a fetch of an empty room names no bucket either.
+    if entries.wantsAnswer || entries.mask == 0 && answersDigest {
       noteComparison(with: address, isEqual: entries.mask == 0)
     }
     var theirs: Set<ShelfID> = []
@@ -257,13 +259,14 @@ extension Engine {
 
   /// A digest was compared with a peer's.
   private mutating func noteComparison(with address: PeerAddress, isEqual: Bool) {
+    let now = now
     if isEqual {
       paths[address]?.differsSince = nil
       paths[address]?.fruitlessLists = 0
     } else if paths[address]?.differsSince == nil {
-      let now = now
       paths[address]?.differsSince = now
     }
+    paths[address]?.differedAt = isEqual ? nil : now
   }
 
   /// What is held here of a shelf that a peer lists, if the peer should hear of it: whoever lacks

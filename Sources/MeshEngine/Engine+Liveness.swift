@@ -165,6 +165,7 @@ extension Engine {
     if PlantedBug.isActive(.oldHeartbeatRenews) { liveness[slot].heardAt = leftAt }
     guard isNewer else { return judge(slot) }
     liveness[slot].isForgiven = false
+    liveness[slot].isExcused = false
     liveness[slot].head = head.envelope
     liveness[slot].leftAt = leftAt
     liveness[slot].heartbeat = head.body.heartbeat
@@ -358,19 +359,23 @@ extension Engine {
     // The others could not be heard: they get time to be heard again.
     for slot in state.sortedSlots where slot != ownSlot {
       liveness[slot].isUnverified = false
-      if isVisible(slot) { grant(slot) }
+      if isVisible(slot) { grant(slot, by: \.isExcused) }
     }
     timers.set(.stale, at: now + configuration.headPeriod)
   }
 
   /// Counts the age of an origin as half of its time to live at the most, after a time in which this
   /// node could not hear, once until it is heard again. Of one that is hidden the time is taken off.
-  private mutating func grant(_ slot: Int, pause: Span = .milliseconds(0)) {
+  ///
+  /// - Parameter isGranted: whether that was done, for a pause or for the silence of all.
+  private mutating func grant(
+    _ slot: Int, pause: Span = .milliseconds(0), by isGranted: WritableKeyPath<Liveness, Bool>
+  ) {
     let heardAt = liveness[slot].heardAt
     let renewed =
       isVisible(slot) ? now - timeToLive(slot).scaled(1, over: 2) : min(heardAt + pause, now)
-    if renewed > heardAt, !liveness[slot].isForgiven {
-      liveness[slot].isForgiven = true
+    if renewed > heardAt, !liveness[slot][keyPath: isGranted] {
+      liveness[slot][keyPath: isGranted] = true
       liveness[slot].heardAt = renewed
     }
     if isVisible(slot) { judge(slot) }
@@ -403,7 +408,9 @@ extension Engine {
     counters.count(.pausesForgiven)
     backlog = (now + .milliseconds(250), pause)
     lastHeardAt = min(lastHeardAt + pause, now)
-    for slot in state.sortedSlots where slot != ownSlot { grant(slot, pause: pause) }
+    for slot in state.sortedSlots where slot != ownSlot {
+      grant(slot, pause: pause, by: \.isForgiven)
+    }
     for (session, var host) in hosted {
       host.heardAt = min(host.heardAt + pause, now)
       hosted[session] = host

@@ -44,33 +44,38 @@ extension Engine {
       let sessions = dirty
       dirty = []
       isDirty = []
-      for session in sessions { tell(session) }
+      var hasBuried = false
+      for session in sessions where tell(session) { hasBuried = true }
+      // What is shown follows from the state: what ended is written now, not with the next batch.
+      if hasBuried { flushBatches() }
       // Giving up a session that moved writes tombstones.
       flushDueBatches()
     }
   }
 
-  private mutating func tell(_ session: SessionID) {
+  /// Tells what is new of a session. True when it ended where it had moved to, and so here.
+  private mutating func tell(_ session: SessionID) -> Bool {
     if hosted[session] != nil { obeyRemovals(of: session) }
     let slot = winner(session)
     if let slot, slot != ownSlot, hosted[session] != nil { giveUp(session, to: slot) }
     guard let slot else {
       if shown.remove(session) { emit(.disappeared(session)) }
-      return
+      return false
     }
-    // It ended where it had moved to, and so here.
-    // What is shown follows from the state: its end is written now, not with the next batch.
     if slot == ownSlot, handedOver[session] != nil {
       buryHandedOver(session)
-      return flushBatches()
+      return true
     }
     let before = shown.replace(session, by: slot)
-    guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else { return }
+    guard configuration.emitsEvents, let snapshot = snapshot(session, slot: slot) else {
+      return false
+    }
     if before == nil {
       emit(.appeared(snapshot))
     } else if before == slot || !PlantedBug.isActive(.moveNotTold) {
       emit(.changed(snapshot))
     }
+    return false
   }
 
   /// A session of this node is written with a higher stamp by another: it has moved there.
@@ -201,9 +206,14 @@ extension Engine {
         sessions: log.entries.values.count { $0.session?.isTombstone == false },
         version: log.lobby.cut.version, isSettled: log.isSettled,
         isUnverified: liveness[slot].isUnverified,
-        differsMilliseconds: address.flatMap { paths[$0]?.differsSince }.map {
-          now.since($0).milliseconds
-        })
+        differsMilliseconds: address.flatMap { differsFor($0) })
     }
+  }
+
+  /// For how long comparisons with an address have differed: from the first to the last of them.
+  private func differsFor(_ address: PeerAddress) -> UInt64? {
+    guard let path = paths[address], let since = path.differsSince, let last = path.differedAt
+    else { return nil }
+    return last.since(since).milliseconds
   }
 }

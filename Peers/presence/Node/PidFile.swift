@@ -44,7 +44,7 @@ final class PidFile: Sendable {
 
   /// Opens the file, made where it was missing, and locks it.
   private static func openLocked(_ path: String) throws -> Int32 {
-    while true {
+    for _ in 0..<100 {
       let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o644)
       guard file >= 0 else {
         throw CommandFailure(
@@ -62,6 +62,8 @@ final class PidFile: Sendable {
       if isSame(file, path) { return file }
       close(file)
     }
+    throw CommandFailure(
+      "\(path) is replaced again and again; name another file with --pid-file")
   }
 
   /// True when the path still leads to the open file.

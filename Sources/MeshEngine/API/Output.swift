@@ -28,9 +28,10 @@ package struct DurableState: Hashable, Sendable {
 public enum NodeHealth: String, Hashable, Sendable {
   /// Heard of lately.
   case online
-  /// Not heard of for half of the time to live.
+  /// Not heard of for half of the time to live; in a large mesh, for four fifths of it.
   case suspect
-  /// Not heard of for the time to live. Its sessions are hidden.
+  /// Not heard of for the time to live, or, while this node hears nobody, for four times that. Its
+  /// sessions are hidden.
   case offline
   /// It said farewell. Its sessions are hidden.
   case left

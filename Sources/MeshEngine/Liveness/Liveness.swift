@@ -11,6 +11,8 @@ struct Liveness: Sendable {
   /// True when time in which this node could not hear was taken off since its last sign of life: that
   /// is done once, or a node that stops again and again would never see that another one died.
   var isForgiven = false
+  /// The same of the time in which nobody could be heard: a pause in such a time does not use that up.
+  var isExcused = false
   var health: NodeHealth
   /// True when it was taken for offline while this node heard nobody: no other node can confirm it.
   var isUnverified = false

@@ -38,6 +38,8 @@ struct Path: Sendable {
   var fruitlessLists = 0
   /// Since when each digest that was compared with the node differed; `nil`: the last one did not.
   var differsSince: MonotonicTime?
+  /// The last comparison since then, which differed too.
+  var differedAt: MonotonicTime?
 
   /// True once the heads of some origin were cut there, or pruned.
   var isCut = false
