@@ -32,7 +32,7 @@ struct PlantedBugTests {
     (.queueStarves, 7),
     (.unfollowedRoomKept, 1),
     (.roomNotFetched, 16),
-    (.prunedNeverGrafted, 4),
+    (.prunedNeverGrafted, 32),
   ]
 
   @Test("The simulator finds it", arguments: findings)
