@@ -30,6 +30,7 @@ extension Engine {
       guard let slot = records.slot(of: message.origin),
         let known = records.newest(slot: slot)?.checkpoint, known.message == message
       else { return }
+      comparison.retarget(message.origin, known.body.facts) { records.fetch(slot: slot) }
       accept(known, age: .milliseconds(age), isOwnWord: isOwnWord, slot: slot)
     case .contradicts:
       guard let body = try? message.read(Checkpoint.self),
@@ -50,16 +51,18 @@ extension Engine {
   private mutating func ingest(
     _ checkpoint: Authentic<Checkpoint>, age: Span, isOwnWord: Bool, from address: PeerAddress
   ) {
-    let remembered = removedPeers.remove(checkpoint.origin)
     guard let opened = records.open(checkpoint.origin, checkpoint.body.incarnation) else {
       return context.counters.count(.originsRefused)
     }
+    let remembered = removedPeers.remove(checkpoint.origin)
     _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
     noteChanges(opened.changes, slot: opened.slot)
     records.ingest(checkpoint, slot: opened.slot)
     comparison.retarget(checkpoint.origin, checkpoint.body.facts) {
       records.fetch(slot: opened.slot)
     }
+    // Before the origin may be hidden by its own farewell: what it says is complete then.
+    _ = records.need(slot: opened.slot)
     let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)
     guard
       let events = members.accept(
@@ -102,7 +105,9 @@ extension Engine {
 
   mutating func receive(_ beat: Beat, from address: PeerAddress) {
     context.counters.count(.beatsReceived)
-    guard beat.originPrefix != origin.word0 else { return }
+    guard beat.originPrefix != origin.word0,
+      paths.takeWork(WorkUnits.beat, of: address, isOwnWord: false, &context)
+    else { return }
     guard
       let reception = members.accept(
         beat: beat.index, value: beat.value, prefix: beat.originPrefix, hash: context.treeHash,
@@ -122,6 +127,7 @@ extension Engine {
     switch reception.receipt.verdict {
     case .fits: break
     case .known: context.counters.count(.beatsKnown)
+    // Not charged as waste: it may belong to a chain whose checkpoint was lost.
     case .wrong: context.counters.count(.beatsRefused)
     // A newer checkpoint than is held says where its chain is by now: comparisons bring it.
     case .tooFar: context.counters.count(.beatsRefused)
@@ -130,7 +136,11 @@ extension Engine {
 
   /// Sends the own beat, or begins a chain.
   mutating func beat() {
-    switch beats.handle(members: visibleCount, &context) {
+    guard !isCloned else { return }
+    defer { clockMayHaveStopped = false }
+    switch beats.handle(
+      members: visibleCount, clockStoodStill: clockMayHaveStopped, &context)
+    {
     case .nothing: break
     case .checkpoint: hosting.demandCheckpoint(now: context.now)
     case .beat(let beat):
@@ -164,7 +174,8 @@ extension Engine {
 
   mutating func answer(_ probe: Probe, to address: PeerAddress) {
     context.counters.count(.probesReceived)
-    guard let slot = records.slot(of: probe.origin),
+    guard paths.takeAnswer(bytes: 256, of: address, &context),
+      let slot = records.slot(of: probe.origin),
       let newest = records.newest(slot: slot)?.checkpoint
     else { return }
     let known = probe.incarnation.map {
@@ -223,10 +234,11 @@ extension Engine {
     if !transition.to.isVisible {
       // What is above the complete checkpoint may never be completed by anybody.
       repairs.complete(transition.origin)
+      comparison.forget(transition.origin)
       let changes = records.revert(slot: slot)
       for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     }
-    for session in records.sessions(slot: slot) where hosting.isConcerned(with: session) {
+    for session in hosting.hostedSessions where records.hasRecord(of: session, slot: slot) {
       for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
     }
   }
@@ -249,7 +261,8 @@ extension Engine {
 
   /// Another process proved a path with this node's key.
   mutating func hearOwnKey(_ other: Incarnation) {
-    guard other != incarnation else { return }
+    // An earlier proof of this process says nothing.
+    guard other.nonce != incarnation.nonce else { return }
     stopAsClone(of: other)
   }
 
@@ -261,18 +274,22 @@ extension Engine {
     guard other > incarnation else { return }
     let isAuthentic =
       switch message.kind {
-      case .batch: (try? context.verifier.verify(message, as: Batch.self)) != nil
-      case .checkpoint: (try? context.verifier.verify(message, as: Checkpoint.self)) != nil
+      case .batch:
+        (try? message.read(Batch.self)).flatMap { verified(message, $0, from: address) } != nil
+      case .checkpoint:
+        (try? message.read(Checkpoint.self)).flatMap { verified(message, $0, from: address) } != nil
       default: false
       }
-    guard isAuthentic,
-      paths.takeWork(WorkUnits.signature, of: address, isOwnWord: false, &context)
-    else { return }
+    guard isAuthentic else { return }
+    // Words of an earlier process are older than this one. Who goes on above it lives beside it.
+    guard raises < EngineLimits.raises else { return stopAsClone(of: other) }
+    raises += 1
     raiseIncarnation(above: other.counter)
   }
 
   private mutating func stopAsClone(of other: Incarnation) {
     hosting.silence()
+    isCloned = true
     context.emit(.cloned(other))
   }
 }

@@ -72,8 +72,16 @@ extension Engine {
 
   /// Makes room for an incarnation of an origin whose signed word has come.
   private mutating func open(_ origin: OriginID, _ incarnation: Incarnation) -> Int? {
-    guard let opened = records.open(origin, incarnation), members.open(origin, at: context.now)
-    else {
+    let held = records.slot(of: origin).flatMap { records.replica.replica(slot: $0)?.incarnation }
+    guard let opened = records.open(origin, incarnation) else {
+      context.counters.count(.originsRefused)
+      return nil
+    }
+    // A new life is not shown by the beats of the one before.
+    if let held, held < incarnation, members.remove(origin) != nil {
+      view.visibility(slot: opened.slot, isVisible: false)
+    }
+    guard members.open(origin, at: context.now) else {
       context.counters.count(.originsRefused)
       return nil
     }
@@ -143,7 +151,13 @@ extension Engine {
       return
     }
     context.emit(.contradicted(contradiction.origin, contradiction.incarnation))
-    for address in paths.table.best.map(\.address) {
+    let isRecent = contradictedAt[contradiction.origin].map {
+      context.now.since($0) < EngineLimits.contradictionPause
+    }
+    if contradictedAt.count >= MembershipLimits.quarantined { contradictedAt = [:] }
+    contradictedAt[contradiction.origin] = context.now
+    // Whoever makes one incarnation after the other contradict itself is sent on once a second.
+    for address in isRecent == true ? [] : paths.table.best.map(\.address) {
       context.counters.count(.contradictionsSent)
       context.send(.control(.contradiction(contradiction.contradiction)), to: address)
     }

@@ -76,7 +76,9 @@ extension Engine {
       case .equal, .failed: break
       case .behind(let other, let position, let address): want(other, position, from: address)
       case .ahead(let other, let address):
-        if let slot = records.slot(of: other), let complete = records.complete(slot: slot) {
+        if let slot = records.slot(of: other), let complete = records.complete(slot: slot),
+          paths.takeAnswer(bytes: complete.message.bytes.count, of: address, &context)
+        {
           send(complete, to: address)
         }
       case .fetched(let other, let fetched): adopt(fetched, of: other)
@@ -100,6 +102,10 @@ extension Engine {
     }
     let slot = records.slot(of: other)
     if let slot, let complete = records.complete(slot: slot), complete.body.position >= position {
+      return
+    }
+    // A newer one is known, and is being repaired or fetched.
+    if let slot, let newest = records.newest(slot: slot), newest.facts.position > position {
       return
     }
     let events = comparison.want(

@@ -41,6 +41,14 @@ package struct Engine: Sendable {
   /// with whoever sent it.
   var touched: [(slot: Int, address: PeerAddress)] = []
   private var hasLeft = false
+  /// True when another process lives with this node's key: this one says nothing any more.
+  var isCloned = false
+  /// How often the incarnation was raised above words of this node that it did not write.
+  var raises = 0
+  /// True after a pause in which the clock may have stood still: the next beat begins a schedule.
+  var clockMayHaveStopped = false
+  /// When contradictions of an origin were sent on last.
+  var contradictedAt: [OriginID: MonotonicTime] = [:]
   private var durable: DurableState?
 
   package init(
@@ -101,7 +109,7 @@ package struct Engine: Sendable {
   }
 
   /// When ``tick(now:)`` is next due.
-  package var deadline: MonotonicTime? { context.timers.deadline }
+  package var deadline: MonotonicTime? { hasLeft ? nil : context.timers.deadline }
 
   /// What is read of the mesh where it is written.
   var mesh: MeshRecords {
@@ -178,6 +186,7 @@ extension Engine {
     members.grant(pause, at: context.now)
     staleness.grant(pause, at: context.now)
     hosting.grant(pause, now: context.now)
+    if pause > EngineLimits.longPause { clockMayHaveStopped = true }
   }
 
   /// Looks at what the present input touched, writes what is due, and sets the timers.
@@ -243,8 +252,9 @@ extension Engine {
   /// Begins a higher incarnation, because the mesh knows of this node's words in one that this process did
   /// not write: its disk was put back.
   mutating func raiseIncarnation(above counter: UInt64) {
+    let before = incarnation
     context.raiseIncarnation(to: counter + 1)
-    guard let opened = records.open(origin, incarnation) else { return }
+    guard incarnation > before, let opened = records.open(origin, incarnation) else { return }
     ownSlot = opened.slot
     noteChanges(opened.changes, slot: ownSlot)
     durable = DurableState(incarnationCounter: incarnation.counter)

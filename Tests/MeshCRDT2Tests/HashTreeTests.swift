@@ -123,4 +123,19 @@ struct HashTreeTests {
       #expect(found[key]?.old == left[key] && found[key]?.new == right[key])
     }
   }
+
+  @Test("A large value takes the place of another large one, and of its neighbours none goes")
+  func largeValues() {
+    var random = SplitMix64(seed: 2)
+    var tree = HashTree(hashKey: meshKey)
+    let keys = (0..<40).map { _ in random.bytes(17) }
+    for round in 0..<3 {
+      for key in keys {
+        let isIn = tree.set(key, to: [UInt8](repeating: UInt8(round), count: 860))
+        #expect(isIn)
+      }
+    }
+    #expect(tree.count == 40)
+    for key in keys { #expect(tree[key]?.first == 2) }
+  }
 }

@@ -164,4 +164,23 @@ struct OriginFetchTests {
     let isThere = fetchAll(&fetch, from: author.replica, bytes: &bytes)
     #expect(isThere)
   }
+
+  @Test("Records that no batch can bring into a room are not taken in, though their origin signed them")
+  func unsoundRecords() throws {
+    var author = Author()
+    author.write(
+      [RecordChange(EntryKey(.session, SessionID(1, 1)), counter: 1, value: [1])],
+      in: room("design"))
+    let checkpoint = author.checkpoint()
+    var replica = OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
+    var fetch = OriginFetch(checkpoint, from: &replica, blake)
+    let rooms = author.replica.completeContent(.rooms, .top)
+    let records = author.replica.completeContent(.records(room("design")), .top)
+    let outcomes = [
+      fetch.accept(.rooms, .top, rooms, blake),
+      fetch.accept(.records(room("design")), .top, records, blake),
+    ]
+    #expect(outcomes == [.progress, .notWanted])
+    #expect(!fetch.isDone)
+  }
 }

@@ -227,13 +227,34 @@ package struct OriginFetch: Sendable {
     guard open.contains(room), var known = trees.removeValue(forKey: room) else {
       return .notWanted
     }
+    // What no batch can say is not taken in: who followed the batches has not got it either.
+    if let content, !isSound(content, in: room) {
+      trees[room] = known
+      return .notWanted
+    }
     let outcome = known.fetch.accept(
       path, content, base: held[room] ?? HashTree(hashKey: hashKey), hash)
     if known.fetch.isDone {
-      known.fetch.finish(count: Int(clamping: known.entry.count))
+      known.fetch.finish(
+        count: min(Int(clamping: known.entry.count), OriginReplica.recordsPerRoom))
       open.remove(room)
     }
     trees[room] = known
     return outcome
+  }
+
+  /// True when the records in a node may stand in a room's log: of its kinds, with versions that the
+  /// checkpoint speaks of. Branches have none.
+  private func isSound(_ content: [UInt8], in room: RoomName) -> Bool {
+    var isSound = true
+    _ = heldRooms.visitEntries(ofNode: content) { key, value in
+      guard let key = EntryKey(bytes: key), let record = StoredRecord(bytes: value),
+        room.isLobby || key.kind.standsInRooms, record.version <= target.version
+      else {
+        isSound = false
+        return
+      }
+    }
+    return isSound
   }
 }

@@ -133,8 +133,8 @@ extension OriginReplica {
       if let value = change.value {
         let record = StoredRecord(
           version: first + UInt64(index), counter: change.counter, value: value[...])
-        log.tree.set(key, to: record.bytes)
-        new = record
+        // One that no tree takes is not held; the root tells that it is missing.
+        if log.tree.set(key, to: record.bytes) { new = record } else { log.tree.remove(key) }
       } else {
         log.tree.remove(key)
       }

@@ -30,6 +30,11 @@ package struct RecordKind: RawRepresentable, Hashable, Comparable, Sendable {
   /// True for kinds whose records name a room that is not the room of their log.
   package var namesRoom: Bool { self == .removal || self == .occupancy }
 
+  /// True for kinds that stand in the logs of rooms other than the lobby.
+  package var standsInRooms: Bool {
+    self == .presence || self == .cursor || self > .occupancy
+  }
+
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 

@@ -92,6 +92,17 @@ struct Bucket: Sendable {
     return bytes
   }
 
+  /// True when bytes that came from outside are entries behind one another, be they in order or not.
+  static func isWellFormed(_ bytes: [UInt8]) -> Bool {
+    var offset = 1
+    while offset < bytes.count {
+      let key = offset + 1 + Int(bytes[offset])
+      guard key + 2 <= bytes.count else { return false }
+      offset = key + 2 + (Int(bytes[key]) << 8 | Int(bytes[key + 1]))
+    }
+    return offset == bytes.count
+  }
+
   /// The number of entries of bytes that came from outside; `nil` when they are not a bucket below a
   /// path. Cost: a hash for each entry.
   static func check(_ bytes: [UInt8], below path: TreePath, _ hashKey: HashKey) -> Int? {

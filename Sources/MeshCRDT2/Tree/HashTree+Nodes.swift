@@ -263,3 +263,16 @@ extension HashTree {
     return result.map(\.key)
   }
 }
+
+extension HashTree {
+  /// Calls `body` with the entries that the bytes of a bucket have, wherever it stands. False for bytes that
+  /// are not those of a bucket.
+  func visitEntries(
+    ofNode content: [UInt8],
+    _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
+  ) -> Bool {
+    guard content.first == Bucket.form, Bucket.isWellFormed(content) else { return false }
+    Bucket.visit(content, body)
+    return true
+  }
+}

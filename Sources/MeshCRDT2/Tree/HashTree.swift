@@ -100,15 +100,16 @@ package struct HashTree: Sendable {
 
   // MARK: Writing
 
-  /// Sets the value of a key. False, and nothing changed, when its node is missing or the entry has
-  /// more than ``bucketBytes`` bytes. Cost: copies one bucket, and the branches above it that other
+  /// Sets the value of a key. False, and nothing changed, when its node is missing, the entry has more than
+  /// ``bucketBytes`` bytes, or so have those that agree with it in all bits of their placements. Cost: copies one bucket, and the branches above it that other
   /// copies share.
   @discardableResult
   package mutating func set(_ key: [UInt8], to value: some Collection<UInt8>) -> Bool {
     let placement = placement(of: key)
-    guard !key.isEmpty, key.count <= Self.keyBytes,
-      Bucket.entryBytes(key: key.count, value: value.count) <= Self.bucketBytes,
-      reaches(placement: placement)
+    let bytes = Bucket.entryBytes(key: key.count, value: value.count)
+    guard !key.isEmpty, key.count <= Self.keyBytes, bytes <= Self.bucketBytes,
+      reaches(placement: placement),
+      top.hasRoom(for: key, bytes: bytes, placement: placement, hashKey)
     else { return false }
     let entry = Bucket.encoded(key: key, value: value)
     count += top.put(entry, key, placement: placement, level: 0, hashKey) ? 1 : 0
@@ -164,6 +165,28 @@ struct TreeSlot: Sendable {
       node = .branch(children)
     }
     return self.hash
+  }
+
+  /// False when an entry would make a bucket at the greatest depth too large: nobody could fetch it.
+  func hasRoom(
+    for key: [UInt8], bytes: Int, placement: UInt64, _ hashKey: HashKey
+  ) -> Bool {
+    var node = node
+    var level = 0
+    while case .branch(let children) = node {
+      node = children[TreePath.digit(placement, at: level)].node
+      level += 1
+    }
+    guard case .bucket(let held) = node, held.count - 1 + bytes > HashTree.bucketBytes else {
+      return true
+    }
+    var beside = 0
+    Bucket.visit(held) { other, value in
+      if HashTree.placement(of: other, hashKey) == placement, !other.elementsEqual(key) {
+        beside += Bucket.entryBytes(key: other.count, value: value.count)
+      }
+    }
+    return beside + bytes <= HashTree.bucketBytes
   }
 
   /// Puts an entry in. True when its key is new. No node on its way is missing.

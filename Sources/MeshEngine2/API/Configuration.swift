@@ -23,7 +23,7 @@ package struct Configuration: Sendable {
   /// Timers that fire so much too late tell of a pause of the process.
   package var pauseThreshold: Span = .milliseconds(300)
   /// The most bytes of beats and checkpoints that a node sends in a second, in large meshes.
-  package var lifeSignRate: UInt64 = 16_000
+  package var lifeSignRate: UInt64 = 11_250
 
   // MARK: Writing
 

@@ -111,12 +111,26 @@ enum EngineLimits {
   /// How often missing batches are asked for.
   static let repairAttempts = 4
 
+  // MARK: The own key
+
+  /// How often a node goes above words of its own key that it did not write. One that has to do so again
+  /// lives beside another process.
+  static let raises = 3
+  /// A pause of this node after which its clock may have stood still.
+  static let longPause = Span.seconds(1)
+  /// The time between two contradictions of one origin that are sent on.
+  static let contradictionPause = Span.seconds(1)
+
   // MARK: Comparing
 
   /// Origins that are fetched at a time. The others wait.
   static let fetches = 32
   /// Bytes of answers that a fetch has under way.
   static let fetchBudget: UInt64 = 65_536
+  /// The same, from one peer.
+  static let fetchesPerPeer = 16
+  /// How long an answer may take of a peer that another one's fetch goes over to.
+  static let movedTimeout = Span.seconds(1)
   /// Peers that one fetch asks.
   static let peersOfFetch = 6
   /// Bytes of answers that a walk down the tree of the replica has under way.

@@ -51,6 +51,8 @@ enum WorkUnits {
   static let signature: UInt64 = 50
   /// A value of a heartbeat chain to hash once.
   static let hash: UInt64 = 1
+  /// A beat: a few hashes; one that is far ahead, or wrong, costs more than it pays.
+  static let beat: UInt64 = 10
   /// A node of a tree to look up and encode.
   static let treeNode: UInt64 = 5
   /// An address to note.

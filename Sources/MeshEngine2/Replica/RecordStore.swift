@@ -42,6 +42,11 @@ struct RecordStore: Sendable {
     return newest.checkpoint.message == complete.message
   }
 
+  /// True when an origin has records of a session. Cost: one look-up.
+  func hasRecord(of session: SessionID, slot: Int) -> Bool {
+    replica.places(of: session).contains { $0.slot == slot }
+  }
+
   /// One hash of everything that is complete here.
   mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
 

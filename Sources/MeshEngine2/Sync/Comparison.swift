@@ -50,8 +50,13 @@ struct Comparison: Sendable {
   private struct Walk: Sendable {
     var request: UInt16
     var askedAt: MonotonicTime
+    let timeout: Span
     /// Nodes that differ and were not asked for yet.
     var pending: [CompareRequest.Node] = []
+    /// The nodes that an answer may bring: the top, and children of those that came.
+    var expected: Set<TreePath> = [.top]
+    /// Origins that the peer lacks, as far as it was told.
+    var pushed: Set<OriginID> = []
     /// How many nodes may still be asked for.
     var left = EngineLimits.nodesPerWalk
     var pages = AnswerPages()
@@ -70,6 +75,8 @@ struct Comparison: Sendable {
     var heardAt: MonotonicTime
     var timeout = EngineLimits.answerTimeout
     var silences = 0
+    /// True when something that was missing has come since the last request, or a newer checkpoint.
+    var hasProgress = false
     var pages = AnswerPages()
     /// Whom nothing is asked of any more.
     var passed: [PeerAddress] = []
@@ -124,10 +131,10 @@ extension Comparison {
     with address: PeerAddress, timeout: Span, _ source: inout some ComparisonSource,
     _ context: inout EngineContext
   ) {
-    if let walk = walks[address], context.now.since(walk.askedAt) < timeout { return }
+    if let walk = walks[address], context.now.since(walk.askedAt) < walk.timeout { return }
     let top = CompareRequest.Node(
       tree: .rooms, path: .top, hash: source.summaries().hash(at: .top))
-    walks[address] = Walk(request: 0, askedAt: context.now, pending: [top])
+    walks[address] = Walk(request: 0, askedAt: context.now, timeout: timeout, pending: [top])
     askOn(address, &context)
     context.setTimer(.comparison(.walk(address)), after: timeout)
   }
@@ -135,6 +142,8 @@ extension Comparison {
   /// Asks for the next nodes of a walk; one that has none left ends.
   private mutating func askOn(_ address: PeerAddress, _ context: inout EngineContext) {
     guard var walk = walks[address] else { return }
+    // What came with the nodes above it is not asked for.
+    walk.pending.removeAll { !walk.expected.contains($0.path) }
     let count = min(walk.left, CompareRequest.prefix(of: walk.pending, at: .replica))
     guard count > 0 else {
       walks[address] = nil
@@ -167,20 +176,24 @@ extension Comparison {
       context.counters.count(.comparisonsEqual)
       events.append(.equal(address))
     }
-    for node in answer.nodes {
+    for node in answer.nodes where walk.expected.remove(node.path) != nil {
       if let children = HashTree.branch(node.bytes, at: node.path) {
         for child in children {
           let own = tree.hash(at: child.path)
           guard own != child.hash else { continue }
           if child.hash == .empty {
             events += Self.ahead(tree, below: child.path, address)
-          } else if walk.pending.count < EngineLimits.nodesPerWalk {
+          } else if walk.expected.count < EngineLimits.nodesPerWalk {
+            walk.expected.insert(child.path)
             walk.pending.append(CompareRequest.Node(tree: .rooms, path: child.path, hash: own))
           }
         }
       } else {
         events += Self.compare(node, with: tree, address)
       }
+    }
+    events = events.filter { event in
+      if case .ahead(let origin, _) = event { walk.pushed.insert(origin).inserted } else { true }
     }
     let isWhole = walk.pages.note(answer)
     if isWhole { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
@@ -239,13 +252,12 @@ extension Comparison {
     timeout: Span, held: Hash128, begin: () -> OriginFetch?, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     if let rest = resting[origin], rest.until > context.now { return [] }
-    if let known = fetches[origin] {
-      // Who has a later one is asked when the present one does not answer.
-      if known.position < position { fetches[origin]?.position = position }
-      return []
-    }
-    guard fetches.count < EngineLimits.fetches else {
+    // Positions are believed when they are signed: see ``retarget(_:_:begin:)``.
+    guard fetches[origin] == nil else { return [] }
+    let share = fetches.values.reduce(0) { $0 + ($1.address == address ? 1 : 0) }
+    guard fetches.count < EngineLimits.fetches, share < EngineLimits.fetchesPerPeer else {
       guard waiting.count < Limits.origins || waiting[origin] != nil else { return [] }
+      if order.count > 2 * waiting.count + 64 { order.removeAll { waiting[$0] == nil } }
       if waiting.updateValue((position, address), forKey: origin) == nil { order.append(origin) }
       return []
     }
@@ -262,13 +274,14 @@ extension Comparison {
   mutating func retarget(
     _ origin: OriginID, _ facts: CheckpointFacts, begin: () -> OriginFetch?
   ) {
-    guard var fetch = fetches[origin] else { return }
+    guard var fetch = fetches[origin], fetch.trees?.target != facts else { return }
     if fetch.trees?.target.incarnation == facts.incarnation {
       fetch.trees?.retarget(facts)
     } else {
       fetch.trees = begin()
     }
-    fetch.position = max(fetch.position, facts.position)
+    fetch.position = fetch.trees?.target.position ?? fetch.position
+    fetch.hasProgress = true
     fetches[origin] = fetch
   }
 
@@ -312,6 +325,7 @@ extension Comparison {
     let count = CompareRequest.prefix(of: nodes, at: place)
     fetch.request = nextRequest()
     fetch.pages = AnswerPages()
+    fetch.hasProgress = false
     fetch.askedAt = context.now
     fetch.heardAt = context.now
     fetches[origin] = fetch
@@ -334,30 +348,40 @@ extension Comparison {
     guard var fetch = fetches[origin], fetch.address == address,
       fetch.request == answer.request
     else { return [] }
-    fetch.heardAt = context.now
-    fetch.silences = 0
     let isWhole = fetch.pages.note(answer)
-    if position < fetch.position {
-      // It does not have what it is asked for.
-      fetches[origin] = fetch
-      return isWhole ? move(origin, peers: peers(), &context) : []
-    }
+    var isDone = false
     if var trees = fetch.trees, trees.target.position == position {
       fetch.trees = nil
       for node in answer.nodes {
         let bytes = node.bytes.isEmpty ? nil : node.bytes
-        guard trees.accept(node.tree, node.path, bytes, context.treeHash) != .wrong else {
+        switch trees.accept(node.tree, node.path, bytes, context.treeHash) {
+        case .notWanted: break
+        case .progress: fetch.hasProgress = true
+        case .wrong:
           fetch.trees = trees
           fetches[origin] = fetch
           context.counters.count(.nodesWrong)
           return [.wrong(address)] + move(origin, peers: peers(), &context)
         }
       }
+      isDone = trees.isDone
       fetch.trees = trees
     }
+    if fetch.hasProgress {
+      fetch.heardAt = context.now
+      fetch.silences = 0
+    } else if isWhole {
+      // An answer that brings nothing is as good as none.
+      fetch.silences += 1
+    }
     fetches[origin] = fetch
-    guard isWhole || fetch.trees?.isDone == true else { return [] }
-    return [.roundTrip(address, context.now.since(fetch.askedAt))] + ask(origin, &context)
+    guard isWhole || isDone else { return [] }
+    let roundTrip = ComparisonEvent.roundTrip(address, context.now.since(fetch.askedAt))
+    let isBehind = position < fetch.position
+    guard fetch.silences < 2, !isBehind || fetch.hasProgress else {
+      return [roundTrip] + move(origin, peers: peers(), &context)
+    }
+    return [roundTrip] + ask(origin, &context)
   }
 
   /// Goes on with another peer, or gives up for a while when there is none.
@@ -383,7 +407,7 @@ extension Comparison {
     context.counters.count(.fetchesMoved)
     fetch.address = other
     fetch.silences = 0
-    fetch.timeout = EngineLimits.answerTimeout
+    fetch.timeout = EngineLimits.movedTimeout
     fetches[origin] = fetch
     return ask(origin, &context)
   }
@@ -413,6 +437,12 @@ extension Comparison {
   ) -> [ComparisonEvent] {
     switch timer {
     case .walk(let address):
+      guard let walk = walks[address] else { return [] }
+      let due = walk.askedAt + walk.timeout
+      guard due <= context.now else {
+        context.timers.set(.comparison(.walk(address)), at: due)
+        return []
+      }
       // What was missed is found by the next comparison.
       walks[address] = nil
       return []
