@@ -165,7 +165,7 @@ struct OriginFetchTests {
     #expect(isThere)
   }
 
-  @Test("Records that no batch brings into a room are not taken in, though their origin signed them")
+  @Test("Records that no batch brings into a room are not taken in, though they are signed")
   func unsoundRecords() throws {
     var author = Author()
     author.write(
