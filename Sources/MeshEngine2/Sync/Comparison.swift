@@ -254,8 +254,7 @@ extension Comparison {
     if let rest = resting[origin], rest.until > context.now { return [] }
     // Positions are believed when they are signed: see ``retarget(_:_:begin:)``.
     guard fetches[origin] == nil else { return [] }
-    let share = fetches.values.reduce(0) { $0 + ($1.address == address ? 1 : 0) }
-    guard fetches.count < EngineLimits.fetches, share < EngineLimits.fetchesPerPeer else {
+    guard hasRoom(for: address) else {
       guard waiting.count < Limits.origins || waiting[origin] != nil else { return [] }
       if order.count > 2 * waiting.count + 64 { order.removeAll { waiting[$0] == nil } }
       if waiting.updateValue((position, address), forKey: origin) == nil { order.append(origin) }
@@ -294,13 +293,20 @@ extension Comparison {
 
   /// The origins that may be fetched now, with whom to ask. Each is to be wanted again.
   mutating func nextWaiting() -> (OriginID, Checkpoint.Position, PeerAddress)? {
-    guard fetches.count < EngineLimits.fetches else { return nil }
-    while let origin = order.first {
-      order.removeFirst()
-      guard let wait = waiting.removeValue(forKey: origin) else { continue }
-      return (origin, wait.position, wait.address)
+    guard fetches.count < EngineLimits.fetches, !waiting.isEmpty else { return nil }
+    order.removeAll { waiting[$0] == nil }
+    guard let index = order.firstIndex(where: { hasRoom(for: waiting[$0]?.address) }) else {
+      return nil
     }
-    return nil
+    let origin = order.remove(at: index)
+    guard let wait = waiting.removeValue(forKey: origin) else { return nil }
+    return (origin, wait.position, wait.address)
+  }
+
+  /// True when one more origin may be fetched from a peer.
+  private func hasRoom(for address: PeerAddress?) -> Bool {
+    let share = fetches.values.reduce(0) { $0 + ($1.address == address ? 1 : 0) }
+    return fetches.count < EngineLimits.fetches && share < EngineLimits.fetchesPerPeer
   }
 
   /// Asks for what is missing of an origin; when nothing is, that is what comes of it.

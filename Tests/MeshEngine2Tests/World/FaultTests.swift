@@ -43,6 +43,7 @@ struct FaultTests {
   @Test("A batch that is lost is asked for, and a cursor does not go back")
   func lostBatch() throws {
     var world = try mesh(3)
+    let fetches = world.nodes[1].engine.counters[.fetchesCompleted]
     // Whatever the first node sends to the second for a moment is lost.
     world.filter = { _, from, to in !(from == 0 && to == 1) }
     try world.perform(
@@ -56,6 +57,37 @@ struct FaultTests {
         .status?.status == .busy
     }
     #expect(time.map { $0 <= 1000 } == true, "after \(String(describing: time)) ms")
+    // The batch itself was asked for, and no trees.
+    #expect(world.nodes[1].engine.counters[.repairsSent] > 0)
+    #expect(world.nodes[1].engine.counters[.fetchesCompleted] == fetches)
+  }
+
+  @Test("What an origin said last, and only some heard, is dropped by all when it is hidden")
+  func lastWords() throws {
+    var world = try mesh(3)
+    world.filter = { _, from, to in !(from == 2 && to == 1) }
+    try world.perform(
+      2,
+      .setStatus(
+        SessionID(3, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+    world.run(milliseconds: 10)
+    // No checkpoint speaks of it.
+    world.kill(2)
+    let before = roots(of: 2, &world)
+    #expect(before[0] != before[1])
+    world.run(milliseconds: 30_000)
+    let after = roots(of: 2, &world)
+    #expect(after[0] == after[1] && after[0] != .empty)
+  }
+
+  /// The roots of what the first two nodes hold of another.
+  private func roots(of node: Int, _ world: inout World) -> [Hash256] {
+    let origin = world.origin(node)
+    return (0..<2).map { index in
+      world.nodes[index].engine.records.slot(of: origin).map {
+        world.nodes[index].engine.records.root(slot: $0)
+      } ?? .empty
+    }
   }
 
   @Test(

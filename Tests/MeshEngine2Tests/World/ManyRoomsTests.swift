@@ -113,4 +113,19 @@ struct ManyRoomsTests {
       }
     }
   }
+
+  @Test(
+    "A node that joins forty others gets all of them, more than it fetches from one peer at a time")
+  func fortyOrigins() throws {
+    var world = World()
+    for index in 0..<40 {
+      world.start(peers: index == 0 ? [] : [0])
+      try world.open(
+        index, SessionID(UInt64(index + 1), 1), user: "user \(index)", in: room(index % 3))
+    }
+    world.run(milliseconds: 12_000)
+    world.start(peers: [0])
+    let time = world.run(atMost: 20_000) { $0.nodes[40].sessions.count == 40 && $0.agree() }
+    #expect(time.map { $0 <= 3000 } == true, "after \(String(describing: time)) ms")
+  }
 }
