@@ -147,7 +147,7 @@ extension Engine {
     switch need {
     case .nothing: repairs.complete(other)
     case .repair: repairs.want(other, from: address, &context)
-    case .fetch, .fetchDiffering:
+    case .fetch:
       if let position = records.newest(slot: slot)?.facts.position {
         want(other, position, from: address)
       }

@@ -225,10 +225,9 @@ extension RecordStore {
     case nothing
     /// These versions are missing, and are few enough to be asked for.
     case repair([ClosedRange<UInt64>])
-    /// The trees of the newest checkpoint are to be fetched.
+    /// The trees of the newest checkpoint are to be fetched: too much is missing, or what was signed in
+    /// batches has another root.
     case fetch
-    /// The same, because what was signed in batches has another root.
-    case fetchDiffering
   }
 
   /// Compares what is held of an origin with its newest checkpoint. Cost: as of
@@ -241,7 +240,7 @@ extension RecordStore {
       complete[slot] = newest.checkpoint
       return waitingNeed(slot)
     case .overtaken, .otherIncarnation: return waitingNeed(slot)
-    case .differs: return .fetchDiffering
+    case .differs: return .fetch
     case .missing(let ranges): return Self.isSmall(ranges) ? .repair(ranges) : .fetch
     }
   }

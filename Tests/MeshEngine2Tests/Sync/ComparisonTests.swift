@@ -113,6 +113,14 @@ struct ComparisonTests {
     let second = comparison.receive(
       answer, from: peers[0], peers: { [] }, &source, &context)
     #expect(first.count <= 200 && second.isEmpty)
+    // A branch at a place that was not asked about leads to no request.
+    let branch: [UInt8] = [1, 0, 1] + [UInt8](repeating: 1, count: 16)
+    let unasked = NodesAnswer(
+      place: .replica, request: request.request, page: 2, isLast: true,
+      nodes: [.init(tree: .rooms, path: TreePath.top.child(2), bytes: branch)])
+    _ = comparison.receive(unasked, from: peers[0], peers: { [] }, &source, &context)
+    let more = try requests()
+    #expect(more.isEmpty)
   }
 }
 
