@@ -74,4 +74,25 @@ struct SilenceTests {
     let isShown = wire.events[0]?.contains { $0.event == .node(origin, .suspect) && $0.at > start }
     #expect(isShown == false)
   }
+
+  @Test("A pause while a node hears nobody does not use up the time that others get afterwards")
+  func pauseInSilence() throws {
+    var wire = try Wire(4)
+    wire.pass(milliseconds: 5000)
+    // Shorter than the silence that loses a path.
+    wire.sides = [0: 1]
+    wire.pass(milliseconds: 5500)
+    try #require(wire.engines[0].isStale)
+    wire.slowness = [0: 700]
+    wire.pass(milliseconds: 2500)
+    wire.slowness = [:]
+    let start = wire.now
+    wire.sides = [:]
+    wire.pass(milliseconds: 6000)
+    let offline = wire.events[0]?.filter { event in
+      if case .node(_, .offline) = event.event { event.at > start } else { false }
+    }
+    #expect(offline?.isEmpty == true)
+    #expect(!wire.engines[0].isStale)
+  }
 }
