@@ -110,12 +110,12 @@ struct SessionTests {
     }
     let url = mesh.urls[0]
     var clients: [RawClient] = []
+    var natives: [RawSocket] = []
     for number in 0..<8 {
       let native = try await RawSocket(url)
+      natives.append(native)
       try await native.send(
-        """
-        {"type":"join","room":"n\(number)","user":{"id":"n\(number)"},"expiresIn":1000,"ref":1}
-        """)
+        #"{"type":"join","room":"n\#(number)","user":{"id":"n\#(number)"},"ref":1}"#)
       _ = try await native.next("presence.sync")
       try await native.send(#"{"type":"watch","userId":"ada","ref":2}"#)
       _ = try await native.next("presence.watch")
@@ -137,6 +137,12 @@ struct SessionTests {
       try await HTTPTests.eventually("all are counted: \(name)") {
         try await mesh.metric("presence_gateway_\(name)") == count
       }
+    }
+    // What lives on after its connection, lives for a second: said now, since opening all of the
+    // above may take longer than that.
+    for native in natives {
+      try await native.send(#"{"type":"heartbeat","expiresIn":1000,"ref":3}"#)
+      _ = try await native.next("ok")
     }
     for client in clients { client.shutDown() }
     for (name, count) in [("connections", 1), ("sessions", 0), ("rooms", 0), ("watches", 0)] {
