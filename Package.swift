@@ -160,7 +160,9 @@ let package = Package(
       swiftSettings: plantable),
     .testTarget(
       name: "MeshEngine2Tests",
-      dependencies: ["MeshCRDT", "MeshTrust", "MeshCrypto", "MeshCRDT2", "MeshWire2", "MeshEngine2"],
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshCrypto", "MeshCRDT2", "MeshWire2", "MeshEngine2",
+      ],
       exclude: ["Vectors"],
       swiftSettings: plantable),
     .testTarget(name: "RosterTests", dependencies: ["MeshCRDT"], swiftSettings: plantable),
