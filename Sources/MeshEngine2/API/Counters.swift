@@ -47,7 +47,6 @@ package struct Counters: Hashable, Sendable {
     case contactsWithheld
     /// A hinted address that no node can have, or none that the source of the hint could know of.
     case addressesRefused
-    case replayWindowsEvicted
 
     // Work.
     case signaturesVerified, signaturesWrong

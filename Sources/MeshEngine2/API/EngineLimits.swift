@@ -11,13 +11,11 @@ enum EngineLimits {
   static let paths = 1024
   /// Paths to one origin. The one that was silent longest goes.
   static let pathsPerOrigin = 4
-  /// Incarnations of senders whose replay windows are kept, those without a path among them. The one
-  /// whose datagrams were accepted least lately goes, of those without a path.
-  static let replayWindows = 4096
-  /// The same, of one sender.
-  static let replayWindowsPerOrigin = 8
 
   // MARK: Proving addresses
+
+  /// How long a token is told to addresses without a path; for as long again it makes paths.
+  static let tokenSpan = Span.seconds(60)
 
   /// Challenges and proofs in a second that answer addresses without a path.
   static let challengeAnswersPerSecond: UInt64 = 200
@@ -79,7 +77,7 @@ enum EngineLimits {
   static let banSpan = Span.seconds(60)
   /// up to this.
   static let banSpanAtMost = Span.seconds(3600)
-  /// Origins and addresses that are banned, or were lately. The one whose ban ends first goes.
+  /// Addresses that are banned, or were lately. The one whose ban ends first goes.
   static let bans = 1024
   /// Bytes that hints may make a node send, for each byte of hints.
   static let reflectionFactor: UInt64 = 3

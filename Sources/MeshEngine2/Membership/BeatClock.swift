@@ -14,6 +14,10 @@ import MeshCRDT2
 /// was told. So a member that tells a false age hides a living origin from a newcomer for little more
 /// than its time to live, and a dead one that others know to be dead is not shown.
 ///
+/// **What nobody says counts in what was heard:** an age is not signed, and any member can pass a path proof
+/// on and speak by it. So also the age that comes with the origin's own word is passed over, and nobody makes
+/// a living origin old for good.
+///
 /// **What an origin gains that lies:** an age is at least the time since its newest beat came, so
 /// beats ahead of their schedule make nobody older than honest ones would, and use up the chain; the
 /// honest beats after them count as late. An origin speaks for itself alone.
@@ -40,8 +44,7 @@ struct BeatClock: Hashable, Sendable {
   /// The clock of an origin of which a checkpoint is heard for the first time.
   ///
   /// - Parameters:
-  ///   - age: the age of the checkpoint's beat, as whoever sent it told, and how long it may have waited
-  ///     in the socket.
+  ///   - age: the age of the checkpoint's beat, as whoever sent it told. It counts for others' words alone.
   ///   - isOwnWord: true when the origin itself sent it on its own path.
   init(_ terms: ChainTerms, age: Span, isOwnWord: Bool, at now: MonotonicTime) {
     incarnation = terms.incarnation
@@ -53,7 +56,7 @@ struct BeatClock: Hashable, Sendable {
     value = terms.value
     contactAt = now
     let arrived = ScheduleTime(now) - Self.distance(terms.beat, terms.period)
-    observed = ScheduleReference(isOwnWord ? arrived - age : arrived, setAt: now)
+    observed = ScheduleReference(arrived, setAt: now)
     told = isOwnWord ? nil : ScheduleReference(arrived - age, setAt: now)
   }
 
@@ -77,12 +80,10 @@ struct BeatClock: Hashable, Sendable {
     }
     let isNew = terms.chain > chain || terms.beat > newest
     if terms.chain > chain { turn(to: terms) }
-    let claim = ScheduleTime(now) - age - Self.distance(terms.beat, period)
     if isOwnWord {
-      observed.lower(to: claim, at: now)
       told = nil
     } else {
-      told?.lower(to: claim, at: now)
+      told?.lower(to: ScheduleTime(now) - age - Self.distance(terms.beat, period), at: now)
     }
     if isNew { hear(terms.beat, terms.value, at: now) }
     return isNew

@@ -13,8 +13,11 @@ struct Path: Sendable {
   let sender: Sender
   /// What the node wants to be answered with.
   var token: UInt64
-  /// What this node made for the address, and expects in return: the same as long as it lives.
+  /// What this node made for the address, and expects in return: the token that the path was proven with.
   let ownToken: UInt64
+  /// The counters of datagrams that came by this path. Other paths of the sender have windows of their own,
+  /// so that nobody who passes its words on takes its counters away.
+  var window = ReplayWindow()
   /// When a datagram of the path came last.
   var heardAt: MonotonicTime
   /// The time of a round trip, as far as it was measured.

@@ -3,8 +3,9 @@ import MeshCRDT
 /// What the paths may make this node do, and what they have wasted.
 ///
 /// Each path has units of work and bytes of answers in a second. What is refused for lack of them is
-/// dropped: its sender asks again. A path from which only waste comes is dropped, and neither its
-/// origin nor its address is proven again for a while, each time for twice as long.
+/// dropped: its sender asks again. A path from which only waste comes is dropped, and its
+/// address is not proven again for a while, each time for twice as long. Its origin may be proven elsewhere:
+/// keys cost nothing, and others can pass its proofs on.
 ///
 /// Bounded by the paths, and by ``EngineLimits/bans``.
 struct PathBudgets: Sendable {
@@ -19,18 +20,13 @@ struct PathBudgets: Sendable {
     var wasteAt: MonotonicTime
   }
 
-  private enum Banned: Hashable, Comparable, Sendable {
-    case origin(OriginID)
-    case address(PeerAddress)
-  }
-
   private struct Ban: Sendable {
     var until: MonotonicTime
     var span: Span
   }
 
   private var accounts: [PeerAddress: Account] = [:]
-  private var bans: [Banned: Ban] = [:]
+  private var bans: [PeerAddress: Ban] = [:]
   /// Bytes of tries at hinted addresses that are needed and whose sources have no credit.
   private var spareReflection: Budget
 
@@ -174,19 +170,17 @@ extension PathBudgets {
     account.wasteAt = context.now
     accounts[address] = account
     guard account.waste >= EngineLimits.wasteOfDroppedPath else { return false }
-    ban(.origin(account.origin), now: context.now)
-    ban(.address(address), now: context.now)
+    ban(address, now: context.now)
     context.counters.count(.pathsBanned)
     return true
   }
 
-  /// True when neither an origin nor an address is to be proven now.
-  func isBanned(_ origin: OriginID, at address: PeerAddress, now: MonotonicTime) -> Bool {
-    let keys: [Banned] = [.origin(origin), .address(address)]
-    return keys.contains { bans[$0].map { $0.until > now } ?? false }
+  /// True when an address is not to be proven now.
+  func isBanned(_ address: PeerAddress, now: MonotonicTime) -> Bool {
+    bans[address].map { $0.until > now } ?? false
   }
 
-  private mutating func ban(_ banned: Banned, now: MonotonicTime) {
+  private mutating func ban(_ banned: PeerAddress, now: MonotonicTime) {
     let known = bans[banned]
     // Who was banned lately is banned for longer.
     let isRepeated = known.map { now < $0.until + $0.span + $0.span } ?? false

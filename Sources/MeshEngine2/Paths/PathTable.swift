@@ -41,9 +41,6 @@ struct PathTable: Sendable {
 
   /// All addresses with a path, in their order.
   var addresses: [PeerAddress] { paths.keys.sorted() }
-
-  /// The senders with a path.
-  var senders: Set<Sender> { Set(paths.values.map(\.sender)) }
 }
 
 // MARK: - Changes
@@ -52,15 +49,26 @@ extension PathTable {
   /// Makes or renews the path of a sender that has proven its address.
   ///
   /// With two ways to one incarnation, the first stays the best one as long as it is heard.
+  ///
+  /// - Parameter counter: of the datagram that proved it.
+  /// - Returns: `nil` when the counter came before, or the address is that of a higher incarnation of the
+  ///   same origin that is heard: somebody shows an old proof again.
   mutating func adopt(
-    _ sender: Sender, at address: PeerAddress, token: UInt64, ownToken: UInt64,
+    _ sender: Sender, at address: PeerAddress, token: UInt64, ownToken: UInt64, counter: UInt64,
     isConfigured: Bool, _ context: inout EngineContext
-  ) -> Adopted {
+  ) -> Adopted? {
+    if let known = paths[address], known.sender.origin == sender.origin,
+      known.sender.incarnation > sender.incarnation, isHeard(known, context)
+    {
+      return nil
+    }
+    guard receive(from: address, sender, counter: counter, now: context.now) != .replayed else {
+      return nil
+    }
     context.setTimer(.paths(.silence(address)), after: context.configuration.pathTimeout)
     var lost: [LostPath] = []
     let known = paths[address]
     if known?.sender == sender {
-      paths[address]?.heardAt = context.now
       paths[address]?.token = token
     } else {
       // A higher incarnation of the same node takes the place of the lower one.
@@ -68,10 +76,11 @@ extension PathTable {
         lost.append(gone)
       }
       lost += makeRoom(for: sender.origin, at: address, isConfigured: isConfigured, &context)
-      insert(
-        Path(
-          address: address, sender: sender, token: token, ownToken: ownToken,
-          heardAt: context.now, isConfigured: isConfigured))
+      var path = Path(
+        address: address, sender: sender, token: token, ownToken: ownToken,
+        heardAt: context.now, isConfigured: isConfigured)
+      _ = path.window.accept(counter)
+      insert(path)
       context.counters.count(.pathsProven)
     }
     if !isReachedElsewhere(sender, than: address, context) {
@@ -80,13 +89,30 @@ extension PathTable {
     return Adopted(sender: sender, isNew: known?.sender != sender, lost: lost)
   }
 
-  /// Notes that a datagram came by a path. False when the address has no path of that sender.
-  mutating func receive(from address: PeerAddress, _ sender: Sender, now: MonotonicTime) -> Bool {
+  /// What a datagram is to the path of its address.
+  enum Reception: Hashable, Sendable {
+    case accepted
+    /// Its counter came before, or is too old.
+    case replayed
+    /// The address has no path of its sender.
+    case noPath
+  }
+
+  /// Notes that a datagram came by a path.
+  mutating func receive(
+    from address: PeerAddress, _ sender: Sender, counter: UInt64, now: MonotonicTime
+  ) -> Reception {
     guard let index = paths.index(forKey: address), paths.values[index].sender == sender else {
-      return false
+      return .noPath
     }
+    guard paths.values[index].window.accept(counter) else { return .replayed }
     paths.values[index].heardAt = now
-    return true
+    return .accepted
+  }
+
+  /// True when a counter came before by the path of a sender at an address.
+  func isReplayed(_ counter: UInt64, of sender: Sender, at address: PeerAddress) -> Bool {
+    paths[address].map { $0.sender == sender && !$0.window.isNew(counter) } ?? false
   }
 
   /// Notes a round trip: the mean moves an eighth of the way, as in RFC 6298.
@@ -131,10 +157,8 @@ extension PathTable {
     _ context: inout EngineContext
   ) -> [LostPath] {
     var lost: [LostPath] = []
-    if let own = addressesByOrigin[origin], own.count >= EngineLimits.pathsPerOrigin,
-      let oldest = longestSilent(own)
-    {
-      lost += [remove(oldest, .evicted)].compactMap(\.self)
+    if let own = addressesByOrigin[origin], own.count >= EngineLimits.pathsPerOrigin {
+      lost += [evictable(of: own, context).flatMap { remove($0, .evicted) }].compactMap(\.self)
     } else if paths.count >= EngineLimits.paths, let oldest = evictable(by: isConfigured) {
       lost += [remove(oldest, .evicted)].compactMap(\.self)
     }
@@ -157,11 +181,24 @@ extension PathTable {
     }?.address
   }
 
-  private func longestSilent(_ addresses: [PeerAddress]) -> PeerAddress? {
-    addresses.compactMap { paths[$0] }.min {
-      if $0.isConfigured != $1.isConfigured { return $1.isConfigured }
-      return ($0.heardAt, $0.address) < ($1.heardAt, $1.address)
-    }?.address
+  /// Of one origin's paths the one silent longest, of the prefix that has most of them. Its best one stays
+  /// as long as it is heard: whoever passes its proofs on can make many others.
+  private func evictable(of addresses: [PeerAddress], _ context: EngineContext) -> PeerAddress? {
+    var weights: [AddressRange: Int] = [:]
+    for address in addresses { weights[.prefix(of: address), default: 0] += 1 }
+    func key(_ path: Path) -> (Int, Int, MonotonicTime, PeerAddress) {
+      let isBest = bestByOrigin[path.sender.origin] == path.address && isHeard(path, context)
+      return (
+        isBest ? 2 : path.isConfigured ? 1 : 0, -(weights[.prefix(of: path.address)] ?? 0),
+        path.heardAt, path.address
+      )
+    }
+    return addresses.compactMap { paths[$0] }.min { key($0) < key($1) }?.address
+  }
+
+  /// True when a path was heard lately.
+  private func isHeard(_ path: Path, _ context: EngineContext) -> Bool {
+    context.now.since(path.heardAt) < context.configuration.beatPeriod.scaled(3, over: 2)
   }
 
   private mutating func insert(_ path: Path) {
@@ -209,8 +246,6 @@ extension PathTable {
   ) -> Bool {
     guard let other = bestByOrigin[sender.origin], other != address, let path = paths[other]
     else { return false }
-    guard path.sender.incarnation >= sender.incarnation else { return false }
-    return context.now.since(path.heardAt)
-      < context.configuration.beatPeriod.scaled(3, over: 2)
+    return path.sender.incarnation >= sender.incarnation && isHeard(path, context)
   }
 }

@@ -17,12 +17,6 @@ import MeshWire2
 /// ``EngineLimits/challengeAnswersPerSecond`` of all together, shared fairly by address. So neither a
 /// replayed datagram nor a flood keeps others from joining.
 struct PathValidation: Sendable {
-  /// What is known of the address that a datagram came from.
-  struct KnownPath: Sendable {
-    let sender: Sender
-    let token: UInt64
-  }
-
   /// A proof that was verified.
   struct Proven: Sendable {
     let sender: Sender
@@ -38,12 +32,6 @@ struct PathValidation: Sendable {
     case ownKey(Proven)
   }
 
-  /// A datagram, whatever address it comes from.
-  private struct DatagramIdentity: Hashable, Sendable {
-    let sender: Sender
-    let counter: UInt64
-  }
-
   private struct TokenOfAddress: Hashable, Sendable {
     let address: PeerAddress
     let token: UInt64
@@ -51,7 +39,8 @@ struct PathValidation: Sendable {
 
   private var answers: FairBudget
   private var proofs: FairBudget
-  private var answeredDatagrams: UseCounts<DatagramIdentity>
+  /// By authenticator: who sends one again cannot give it another, nor another one this.
+  private var answeredDatagrams: UseCounts<[UInt8]>
   private var answeredTokens: UseCounts<TokenOfAddress>
   private var wrongProofs: UseCounts<PeerAddress>
 
@@ -69,7 +58,7 @@ struct PathValidation: Sendable {
 extension PathValidation {
   /// Answers a datagram whose address has not proven its return path, or not for this sender.
   mutating func handleUnproven(
-    _ datagram: DatagramSealer.Opened, from address: PeerAddress, known: KnownPath?,
+    _ datagram: DatagramSealer.Opened, from address: PeerAddress, known: Path?,
     _ context: inout EngineContext
   ) {
     context.counters.count(.datagramsUnproven)
@@ -84,11 +73,13 @@ extension PathValidation {
       if token == 0, known?.sender.origin == datagram.header.sender { return }
       challenge = token
     }
-    guard mayAnswer(datagram.header, token: challenge, to: address, &context) else { return }
+    guard mayAnswer(datagram, token: challenge, to: address, &context) else { return }
     let message: MeshMessage?
     if challenge != 0 {
       message = proof(
-        echo: challenge, to: address, wantsProof: known?.token != challenge, context)
+        echo: challenge, to: address,
+        ownToken: known?.sender == datagram.sender ? known?.ownToken : nil,
+        wantsProof: known?.token != challenge, context)
     } else {
       message = .challenge(token: Self.token(for: address, context))
     }
@@ -104,16 +95,13 @@ extension PathValidation {
 
   /// True when an answer may go. Repetitions are recognised before they cost the budget.
   private mutating func mayAnswer(
-    _ header: DatagramHeader.Inner, token: UInt64, to address: PeerAddress,
+    _ datagram: DatagramSealer.Opened, token: UInt64, to address: PeerAddress,
     _ context: inout EngineContext
   ) -> Bool {
-    let datagram = DatagramIdentity(
-      sender: Sender(origin: header.sender, incarnation: header.incarnation),
-      counter: header.counter)
     let tokenOfAddress = TokenOfAddress(address: address, token: token)
     let now = context.now
     guard
-      answeredDatagrams.count(of: datagram, now: now) < EngineLimits.repeatedAnswers,
+      answeredDatagrams.count(of: datagram.authenticator, now: now) < EngineLimits.repeatedAnswers,
       answeredTokens.count(of: tokenOfAddress, now: now) < EngineLimits.repeatedAnswers
     else {
       context.counters.count(.challengesRepeated)
@@ -123,7 +111,7 @@ extension PathValidation {
       context.counters.count(.challengesWithheld)
       return false
     }
-    answeredDatagrams.use(datagram, now: now)
+    answeredDatagrams.use(datagram.authenticator, now: now)
     answeredTokens.use(tokenOfAddress, now: now)
     return true
   }
@@ -134,7 +122,7 @@ extension PathValidation {
 extension PathValidation {
   /// Evaluates the proof with which a datagram begins that has the right echo.
   ///
-  /// The caller has seen that the counter of the datagram is new in its sender's incarnation.
+  /// The caller has seen that the counter of the datagram is new on its path, and that the echo is right.
   mutating func handleProof(
     _ message: SignedMessage, _ header: DatagramHeader.Inner, from address: PeerAddress,
     _ context: inout EngineContext
@@ -145,7 +133,7 @@ extension PathValidation {
       return .refused
     }
     guard message.origin == header.sender, body.incarnation == header.incarnation,
-      body.echo == Self.token(for: address, context) || PlantedBug.isActive(.pathNotChallenged)
+      body.echo == header.echo || PlantedBug.isActive(.pathNotChallenged)
     else {
       context.counters.count(.proofsRefused)
       return .refused
@@ -170,8 +158,14 @@ extension PathValidation {
   }
 
   /// Sends a proof to an address, in answer to its token.
-  func sendProof(echo: UInt64, to address: PeerAddress, _ context: inout EngineContext) {
-    guard let proof = proof(echo: echo, to: address, wantsProof: false, context) else { return }
+  ///
+  /// - Parameter ownToken: of the path at the address; `nil`: there is none.
+  func sendProof(
+    echo: UInt64, to address: PeerAddress, ownToken: UInt64?, _ context: inout EngineContext
+  ) {
+    guard
+      let proof = proof(echo: echo, to: address, ownToken: ownToken, wantsProof: false, context)
+    else { return }
     context.outbox.append(opening: proof.encoded(), echo: echo, to: address)
   }
 
@@ -186,18 +180,33 @@ extension PathValidation {
   static let challengeDatagramBytes =
     DatagramHeader.overheadBytes + MeshMessage.headerBytes + 8
 
-  /// The token of this node for an address: the same as long as the process lives.
-  static func token(for address: PeerAddress, _ context: EngineContext) -> UInt64 {
-    context.crypto.token(forAddress: address.bytes)
+  /// The token that is told to an address without a path: another one in each ``EngineLimits/tokenSpan``, so
+  /// that a proof that was captured makes no path later.
+  static func token(
+    for address: PeerAddress, spansAgo: UInt64 = 0, _ context: EngineContext
+  ) -> UInt64 {
+    let span = context.now.nanoseconds / EngineLimits.tokenSpan.nanoseconds
+    return context.crypto.token(
+      forAddress: address.bytes + (span - min(span, spansAgo)).bigEndianBytes)
+  }
+
+  /// True for the token that is told to an address, and for the one before it.
+  static func isToken(
+    _ token: UInt64, for address: PeerAddress, _ context: EngineContext
+  ) -> Bool {
+    token != 0
+      && (token == Self.token(for: address, context)
+        || token == Self.token(for: address, spansAgo: 1, context))
   }
 
   private func proof(
-    echo: UInt64, to address: PeerAddress, wantsProof: Bool, _ context: EngineContext
+    echo: UInt64, to address: PeerAddress, ownToken: UInt64?, wantsProof: Bool,
+    _ context: EngineContext
   ) -> MeshMessage? {
     context.verifier.sign(
       PathProof(
-        incarnation: context.incarnation, echo: echo, token: Self.token(for: address, context),
-        wantsProof: wantsProof)
+        incarnation: context.incarnation, echo: echo,
+        token: ownToken ?? Self.token(for: address, context), wantsProof: wantsProof)
     ).map { .pathProof($0.message) }
   }
 }

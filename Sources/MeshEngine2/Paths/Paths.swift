@@ -13,7 +13,6 @@ struct Paths: Sendable {
   private(set) var book = AddressBook()
   private var sealer: DatagramSealer
   private var validation: PathValidation
-  private var windows = ReplayWindows()
   private var budgets: PathBudgets
 
   init(_ context: inout EngineContext) {
@@ -72,28 +71,29 @@ extension Paths {
   ) -> Received {
     guard let opened = sealer.open(datagram, &context) else { return Received() }
     let header = opened.header
-    guard !budgets.isBanned(header.sender, at: address, now: context.now) else {
+    guard !budgets.isBanned(address, now: context.now) else {
       context.counters.count(.datagramsBanned)
       return Received()
     }
     let sender = Sender(origin: header.sender, incarnation: header.incarnation)
-    guard windows.isNew(header.counter, of: sender) else {
+    guard !table.isReplayed(header.counter, of: sender, at: address) else {
       context.counters.count(.datagramsReplayed)
       return Received()
     }
     let known = table.path(at: address)
-    let ownToken = known?.ownToken ?? PathValidation.token(for: address, context)
-    let isEchoed = header.echo == ownToken || PlantedBug.isActive(.pathNotChallenged)
+    let isEchoed =
+      known?.sender == sender && header.echo == known?.ownToken
+      || PathValidation.isToken(header.echo, for: address, context)
+      || PlantedBug.isActive(.pathNotChallenged)
     if isEchoed, opened.messages.nextKind == StatementKind.pathProof.rawValue {
       return receiveProof(opened, from: address, &context)
     }
-    guard isEchoed, table.receive(from: address, sender, now: context.now) else {
-      validation.handleUnproven(
-        opened, from: address,
-        known: known.map { .init(sender: $0.sender, token: $0.token) }, &context)
+    guard isEchoed,
+      table.receive(from: address, sender, counter: header.counter, now: context.now) == .accepted
+    else {
+      validation.handleUnproven(opened, from: address, known: known, &context)
       return Received()
     }
-    _ = windows.accept(header.counter, of: sender, inUse: table.senders, &context)
     context.counters.count(.datagramsAccepted)
     return Received(
       arrival: Arrival(
@@ -113,17 +113,21 @@ extension Paths {
     case .refused: return Received()
     case .ownKey(let other):
       // So that the other process knows, too.
-      if other.wantsProof { validation.sendProof(echo: other.token, to: address, &context) }
+      if other.wantsProof {
+        validation.sendProof(echo: other.token, to: address, ownToken: nil, &context)
+      }
       return Received(ownKey: other.sender.incarnation)
     case .proven(let result): proven = result
     }
-    _ = windows.accept(
-      opened.header.counter, of: proven.sender, inUse: table.senders, &context)
+    guard
+      let adopted = table.adopt(
+        proven.sender, at: address, token: proven.token, ownToken: opened.header.echo,
+        counter: opened.header.counter, isConfigured: contacts.isConfigured(address), &context)
+    else {
+      context.counters.count(.proofsRefused)
+      return Received()
+    }
     context.counters.count(.datagramsAccepted)
-    let adopted = table.adopt(
-      proven.sender, at: address, token: proven.token,
-      ownToken: PathValidation.token(for: address, context),
-      isConfigured: contacts.isConfigured(address), &context)
     for lost in adopted.lost { close(lost, &context) }
     budgets.open(address, origin: proven.sender.origin, context)
     contacts.noteProven(address)
@@ -131,7 +135,8 @@ extension Paths {
       book.note(proven.sender.origin, heardAt: address, now: context.now)
     }
     if proven.wantsProof {
-      validation.sendProof(echo: proven.token, to: address, &context)
+      validation.sendProof(
+        echo: proven.token, to: address, ownToken: table.path(at: address)?.ownToken, &context)
     }
     return Received(
       arrival: Arrival(
@@ -322,7 +327,9 @@ extension Paths {
   /// Proves every path anew, after the incarnation has risen.
   mutating func proveAll(_ context: inout EngineContext) {
     for address in table.addresses {
-      validation.sendProof(echo: table.echo(for: address), to: address, &context)
+      validation.sendProof(
+        echo: table.echo(for: address), to: address, ownToken: table.path(at: address)?.ownToken,
+        &context)
     }
   }
 }

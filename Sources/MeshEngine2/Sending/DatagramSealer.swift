@@ -47,6 +47,10 @@ struct DatagramSealer: Sendable {
     var messages: MessageReader
     /// The bytes of the datagram as it came.
     let byteCount: Int
+    /// The last bytes of the datagram: no other one that opens has them.
+    let authenticator: [UInt8]
+
+    var sender: Sender { Sender(origin: header.sender, incarnation: header.incarnation) }
   }
 
   /// Opens a datagram of this mesh. `nil`, and counted, when it is none, or one of this node itself.
@@ -72,6 +76,8 @@ struct DatagramSealer: Sendable {
     guard header.sender != context.origin || header.incarnation != context.incarnation else {
       return refuse(.datagramsOwn)
     }
-    return Opened(header: header, messages: messages, byteCount: datagram.count)
+    return Opened(
+      header: header, messages: messages, byteCount: datagram.count,
+      authenticator: Array(datagram.suffix(16)))
   }
 }

@@ -151,8 +151,21 @@ struct BeatClockTests {
   @Test("The origin's own word on its own path ends the ages that were told")
   func ownWordCounts() {
     let clock = clock(age: ms(600_000), isOwnWord: false, at: at(700_000))
-    _ = clock.accept(origin.terms(beat: 0), age: ms(300), isOwnWord: true, at: at(700_100))
-    #expect(clock.age(at: at(700_100)).milliseconds == 300)
+    _ = clock.accept(origin.terms(beat: 0), age: ms(0), isOwnWord: true, at: at(700_100))
+    #expect(clock.age(at: at(700_100)).milliseconds == 99)
+  }
+
+  @Test("An age that comes as the origin's own word makes nobody older: any member can forge one")
+  func ownAgesAreIgnored() {
+    let first = clock(age: .seconds(900_000), isOwnWord: true, at: at(700_000))
+    #expect(first.age(at: at(700_000)) == ms(0))
+    let later = clock(age: ms(0), isOwnWord: false, at: at(700_000))
+    for beat: UInt64 in [0, 1] {
+      _ = later.accept(
+        origin.terms(beat: beat), age: .seconds(900_000), isOwnWord: true, at: at(702_000))
+    }
+    #expect(later.age(at: at(702_000)) == ms(0))
+    #expect(!later.takesToldAges)
   }
 
   // MARK: Chains

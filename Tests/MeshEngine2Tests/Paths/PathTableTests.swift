@@ -5,7 +5,7 @@ import Testing
 
 @testable import MeshEngine2
 
-@Suite("The table of paths, and the replay windows")
+@Suite("The table of paths, and their replay windows")
 struct PathTableTests {
   private var context: EngineContext
   private var table = PathTable()
@@ -22,11 +22,12 @@ struct PathTableTests {
 
   @discardableResult
   private mutating func adopt(
-    _ sender: Sender, at address: PeerAddress, isConfigured: Bool = false
-  ) -> PathTable.Adopted {
+    _ sender: Sender, at address: PeerAddress, counter: UInt64? = nil, isConfigured: Bool = false
+  ) -> PathTable.Adopted? {
     context.advance(to: context.now + .milliseconds(1))
     return table.adopt(
-      sender, at: address, token: 1, ownToken: 2, isConfigured: isConfigured, &context)
+      sender, at: address, token: 1, ownToken: 2,
+      counter: counter ?? context.now.nanoseconds, isConfigured: isConfigured, &context)
   }
 
   @Test("One origin has at most four paths: a fifth takes the place of the one silent longest")
@@ -34,8 +35,9 @@ struct PathTableTests {
     let busy = try sender(1)
     let addresses = (1...5).map { PathNetwork.address(1, $0) }
     for address in addresses.dropLast() { adopt(busy, at: address) }
-    _ = table.receive(from: addresses[0], busy, now: context.now + .milliseconds(9))
-    let adopted = adopt(busy, at: addresses[4])
+    _ = table.receive(
+      from: addresses[0], busy, counter: .max, now: context.now + .milliseconds(9))
+    let adopted = try #require(adopt(busy, at: addresses[4]))
     #expect(adopted.lost.map(\.address) == [addresses[1]])
     #expect(adopted.lost.map(\.reason) == [.evicted])
     #expect(adopted.lost.map(\.isReachedElsewhere) == [true])
@@ -63,7 +65,7 @@ struct PathTableTests {
     #expect(table.path(at: PathNetwork.address(50, 1)) != nil)
     #expect(honest.allSatisfy { table.path(at: $0) != nil })
     // The best paths are those of all origins, in their order.
-    let origins = Set(table.senders.map(\.origin)).sorted()
+    let origins = Set(table.addresses.compactMap { table.path(at: $0)?.sender.origin }).sorted()
     #expect(table.best.map(\.origin) == origins)
     #expect(table.best.allSatisfy { table.bestAddress(of: $0.origin) == $0.address })
     #expect(context.counters[.pathsEvicted] == 2000 + 6 + 1 - UInt64(EngineLimits.paths))
@@ -114,10 +116,11 @@ struct PathTableTests {
   mutating func replaced() throws {
     let address = PathNetwork.address(1, 1)
     adopt(try sender(1), at: address)
-    let adopted = adopt(try sender(2), at: address)
+    let adopted = try #require(adopt(try sender(2), at: address))
     #expect(adopted.lost.map(\.reason) == [.replaced])
     #expect(table.count == 1)
-    #expect(!table.receive(from: address, try sender(1), now: context.now))
+    let old = try sender(1)
+    #expect(table.receive(from: address, old, counter: .max, now: context.now) == .noPath)
   }
 
   @Test("A path of a node with rare beats may be silent for three of its periods")
@@ -132,48 +135,49 @@ struct PathTableTests {
 
   // MARK: Replay windows
 
-  @Test("Each incarnation of a sender has a replay window of its own, also after its path is lost")
-  mutating func windowsByIncarnation() throws {
-    var windows = ReplayWindows()
+  @Test("Each path of each incarnation of a sender has a replay window of its own")
+  mutating func windowsByPath() throws {
     let (old, new) = (try sender(1, counter: 1), try sender(1, counter: 2))
-    for counter: UInt64 in [5, 3, 4000, 3900] {
-      #expect(windows.accept(counter, of: old, inUse: [], &context))
+    let (here, there) = (PathNetwork.address(1, 1), PathNetwork.address(1, 2))
+    adopt(old, at: here, counter: 5)
+    adopt(old, at: there, counter: .max)
+    for counter: UInt64 in [3, 4000, 3900] {
+      #expect(table.receive(from: here, old, counter: counter, now: context.now) == .accepted)
     }
-    #expect(windows.accept(5, of: new, inUse: [], &context))
-    for counter: UInt64 in [4000, 3900, 5, 1, 2976] {
-      #expect(!windows.isNew(counter, of: old))
-      #expect(!windows.accept(counter, of: old, inUse: [], &context))
+    for counter: UInt64 in [4000, 3900, 5, 3, 2976] {
+      #expect(table.isReplayed(counter, of: old, at: here))
+      #expect(table.receive(from: here, old, counter: counter, now: context.now) == .replayed)
+      let again = adopt(old, at: here, counter: counter)
+      #expect(again == nil)
     }
-    #expect(windows.isNew(3999, of: old) && windows.isNew(4001, of: old))
-    #expect(!windows.isNew(5, of: new) && windows.isNew(4000, of: new))
+    #expect(!table.isReplayed(3999, of: old, at: here) && !table.isReplayed(5, of: new, at: here))
+    #expect(table.receive(from: here, new, counter: 9, now: context.now) == .noPath)
+    adopt(new, at: here, counter: 1)
+    #expect(table.receive(from: here, new, counter: 5, now: context.now) == .accepted)
   }
 
-  @Test("A sender with ever new incarnations takes its own windows' places, not those of others")
-  mutating func windowsOfOneSender() throws {
-    var windows = ReplayWindows()
-    let (other, used) = (try sender(2), try sender(1, counter: 1))
-    _ = windows.accept(5, of: other, inUse: [], &context)
-    _ = windows.accept(5, of: used, inUse: [], &context)
-    for counter in 2...5000 {
-      _ = windows.accept(
-        5, of: try sender(1, counter: UInt64(counter)), inUse: [used], &context)
-    }
-    #expect(windows.count == EngineLimits.replayWindowsPerOrigin + 1)
-    #expect(!windows.isNew(5, of: other) && !windows.isNew(5, of: used))
+  @Test("A lower incarnation takes the address of a higher one when that one is silent")
+  mutating func lowerIncarnation() throws {
+    let (old, new) = (try sender(1, counter: 1), try sender(1, counter: 2))
+    let address = PathNetwork.address(1, 1)
+    adopt(new, at: address)
+    let whileHeard = adopt(old, at: address)
+    #expect(whileHeard == nil && table.path(at: address)?.sender == new)
+    context.advance(to: context.now + .seconds(3))
+    let whileSilent = adopt(old, at: address)
+    #expect(whileSilent != nil && table.path(at: address)?.sender == old)
   }
 
-  @Test("When the windows are full, the one used least lately goes, of those without a path")
-  mutating func windowsAreBounded() throws {
-    var windows = ReplayWindows()
-    let first = try sender(1)
-    for number in 1...UInt64(EngineLimits.replayWindows) + 2 {
-      context.advance(to: context.now + .milliseconds(1))
-      _ = windows.accept(5, of: try sender(number), inUse: [first], &context)
+  @Test("Of one origin's paths those of the prefix that has most go first, and its best one last")
+  mutating func manyPathsOfOneOrigin() throws {
+    let busy = try sender(1)
+    let (best, other) = (PathNetwork.address(1, 1), PathNetwork.address(2, 1))
+    adopt(busy, at: best)
+    adopt(busy, at: other)
+    for number: UInt32 in 1...100 {
+      adopt(busy, at: PathNetwork.address(9, number))
+      #expect(table.path(at: best) != nil && table.path(at: other) != nil)
     }
-    #expect(windows.count == EngineLimits.replayWindows)
-    #expect(!windows.isNew(5, of: first))
-    #expect(windows.isNew(5, of: try sender(2)))
-    #expect(windows.isNew(5, of: try sender(3)))
-    #expect(!windows.isNew(5, of: try sender(4)))
+    #expect(table.count == 4 && table.bestAddress(of: busy.origin) == best)
   }
 }
