@@ -51,9 +51,8 @@ class Clock:
     def __init__(self, terms, age, now):
         self.terms, self.beat, self.contact = terms, terms["beat"], now
         arrived = now - self.span(terms["beat"])
-        own = terms["own_word"]
-        self.heard = Reference(arrived - age if own else arrived, now)
-        self.told = None if own else Reference(arrived - age, now)
+        self.heard = Reference(arrived, now)
+        self.told = None if terms["own_word"] else Reference(arrived - age, now)
 
     def span(self, beat):
         return beat * self.terms["period"] * 10**6
@@ -74,12 +73,10 @@ class Clock:
             if self.told:
                 self.told.moment += shift
             self.terms = terms
-        claim = now - age - self.span(terms["beat"])
         if terms["own_word"]:
-            self.heard.lower(claim, now)
             self.told = None
         elif self.told:
-            self.told.lower(claim, now)
+            self.told.lower(now - age - self.span(terms["beat"]), now)
         if is_new:
             self.hear(terms["beat"], now)
         return self
