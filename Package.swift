@@ -16,6 +16,20 @@ let plantable: [SwiftSetting] =
     ? [.define("PLANTED_BUGS", .when(configuration: .debug))]
     : [.define("PLANTED_BUGS")])
 
+/// True when the products are built on the next core, of protocol 2: `PRESENCEMESH_PROTOCOL=2 swift build
+/// --scratch-path .build-protocol2`.
+///
+/// A bridge for a short time. `MeshEngine` is then what `Sources/MeshEngine2` holds, and `PROTOCOL_2` is
+/// defined where its interface differs; what knows the old core alone is left out. When the next core takes
+/// over, this switch and the old core go.
+let isProtocol2 = Context.environment["PRESENCEMESH_PROTOCOL"] == "2"
+let oldCoreAlone: Set = [
+  "MeshEngine2", "MeshSimulator", "MeshBench", "allocations", "MeshEngineTests", "MeshEngine2Tests",
+  "MeshSimulatorTests", "BenchTests",
+]
+/// Settings of what is built on either core.
+let switched = strict + (isProtocol2 ? [.define("PROTOCOL_2")] : [])
+
 let package = Package(
   name: "PresenceMesh",
   platforms: [.macOS(.v15)],
@@ -23,8 +37,7 @@ let package = Package(
     .library(name: "PresenceMesh", targets: ["PresenceMesh"]),
     .library(name: "MeshGateway", targets: ["MeshGateway"]),
     .executable(name: "presence", targets: ["presence"]),
-    .executable(name: "allocations", targets: ["allocations"]),
-  ],
+  ] + (isProtocol2 ? [] : [.executable(name: "allocations", targets: ["allocations"])]),
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -42,14 +55,18 @@ let package = Package(
     .target(name: "MeshCRDT", swiftSettings: plantable),
     .target(name: "MeshWire", dependencies: ["MeshCRDT"], swiftSettings: plantable),
     .target(name: "MeshTrust", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),
-    .target(
-      name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
-      swiftSettings: plantable),
+    isProtocol2
+      ? .target(
+        name: "MeshEngine", dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"],
+        path: "Sources/MeshEngine2", swiftSettings: plantable)
+      : .target(
+        name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
+        swiftSettings: plantable),
     .target(
       name: "MeshCrypto",
       dependencies: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshWire", "MeshTrust"],
       swiftSettings: strict),
-    // The core of protocol 2 (Docs/Protocol-2.md). No product depends on it yet.
+    // The core of protocol 2 (Docs/Protocol-2.md). No product depends on it yet but by `isProtocol2`.
     .target(name: "MeshCRDT2", dependencies: ["MeshCRDT"], swiftSettings: plantable),
     .target(
       name: "MeshWire2", dependencies: ["MeshCRDT", "MeshWire", "MeshCRDT2"],
@@ -66,16 +83,16 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .target(
       name: "PresenceMesh",
       dependencies: [
-        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+        "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .target(
       name: "MeshGateway",
       dependencies: [
@@ -87,7 +104,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .target(
       name: "WebAssets",
       path: "Peers/web",
@@ -114,14 +131,15 @@ let package = Package(
     .executableTarget(
       name: "presence",
       dependencies: [
-        "PresenceMesh", "MeshGateway", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshSimulator",
+        "PresenceMesh", "MeshGateway", "MeshCRDT", "MeshCrypto",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-      ],
+      ] + (isProtocol2 ? [] : ["MeshBench", "MeshSimulator"]),
       path: "Peers/presence",
-      swiftSettings: plantable),
+      exclude: isProtocol2 ? ["Bench", "Simulate"] : [],
+      swiftSettings: plantable + switched),
     .target(name: "CAllocationCount"),
     .executableTarget(
       name: "allocations", dependencies: ["MeshBench", "CAllocationCount"],
@@ -141,15 +159,15 @@ let package = Package(
     .testTarget(
       name: "MeshTransportTests",
       dependencies: [
-        "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+        "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .testTarget(
       name: "StateDirectoryTests",
       dependencies: ["MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh"],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .testTarget(
       name: "MeshCRDT2Tests", dependencies: ["MeshCRDT", "MeshCRDT2", "MeshCrypto"],
       swiftSettings: plantable),
@@ -169,13 +187,13 @@ let package = Package(
     .testTarget(
       name: "PresenceMeshTests",
       dependencies: [
-        "PresenceMesh", "MeshCRDT", "MeshEngine", "MeshTransport",
+        "PresenceMesh", "MeshCRDT", "MeshCRDT2", "MeshEngine", "MeshTransport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "MetricsTestKit", package: "swift-metrics"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .testTarget(
       name: "GatewayTests",
       dependencies: [
@@ -186,7 +204,7 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       exclude: ["Clients"],
-      swiftSettings: strict),
+      swiftSettings: switched),
     .testTarget(name: "BenchTests", dependencies: ["MeshBench"], swiftSettings: strict),
     .testTarget(
       name: "MeshSimulatorTests",
@@ -200,7 +218,7 @@ let package = Package(
       name: "CommandLineTests",
       dependencies: ["presence", "PresenceMesh", "MeshCrypto"],
       exclude: ["Support/refuse-sendmmsg.py"],
-      swiftSettings: strict),
-  ],
+      swiftSettings: switched),
+  ].filter { !isProtocol2 || !oldCoreAlone.contains($0.name) },
   swiftLanguageModes: [.v6]
 )

@@ -27,27 +27,36 @@ struct Presence: AsyncParsableCommand {
                    130  ended at once by Ctrl-C while it was ending already
       """,
     version: version,
-    groupedSubcommands: [
-      CommandGroup(
-        name: "Node",
-        subcommands: [
-          UpCommand.self, DownCommand.self, MeshCommand.self, TokenCommand.self,
-        ]),
-      CommandGroup(
-        name: "Presence",
-        subcommands: [
-          JoinCommand.self, WhoCommand.self, WatchCommand.self, RoomsCommand.self,
-          StatusCommand.self, CursorCommand.self, TypingCommand.self, LeaveCommand.self,
-        ]),
-      CommandGroup(
-        name: "Insight",
-        subcommands: [
-          PeersCommand.self, CountersCommand.self, DoctorCommand.self, DebugCommand.self,
-        ]),
+    groupedSubcommands: groups + laboratory)
+
+  private static let groups = [
+    CommandGroup(
+      name: "Node",
+      subcommands: [
+        UpCommand.self, DownCommand.self, MeshCommand.self, TokenCommand.self,
+      ]),
+    CommandGroup(
+      name: "Presence",
+      subcommands: [
+        JoinCommand.self, WhoCommand.self, WatchCommand.self, RoomsCommand.self,
+        StatusCommand.self, CursorCommand.self, TypingCommand.self, LeaveCommand.self,
+      ]),
+    CommandGroup(
+      name: "Insight",
+      subcommands: [
+        PeersCommand.self, CountersCommand.self, DoctorCommand.self, DebugCommand.self,
+      ]),
+  ]
+
+  #if PROTOCOL_2
+    private static let laboratory: [CommandGroup] = []
+  #else
+    private static let laboratory = [
       CommandGroup(
         name: "Laboratory",
-        subcommands: [SimulateCommand.self, MeasureCommand.self, BenchCommand.self]),
-    ])
+        subcommands: [SimulateCommand.self, MeasureCommand.self, BenchCommand.self])
+    ]
+  #endif
 
   /// Parses and runs a command, and ends the process with its exit code.
   static func main() async {

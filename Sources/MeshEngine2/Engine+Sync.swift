@@ -73,9 +73,13 @@ extension Engine {
   mutating func handle(_ events: [ComparisonEvent]) {
     for event in events {
       switch event {
-      case .equal, .failed: break
-      case .behind(let other, let position, let address): want(other, position, from: address)
+      case .failed: break
+      case .equal(let address): paths.noteComparison(true, with: address, context)
+      case .behind(let other, let position, let address):
+        paths.noteComparison(false, with: address, context)
+        want(other, position, from: address)
       case .ahead(let other, let address):
+        paths.noteComparison(false, with: address, context)
         if let slot = records.slot(of: other), let complete = records.complete(slot: slot),
           paths.takeAnswer(bytes: complete.message.bytes.count, of: address, &context)
         {

@@ -49,7 +49,7 @@ package struct Engine: Sendable {
   var clockMayHaveStopped = false
   /// When contradictions of an origin were sent on last.
   var contradictedAt: [OriginID: MonotonicTime] = [:]
-  private var durable: DurableState?
+  private(set) var durable: DurableState?
 
   package init(
     configuration: Configuration, crypto: any Crypto, treeHash: any TreeHash, now: MonotonicTime
@@ -92,21 +92,6 @@ package struct Engine: Sendable {
   /// The sessions that this node hosts, in the order of their ids.
   package var hostedSessions: [SessionID] { hosting.hostedSessions }
   package var knownAddresses: [PeerAddress] { paths.knownAddresses }
-
-  /// One hash of everything that is complete here: equal on all nodes that hold the same.
-  package mutating func stateHash() -> Hash128 { records.stateHash() }
-
-  /// All sessions and nodes, as they were told by events.
-  package func snapshot() -> MeshSnapshot {
-    var nodes: [OriginID: NodeHealth] = [origin: .online]
-    for slot in records.replica.allSlots where slot != ownSlot {
-      guard let origin = records.origin(slot: slot), let health = members.health(of: origin) else {
-        continue
-      }
-      nodes[origin] = health
-    }
-    return MeshSnapshot(sessions: view.snapshot(records), nodes: nodes, isStale: isStale)
-  }
 
   /// When ``tick(now:)`` is next due.
   package var deadline: MonotonicTime? { hasLeft ? nil : context.timers.deadline }

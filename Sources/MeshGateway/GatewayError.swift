@@ -63,7 +63,8 @@ struct GatewayError: Error, Equatable {
       case .sessionRemoved, .removedFromRoom: .sessionRemoved
       case .tooManyRemovals, .tooManyFollowed: .tooManyRequests
       case .unknownStatus: .unknownStatus
-      case .countersExhausted, .meshLeft, .invalidInvite, .noMesh, .stateDirectory, .network:
+      case .countersExhausted, .meshLeft, .cloned, .invalidInvite, .noMesh, .stateDirectory,
+        .network:
         .unavailable
       }
     self.init(code, error.description)

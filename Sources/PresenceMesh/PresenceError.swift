@@ -37,6 +37,9 @@ public enum PresenceError: Error, Hashable, Sendable {
   case countersExhausted
   /// This node has left the mesh. Join again.
   case meshLeft
+  /// Another process speaks with this node's key, and this one says nothing any more: its state directory
+  /// was copied. Stop one of them. Thrown by nodes of protocol 2.
+  case cloned
 
   // MARK: What was asked for
 
@@ -88,6 +91,8 @@ extension PresenceError: CustomStringConvertible {
       "at most \(limit) rooms can be followed: name fewer, or follow all"
     case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
     case .meshLeft: "this node has left the mesh: join again"
+    case .cloned:
+      "another process speaks with this node's key: give one of the two a state directory of its own"
     case .invalidRoomName(let name):
       """
       \(name.debugDescription) cannot name a room: use at most \(Limits.roomNameBytes) bytes of \
@@ -124,10 +129,16 @@ extension PresenceError {
       case .sessionRemoved(let id): .sessionRemoved(id)
       case .removedFromRoom(let id, let room): .removedFromRoom(id, room)
       case .tooManyRemovals(let limit): .tooManyRemovals(limit: limit)
-      case .tooManyFollowed(let limit): .tooManyFollowed(limit: limit)
-      case .tooManyShelves(let limit): .tooManyShelves(limit: limit)
-      case .countersExhausted: .countersExhausted
       case .meshLeft: .meshLeft
+      #if PROTOCOL_2
+        case .tooManySubscriptions(let limit): .tooManyFollowed(limit: limit)
+        case .tooManyRoomLogs(let limit): .tooManyShelves(limit: limit)
+        case .cloned: .cloned
+      #else
+        case .tooManyFollowed(let limit): .tooManyFollowed(limit: limit)
+        case .tooManyShelves(let limit): .tooManyShelves(limit: limit)
+        case .countersExhausted: .countersExhausted
+      #endif
       }
   }
 

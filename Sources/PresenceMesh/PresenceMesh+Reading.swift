@@ -1,3 +1,4 @@
+import MeshCRDT2
 import MeshEngine
 import MeshTransport
 
@@ -114,7 +115,13 @@ extension PresenceMesh {
   }
 
   /// One hash of the whole state: equal on all nodes that have converged and follow all rooms.
-  public func stateHash() async -> UInt64 { await driver.read { engine, _ in engine.stateHash } }
+  public func stateHash() async -> UInt64 {
+    #if PROTOCOL_2
+      await driver.read { engine, _ in engine.stateHash().high }
+    #else
+      await driver.read { engine, _ in engine.stateHash }
+    #endif
+  }
 
   /// One hash of what is held of a room; of the lobby, of all that every node is told. Equal on all nodes
   /// that have converged and follow the room. Cost: the nodes with sessions there.

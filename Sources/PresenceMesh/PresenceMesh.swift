@@ -1,4 +1,5 @@
 import Logging
+import MeshCRDT2
 import MeshCrypto
 import MeshEngine
 import MeshTransport
@@ -180,11 +181,19 @@ extension PresenceMesh {
     _ configuration: Configuration, _ preparation: Preparation
   ) -> EngineConfiguration {
     var random = SystemRandomNumberGenerator()
-    var result = EngineConfiguration(
-      mesh: preparation.credentials.mesh, generation: preparation.life.generation,
-      lamport: preparation.life.lamportCeiling,
-      seed: (random.next(), random.next(), random.next(), random.next()))
-    result.headPeriod = Span(configuration.headPeriod)
+    let seed = (random.next(), random.next(), random.next(), random.next())
+    let mesh = preparation.credentials.mesh
+    let life = preparation.life
+    #if PROTOCOL_2
+      guard let incarnation = Incarnation(counter: life.incarnationCounter, nonce: random.next())
+      else { preconditionFailure("a life that was begun has a counter") }
+      var result = EngineConfiguration(mesh: mesh, incarnation: incarnation, seed: seed)
+      result.beatPeriod = Span(configuration.headPeriod)
+    #else
+      var result = EngineConfiguration(
+        mesh: mesh, generation: life.generation, lamport: life.lamportCeiling, seed: seed)
+      result.headPeriod = Span(configuration.headPeriod)
+    #endif
     result.sendRate = configuration.sendRate.map { UInt64($0) }
     result.peerRate = configuration.peerRate.map { UInt64($0) }
     result.announcePeriod = configuration.multicast ? .seconds(2) : nil
@@ -235,6 +244,15 @@ extension PresenceMesh {
         another process speaks with the key of this node: its state directory was copied; give \
         one of the two a state directory of its own
         """)
+    #if PROTOCOL_2
+      case .contradicted(let node, _):
+        logger.error(
+          """
+          node \(node.short) has signed two statements that contradict each other, and is hidden until \
+          it starts anew
+          """,
+          metadata: [LogKeys.peer: "\(node)"])
+    #endif
     case .appeared, .changed, .disappeared, .cursor, .restored: break
     }
   }

@@ -33,8 +33,9 @@ enum SourceRules {
       prefixes: ["NIO"]),
     "Sources/PresenceMesh": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTransport", "MeshTrust", "Metrics",
-        "ServiceLifecycle",
+        "Logging", "MeshCRDT", "MeshCRDT2", "MeshCrypto", "MeshEngine", "MeshTransport",
+        "MeshTrust",
+        "Metrics", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
     "Sources/MeshGateway": Imports(

@@ -1,4 +1,5 @@
 import MeshCRDT
+import MeshCRDT2
 import MeshEngine
 import Testing
 
@@ -9,7 +10,7 @@ struct EventTests {
   private let here = name("here")
 
   @Test("A reader gets a snapshot first, then the changes")
-  func snapshotFirst() async {
+  func snapshotFirst() async throws {
     let hub = Hub(node: testNode(1))
     hub.handle(.appeared(seen(1, of: "ann")))
     var reader = hub.events().makeAsyncIterator()
@@ -26,13 +27,20 @@ struct EventTests {
     hub.handle(.stale(true))
     hub.handle(.disappeared(testSession(2)))
     hub.handle(.forgotten(testNode(2)))
-    hub.handle(.cloned(generation: 2))
+    var expected = [
+      "online", "status", "cursor", "node", "stale", "offline", "nodeForgotten", "cloned",
+    ]
+    #if PROTOCOL_2
+      let incarnation = try #require(Incarnation(counter: 2, nonce: 1))
+      hub.handle(.cloned(incarnation))
+      hub.handle(.contradicted(testNode(3), incarnation))
+      expected.append("contradicted")
+    #else
+      hub.handle(.cloned(generation: 2))
+    #endif
     var kinds: [String] = []
-    for _ in 0..<8 { kinds.append(await reader.next()?.kind ?? "") }
-    #expect(
-      kinds == [
-        "online", "status", "cursor", "node", "stale", "offline", "nodeForgotten", "cloned",
-      ])
+    for _ in expected { kinds.append(await reader.next()?.kind ?? "") }
+    #expect(kinds == expected)
   }
 
   @Test("Readers of a room and of a user see theirs only")

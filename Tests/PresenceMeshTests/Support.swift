@@ -72,6 +72,7 @@ extension PresenceEvent {
     case .node: "node"
     case .nodeForgotten: "nodeForgotten"
     case .cloned: "cloned"
+    case .contradicted: "contradicted"
     case .lagged: "lagged"
     }
   }

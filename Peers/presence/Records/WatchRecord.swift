@@ -18,6 +18,8 @@ struct WatchRecord: Codable, Hashable, Sendable {
     case nodeForgotten = "node_forgotten"
     /// Another process speaks with the key of the node.
     case cloned
+    /// A node contradicts itself, and is hidden until it starts anew: `node`.
+    case contradicted
     /// The watcher was too slow; a snapshot follows.
     case lagged
     /// What happened to the session of `presence join`.
@@ -82,6 +84,9 @@ struct WatchRecord: Codable, Hashable, Sendable {
       self = record(.nodeForgotten)
       self.node = "\(node)"
     case .cloned: self = record(.cloned)
+    case .contradicted(let node):
+      self = record(.contradicted)
+      self.node = "\(node)"
     case .lagged: self = record(.lagged)
     }
   }

@@ -112,6 +112,9 @@ enum RecordText {
     case .nodeForgotten: return [line("node", "\(shortened(record.node)) is forgotten")]
     case .cloned:
       return [line("cloned", "another process speaks with the key of this node")]
+    case .contradicted:
+      let node = shortened(record.node)
+      return [line("node", "\(node) contradicts itself, and is hidden until it starts anew")]
     case .lagged: return [line("lagged", "this reader was too slow; the whole list follows")]
     case .sessionRestored: return [line("session", "is back with all that it said")]
     case .sessionMoved: return [line("session", "goes on at node \(shortened(record.node))")]

@@ -5,7 +5,7 @@ package import MeshCRDT2
 package struct PeerStatus: Hashable, Sendable {
   package let origin: OriginID
   package let health: NodeHealth
-  package let incarnation: Incarnation
+  package let incarnation: Incarnation?
   /// Milliseconds since its last beat, as far as this node can tell.
   package let ageMilliseconds: UInt64
   /// The address of the best path to it, if there is one.
@@ -16,4 +16,9 @@ package struct PeerStatus: Hashable, Sendable {
   package let version: UInt64
   /// True when its newest checkpoint is complete here.
   package let isComplete: Bool
+  /// True when it became offline while this node heard nobody: it may be this node that is cut off.
+  package let isUnverified: Bool
+  /// For how many milliseconds every comparison with it has found a difference; `nil`: the last one found
+  /// none, or there was none yet. Moments are usual while something changes.
+  package let differsMilliseconds: UInt64?
 }

@@ -24,6 +24,8 @@ struct Path: Sendable {
   var roundTrip: Span?
   /// True for an address that the user gave.
   var isConfigured: Bool
+  /// When comparisons began to find differences, and when the last one did; `nil`: the last found none.
+  var differs: (first: MonotonicTime, last: MonotonicTime)?
 
   /// How long to wait for an answer: 4 round trips and 50 ms, at most 2 s.
   var patience: Span {

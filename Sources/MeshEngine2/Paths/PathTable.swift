@@ -122,6 +122,13 @@ extension PathTable {
     paths[address]?.roundTrip = mean ?? roundTrip
   }
 
+  /// Notes whether a comparison found a difference.
+  mutating func noteComparison(_ isEqual: Bool, with address: PeerAddress, now: MonotonicTime) {
+    guard let index = paths.index(forKey: address) else { return }
+    paths.values[index].differs =
+      isEqual ? nil : (paths.values[index].differs?.first ?? now, now)
+  }
+
   /// Marks an address that the user gave.
   mutating func setConfigured(_ address: PeerAddress) { paths[address]?.isConfigured = true }
 

@@ -187,6 +187,15 @@ extension Paths {
   }
 }
 
+extension Paths {
+  /// Notes whether a comparison found a difference.
+  mutating func noteComparison(
+    _ isEqual: Bool, with address: PeerAddress, _ context: EngineContext
+  ) {
+    table.noteComparison(isEqual, with: address, now: context.now)
+  }
+}
+
 // MARK: - Contacts
 
 extension Paths {

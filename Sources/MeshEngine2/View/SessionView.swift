@@ -53,6 +53,9 @@ package struct SessionView: Sendable {
   /// True when something is still to be reported.
   package var hasWork: Bool { !waiting.isEmpty || !scans.isEmpty }
 
+  /// The number of sessions that were reported with this host.
+  package func sessionCount(slot: Int) -> Int { host(slot)?.reported ?? 0 }
+
   /// True when sessions were reported that this origin hosts.
   package func isReported(slot: Int) -> Bool { host(slot)?.reported ?? 0 > 0 }
 

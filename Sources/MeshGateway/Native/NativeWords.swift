@@ -132,7 +132,7 @@ enum NativeWords {
         writer.member("stale", isStale)
         writer.member("resume", resume)
       }
-    case .snapshot, .cursor, .node, .nodeForgotten, .cloned, .lagged: return nil
+    case .snapshot, .cursor, .node, .nodeForgotten, .cloned, .contradicted, .lagged: return nil
     }
   }
 

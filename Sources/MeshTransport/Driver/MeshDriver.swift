@@ -1,4 +1,5 @@
 package import Logging
+import MeshCrypto
 package import MeshEngine
 package import MeshTrust
 import NIOCore
@@ -55,13 +56,23 @@ package final class MeshDriver: Sendable {
         return .failure(error)
       }
       let core = DriverCore(
-        engine: Engine(configuration: configuration, crypto: crypto, now: DriverCore.now),
+        engine: engine(configuration, crypto),
         sockets: sockets, options: options, logger: logger, eventLoop: eventLoop,
         onEvent: onEvent, onPersist: onPersist)
       core.turn { core.start() }
       return .success(MeshDriver(core: core))
     }
     return try result.get()
+  }
+
+  private static func engine(_ configuration: EngineConfiguration, _ crypto: any Crypto) -> Engine {
+    #if PROTOCOL_2
+      Engine(
+        configuration: configuration, crypto: crypto, treeHash: SodiumTreeHash(),
+        now: DriverCore.now)
+    #else
+      Engine(configuration: configuration, crypto: crypto, now: DriverCore.now)
+    #endif
   }
 
   /// Does what a user of this node wants done. What there is to tell others has gone to the system
@@ -100,9 +111,9 @@ package final class MeshDriver: Sendable {
 
   /// Reads from the engine on the event loop: no event comes between what is read.
   package func read<Value: Sendable>(
-    _ body: @escaping @Sendable (Engine, MonotonicTime) -> Value
+    _ body: @escaping @Sendable (inout Engine, MonotonicTime) -> Value
   ) async -> Value {
-    await onCore { body($0.engine, DriverCore.now) }
+    await onCore { body(&$0.engine, DriverCore.now) }
   }
 
   /// Tries to reach these addresses from now on.

@@ -27,6 +27,9 @@ public enum PresenceEvent: Hashable, Sendable {
   /// Another process speaks with this node's key: its state directory was copied. For readers of the
   /// whole mesh.
   case cloned
+  /// A node has signed two statements that contradict each other, as no node does by itself. Its sessions
+  /// are hidden until it starts anew. For readers of the whole mesh; told by nodes of protocol 2.
+  case contradicted(NodeID)
   /// The reader was too slow. What it missed is in the ``snapshot(_:)`` that comes next.
   case lagged
 }
@@ -55,7 +58,7 @@ extension PresenceEvent {
     case .typing(let user): .typing(user)
     case .cursor(let user, let session, let cursor):
       .cursor(user: user, session: session, cursor)
-    case .snapshot, .stale, .node, .nodeForgotten, .cloned, .lagged: nil
+    case .snapshot, .stale, .node, .nodeForgotten, .cloned, .contradicted, .lagged: nil
     }
   }
 }
@@ -95,7 +98,7 @@ public struct PresenceSnapshot: Hashable, Sendable {
     case .stale(let isStale): self.isStale = isStale
     case .node(let node, let health): nodes[node] = health
     case .nodeForgotten(let node): nodes[node] = nil
-    case .cloned, .lagged: break
+    case .cloned, .contradicted, .lagged: break
     case .online, .updated, .offline, .status, .typing, .cursor:
       if let change = event.rosterChange { roster.apply(change) }
     }

@@ -11,7 +11,7 @@ import Synchronization
 /// | file | holds | when it is gone |
 /// |---|---|---|
 /// | `identity` | the seed of the node's key | this is a new node |
-/// | `durable` | generation, bound of the Lamport counter | an error while there is an identity |
+/// | `durable` | generation, bound of the Lamport counter (2: incarnation) | an error while there is an identity |
 /// | `mesh` | id of the mesh and keys of its epochs | no mesh is known |
 /// | `addresses` | addresses of other nodes | they are found again |
 /// | `lock` | the id of the process that uses the directory | – |
@@ -128,6 +128,15 @@ extension StateDirectory {
       }
       return DurableState(generation: 0, lamportCeiling: 0)
     }
+    #if PROTOCOL_2
+      if let value = text.values(ofLine: 0, name: "incarnation", count: 1) {
+        guard let counter = text.number(value[0]), counter < Limits.generationBound,
+          text.lineCount == 1
+        else { throw malformed(.durable, line: 0, expected: "an incarnation below 2^32, alone") }
+        return DurableState(incarnationCounter: counter)
+      }
+    // A node of protocol 1 kept two lines: its lives go on.
+    #endif
     guard let value = text.values(ofLine: 0, name: "generation", count: 1),
       let generation = text.number(value[0]), generation < Limits.generationBound
     else { throw malformed(.durable, line: 0, expected: "a generation below 2^32") }
@@ -143,12 +152,16 @@ extension StateDirectory {
         guard (state.generation, state.lamportCeiling) > (last.generation, last.lamportCeiling)
         else { return }
       }
-      try write(
-        .durable,
-        [
-          [.text("generation"), .text("\(state.generation)")],
-          [.text("lamport"), .text("\(state.lamportCeiling)")],
-        ])
+      #if PROTOCOL_2
+        try write(.durable, [[.text("incarnation"), .text("\(state.generation)")]])
+      #else
+        try write(
+          .durable,
+          [
+            [.text("generation"), .text("\(state.generation)")],
+            [.text("lamport"), .text("\(state.lamportCeiling)")],
+          ])
+      #endif
       last = state
     }
   }
