@@ -97,15 +97,12 @@ class Age:
       self.known = word
     elif word.beat > known.beat:
       known.beat, known.value = word.beat, word.value
-    else:
-      news = False if word.beat < known.beat else news
     assert self.known is not None
     start = now - word.beat * self.known.period / 1000
     if news:
       self.heard = earlier(self.heard, start, now)
       self._sign_of_life(now, direct)
     if direct:
-      self.heard = earlier(self.heard, start - age / 1000, now)
       self._end_told()
     elif not self._told_ended:
       self.told = earlier(self.told, start - age / 1000, now)

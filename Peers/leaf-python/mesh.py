@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random as _random
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,12 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 import tree
 from beats import CHECKPOINT_EACH, LENGTH, Chain
 from crypto import Refused, Seal, Signer, hash128, placement
-from state import RECENT, Held, Key, Log, Logs, Source, logs_of, survey, trees, view
+from state import RECENT, Held, Key, Log, Logs, Source, answer, logs_of, survey, trees, view
 from wire import (CURSOR, MESSAGES, OCCUPANCY, PRESENCE, SESSION, Batch, Beats, Challenge, Checkpoint, Compare,
                   Contradiction, Cursor, CursorFrame, Header, Malformed, Message, Nodes, Passed, PathProof,
-                  PeerExchange, Place, Presence, Probe, Record, Repair, Session, Signed, read_messages)
+                  PeerExchange, Place, Presence, Probe, Reader, Record, Repair, Session, Signed, read_messages)
 
-ORIGINS, PATHS, CONTACTS, WINDOWS, QUARANTINE = 4096, 1024, 256, 4096, 4096
+ORIGINS, PATHS, PATHS_OF_ONE, CONTACTS, QUARANTINE = 4096, 1024, 4, 256, 4096
 FETCHES, FETCH_BYTES, WALK_NODES, BUDGET, PEERS_WANTED = 32, 32 << 20, 4096, 65_536, 16
 ANSWERS, ANSWER_BYTES = 200, 8 << 20  # in a second
 NO_TOKEN = bytes(8)
@@ -27,9 +28,26 @@ class Path:
   address: bytes
   origin: bytes
   incarnation: bytes
-  token: bytes
+  token: bytes  # that it gave to us: the echo of what is sent to it
+  given: bytes  # that it was proven with
   heard: float
+  proven: float
   round_trip: float = 0.5
+  _highest: int = 0
+  _window: int = 0  # bit n: the counter n below the highest was accepted
+
+  @property
+  def life(self) -> Tuple[bytes, bytes]:
+    return self.origin, self.incarnation
+
+  def is_replayed(self, counter: int) -> bool:
+    behind = self._highest - counter
+    return behind >= 1024 or behind >= 0 and self._window >> behind & 1 == 1
+
+  def accept(self, counter: int, now: float) -> None:
+    ahead = counter - self._highest
+    self._window = (self._window << min(ahead, 1024) | 1 if ahead > 0 else self._window | 1 << -ahead) & (1 << 1024) - 1
+    self._highest, self.heard = max(self._highest, counter), now
 
 
 @dataclass
@@ -80,7 +98,6 @@ class Leaf:
     self.contacts = {address: Contact(None, now) for address in contacts}
     self.held: Dict[bytes, Held] = {}
     self.quarantine: Dict[bytes, bytes] = {}  # origin: highest incarnation that is not heard
-    self._windows: Dict[Tuple[bytes, bytes], List[int]] = {}
     self._nonce, self._token_key, self._dice = random(16), random(16), _random.Random(random(8))
     self._sent, self._request, self._second, self._answered = 0, 0, now, Counter[Any]()
     self._fetches: Dict[bytes, Fetch] = {}
@@ -117,11 +134,10 @@ class Leaf:
     beat = self._beat = self.chain.beat(now)
     changed = sorted(self._changed.items(), key=lambda item: item[0].encode())
     body = Checkpoint(self.incarnation, self.sequence, self.version, root, self.chain.value(beat), self.chain.number,
-                      self.chain.schedule, self.chain.offset, beat, self.period, leaving, True, 0, b"",
-                      tuple(changed[:64]))
-    while len(changed) > 64 or sum(map(len, body.parts())) > Checkpoint.LONGEST:  # type: ignore[arg-type]
+                      self.chain.schedule, self.chain.offset, beat, self.period, leaving | 4, changed=tuple(changed[:64]))
+    while len(changed) > 64 or body.size > Checkpoint.LONGEST:
       changed = changed[:min(64, len(changed) - 1)]
-      body = replace(body, names_all=False, changed=tuple(changed))
+      body = replace(body, flags=body.flags & 1, changed=tuple(changed))
     self.checkpoint, self.word = Signed.sign(body, self.signer, self.mesh_id), body
     self._changed, self._dirty = {}, None
     self._to_all(now, self._own_checkpoint(now))
@@ -130,7 +146,7 @@ class Leaf:
     return replace(self.checkpoint, age=self.chain.age(self.word.beat, now))
 
   def _own_beat(self) -> Beats:
-    return Beats(((self.origin, self._beat, self.chain.value(self._beat)),))
+    return Beats(((self.origin[:8], self._beat, self.chain.value(self._beat)),))
 
   def clock_stood_still(self, now: float) -> None:
     """Begins a schedule (§5): the moments of the old chain are not known any more."""
@@ -211,7 +227,7 @@ class Leaf:
     while records and not self.stopped:
       log, count = self.logs.setdefault(room, Log()), 65
       batch: Optional[Batch] = None
-      while batch is None or sum(map(len, batch.parts())) > Batch.LONGEST:  # type: ignore[arg-type]
+      while batch is None or batch.size > Batch.LONGEST:
         count -= 1
         batch = Batch(self.incarnation, room, log.version, self.version + 1, tuple(records[:count]))
       log.apply(batch)
@@ -249,8 +265,10 @@ class Leaf:
     for path in self.routes().values():
       self._to(path.address, messages)
 
-  def _token(self, address: bytes) -> bytes:
-    token = hashlib.blake2b(address, digest_size=8, key=self._token_key).digest()
+  def _token(self, address: bytes, now: float, spans_before: int = 0) -> bytes:
+    """The token of an address in this span of 60 s, or in one before."""
+    span = (int(now // 60) - spans_before).to_bytes(8, "big", signed=True)
+    token = hashlib.blake2b(span + address, digest_size=8, key=self._token_key).digest()
     return token if token != NO_TOKEN else bytes(7) + b"\1"
 
   # Receiving.
@@ -261,68 +279,52 @@ class Leaf:
     if self.stopped:
       return
     try:
-      header, body = Header.read(self.seal.open(data))
+      reader = Reader(self.seal.open(data))
+      header, body = Header.read(reader), reader.rest()
     except Refused as refused:
       self.counts[str(refused)] += 1
       return
     except Malformed:
       self.counts["datagramsMalformed"] += 1
       return
+    path = self.paths.get(address)
+    path = path if path and path.life == (header.sender, header.incarnation) else None
     if header.sender == self.origin and header.incarnation[4:] == self._bits:
       self.counts["datagramsOwn"] += 1
-    elif self._is_replayed(header, mark=False):
+    elif path and path.is_replayed(header.counter):
       self.counts["datagramsReplayed"] += 1
     else:
-      self._on_datagram(header, body, address, now)
+      self._on_datagram(header, body, data[-16:], address, path, now)
 
-  def _on_datagram(self, header: Header, body: bytes, address: bytes, now: float) -> None:
-    messages, token, path = read_messages(body), self._token(address), self.paths.get(address)
-    first: Optional[Message] = None
+  def _on_datagram(self, header: Header, body: bytes, mark: bytes, address: bytes, path: Optional[Path],
+                   now: float) -> None:
+    """Handles a datagram that opened; *path* is the one of its life at its address."""
+    tokens = self._token(address, now), self._token(address, now, 1)
+    token = path.given if path else tokens[0]
+    messages, first, malformed = read_messages(body), None, False
     try:
       first = next(messages, None)
-      malformed = False
     except Malformed:
       malformed = True
-    if header.echo == token and body[:1] == b"\2":
-      if malformed or not self._on_proof(first, header, address, token, now):
+    if header.echo in (token, *tokens) and body[:1] == b"\2":
+      path = None if malformed else self._on_proof(first, header, address, now)
+      if path is None:
         self.counts["proofsRefused"] += 1
         return
-    elif header.echo == token and path and (path.origin, path.incarnation) == (header.sender, header.incarnation):
-      path.heard = now
-      if malformed:
-        self.counts["messagesMalformed"] += 1
-    else:
+    elif header.echo not in (token, *tokens) or path is None:
       self.counts["datagramsUnproven"] += 1
-      if not malformed and self._may_answer((header.sender, header.incarnation, header.counter),
-                                            (address, first.token if isinstance(first, Challenge) else None)):
-        self._on_unproven(first, header, address, token, path)
+      if not malformed and self._may_answer(mark, (address, first.token if isinstance(first, Challenge) else None)):
+        self._on_unproven(first, header, address, token)
       return
-    self._is_replayed(header, mark=True)
-    path = self.paths[address]
+    path.accept(header.counter, now)
     self.counts["datagramsAccepted"] += 1
     try:
-      for message in ([first] if first is not None else []):
+      if malformed:
+        raise Malformed
+      for message in itertools.chain([first] if first else [], messages):
         self._on_message(message, path, now)
-      if not malformed:
-        for message in messages:
-          self._on_message(message, path, now)
     except Malformed:
       self.counts["messagesMalformed"] += 1
-
-  def _is_replayed(self, header: Header, mark: bool) -> bool:
-    """Whether the datagram was heard before, or is too old to know."""
-    life = header.sender, header.incarnation
-    window = self._windows.get(life, [0, 0])
-    behind = window[0] - header.counter
-    if behind >= 1024 or behind >= 0 and window[1] >> behind & 1:
-      return True
-    if mark:
-      if life not in self._windows and len(self._windows) >= WINDOWS:
-        alive = {(path.origin, path.incarnation) for path in self.paths.values()}
-        del self._windows[next((old for old in self._windows if old not in alive), next(iter(self._windows)))]
-      bits = window[1] << -behind | 1 if behind < 0 else window[1] | 1 << behind
-      self._windows[life] = [max(window[0], header.counter), bits & (1 << 1024) - 1]
-    return False
 
   def _may_answer(self, *keys: Any) -> bool:
     if self._answered["all"] >= ANSWERS or any(self._answered[key] >= 2 for key in keys):
@@ -334,8 +336,8 @@ class Leaf:
   def _proof(self, echo: bytes, token: bytes, wants: bool) -> Signed:
     return Signed.sign(PathProof(self.incarnation, echo, token, wants), self.signer, self.mesh_id)
 
-  def _on_unproven(self, first: Optional[Message], header: Header, address: bytes, token: bytes,
-                   path: Optional[Path]) -> None:
+  def _on_unproven(self, first: Optional[Message], header: Header, address: bytes, token: bytes) -> None:
+    path = self.paths.get(address)
     if not isinstance(first, Challenge):
       self._to(address, [Challenge(token)], NO_TOKEN)
     elif first.token != NO_TOKEN:
@@ -343,28 +345,33 @@ class Leaf:
     elif not (path and path.origin == header.sender):
       self._to(address, [Challenge(token)], NO_TOKEN)
 
-  def _on_proof(self, proof: Optional[Message], header: Header, address: bytes, token: bytes, now: float) -> bool:
+  def _on_proof(self, proof: Optional[Message], header: Header, address: bytes, now: float) -> Optional[Path]:
+    """The path that a path proof makes or renews; nothing if it is wrong."""
     if not isinstance(proof, Signed) or not isinstance(proof.body, PathProof):
-      return False
-    body = proof.body
-    if (proof.origin, body.incarnation, body.echo) != (header.sender, header.incarnation, token) or (
-        not proof.verified(self.mesh_id)):
-      return False
+      return None
+    body, life = proof.body, (header.sender, header.incarnation)
+    if (proof.origin, body.incarnation, body.echo) != (*life, header.echo) or not proof.verified(self.mesh_id):
+      return None
     if proof.origin == self.origin:
       self.stopped = "another process speaks with this key"
-      return False
-    path, life = self.paths.get(address), (header.sender, header.incarnation)
-    is_new = path is None or (path.origin, path.incarnation) != life
+      return None
+    path = self.paths.get(address)
+    if path and path.origin == header.sender and path.incarnation > header.incarnation and (
+        now - path.heard < 1.5 * self.period / 1000):
+      return None
+    is_new = path is None or path.life != life
     if path is None or is_new:
-      if path is None and len(self.paths) >= PATHS:
-        del self.paths[min(self.paths.values(), key=lambda p: p.heard).address]
-      path = self.paths[address] = Path(address, *life, body.token, now)
-    path.token, path.heard = body.token, now
+      theirs = [other for other in self.paths.values() if other.origin == header.sender]
+      if path is None and (len(self.paths) >= PATHS or len(theirs) >= PATHS_OF_ONE):
+        longest = min(theirs if len(theirs) >= PATHS_OF_ONE else self.paths.values(), key=lambda p: p.heard)
+        del self.paths[longest.address]
+      path = self.paths[address] = Path(address, *life, body.token, header.echo, now, now)
+    path.token, path.given, path.heard = body.token, header.echo, now
     if body.wants_proof and self._may_answer((address, body.token, "proof")):
-      self._to(address, [self._proof(body.token, token, False)])
+      self._to(address, [self._proof(body.token, header.echo, False)])
     if is_new:
       self._to(address, [self._own_checkpoint(now), self._compare(path, now)])
-    return True
+    return path
 
   def _on_message(self, message: Message, path: Path, now: float) -> None:
     if isinstance(message, Passed):
@@ -514,39 +521,10 @@ class Leaf:
 
   def _answer(self, ask: Compare, place: Place, path: Path, now: float) -> None:
     own = Place(self.origin, *self.word.place)
-    found: List[Tuple[Optional[str], str, bytes]] = []
-    left, budget = ask.budget, ANSWER_BYTES - self._answered["bytes"]
-
-    def put(room: Optional[str], node_path: str, below: bool) -> None:
-      nonlocal left
-      node = self._trees.get((room, node_path), b"")
-      found.append((room, node_path, node))
-      left -= len(node) + 2 + len(node_path) // 2 + len(room or "")
-      children = tree.children_of(node) if node else {}
-      nexts = [(room, node_path + digit) for digit in children or ()]
-      if children is None and room is None:
-        nexts = [(key[1:].decode(), "") for key in tree.entries_of(node)]
-      for child in nexts if below else ():
-        if left > 0 and budget > 0:
-          put(*child, below)
-
-    if place.order <= own.order:
-      for room, node_path, sent in ask.nodes:
-        node = self._trees.get((room, node_path))
-        if sent != (hash128(node) if node else tree.NOTHING):
-          put(room, node_path, sent == tree.NOTHING)
-    if place != own or any(room is None and node_path == "" for room, node_path, _ in ask.nodes):
-      self._to(path.address, [self._own_checkpoint(now)])
-    pages: List[Nodes] = [Nodes(own, ask.request, 0, True, ())]
-    for node_entry in found:
-      longer = replace(pages[-1], nodes=(*pages[-1].nodes, node_entry))
-      if len(longer.encode()) > MESSAGES or len(longer.nodes) > 255:
-        pages[-1] = replace(pages[-1], last=False)
-        longer = Nodes(own, ask.request, len(pages), True, (node_entry,))
-        pages.append(longer)
-      pages[-1] = longer
-    self._answered["bytes"] += sum(len(node) for _, _, node in found)
-    self._to(path.address, pages)
+    pages = answer(ask, own, self._trees, ANSWER_BYTES - self._answered["bytes"])
+    self._answered["bytes"] += sum(len(node) for page in pages for _, _, node in page.nodes)
+    first = place != own or any(node[:2] == (None, "") for node in ask.nodes)
+    self._to(path.address, [*([self._own_checkpoint(now)] if first else []), *pages])
 
   # Comparing: what others have.
 
@@ -590,7 +568,7 @@ class Leaf:
     walk = self._walks.get(path.address)
     if walk is None or walk.request != message.request:
       return
-    if message.page == 0:
+    if message.page & 0x7FFF == 0:
       path.round_trip = (path.round_trip + now - walk.asked) / 2
     place, news = placement(self.mesh_id, self.origin), False
     for _, at, node in message.nodes:
@@ -767,7 +745,7 @@ class Leaf:
           continue
         contact.tries = None if contact.tries is None else contact.tries - 1
         contact.next, contact.delay = now + contact.delay, min(8.0, contact.delay * 2)
-        self._to(address, [Challenge(self._token(address))], NO_TOKEN)
+        self._to(address, [Challenge(self._token(address, now))], NO_TOKEN)
     self._heartbeat(now)
     if self._dirty and now >= min(self._dirty[1] + 0.04, self._dirty[0] + 0.5):
       self._sign(now)
@@ -819,7 +797,7 @@ class Leaf:
         self._write(room, [Record(CURSOR, session, counter, cursor)], now)
 
   def _fits(self, room: str, updates: List[Any]) -> bool:
-    return len(CursorFrame(self.incarnation, room, tuple(updates)).parts()[0]) <= CursorFrame.LONGEST
+    return CursorFrame(self.incarnation, room, tuple(updates)).size <= CursorFrame.LONGEST
 
   def _each_second(self, now: float) -> None:
     for address, path in list(self.paths.items()):

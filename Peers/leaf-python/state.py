@@ -1,13 +1,15 @@
 """What origins say: room logs, versions, trees, and what is shown of them (Protocol-2.md §2, §4, §8, §11)."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 import tree
 from beats import Age
-from wire import (COUNTER, CURSOR, OCCUPANCY, PRESENCE, REMOVAL, SESSION, STATUSES, Batch, Checkpoint, Cursor, Malformed,
-                  Presence, Reader, Record, Session, Signed, varint)
+from crypto import hash128
+from wire import (CURSOR, MESSAGES, OCCUPANCY, PRESENCE, REMOVAL, SESSION, STATUSES, Batch, Checkpoint, Compare,
+                  Cursor, Malformed, Node, Nodes, Place, Presence, Reader, Record, Session, Signed, blob,
+                  sequence, write_node_place, write_varint)
 
 RECENT, AHEAD, MOVES, RECORDS = 128, 4096, 4096, 131_072
 Key = Tuple[bytes, str]  # session and room
@@ -45,7 +47,7 @@ Logs = Dict[str, Log]
 
 def trees(logs: Logs, mesh_id: bytes) -> Tuple[Dict[tree.Place, bytes], bytes]:
   """All nodes of the tree of rooms and of its rooms' trees, and the root."""
-  rooms = {b"/" + room.encode(): varint(log.version) + varint(len(log.records)) + tree.top(log.nodes(mesh_id))
+  rooms = {b"/" + room.encode(): write_varint(log.version) + write_varint(len(log.records)) + tree.top(log.nodes(mesh_id))
            for room, log in logs.items() if log.records}
   top = tree.build(rooms, mesh_id)
   nodes: Dict[tree.Place, bytes] = {(None, path): node for path, node in top.items()}
@@ -54,13 +56,47 @@ def trees(logs: Logs, mesh_id: bytes) -> Tuple[Dict[tree.Place, bytes], bytes]:
   return nodes, tree.root(top)
 
 
+def answer(ask: Compare, own: Optional[Place], nodes: Dict[tree.Place, bytes], most: int) -> List[Nodes]:
+  """The messages that answer a comparison from these trees (§7); at most about so many bytes of nodes."""
+  found: List[Node] = []
+  left = min(ask.budget, most)
+
+  def put(room: Optional[str], path: str, below: bool) -> None:
+    nonlocal left
+    node = nodes.get((room, path), b"")
+    left -= len(write_node_place((room, path, b""), found[-1] if found else None)) + len(blob(901).write(node))
+    found.append((room, path, node))
+    digits = tree.children_of(node) if node else {}
+    children = [(room, path + digit) for digit in digits or ()]
+    if digits is None and room is None and own is not None:
+      children = [(key[1:].decode(), "") for key in tree.entries_of(node)]
+    for child in children if below else ():
+      if left > 0:
+        put(*child, below)
+
+  if own is None or (ask.place is not None and ask.place.order <= own.order):
+    for room, path, sent in ask.nodes:
+      node = nodes.get((room, path))
+      if sent != (hash128(node) if node else tree.NOTHING):
+        put(room, path, sent == tree.NOTHING)
+  pages = [Nodes(own, ask.request, 0x8000, ())]
+  for entry in found:
+    longer = replace(pages[-1], nodes=(*pages[-1].nodes, entry))
+    if len(longer.encode()) + (len(longer.nodes) < 128) > MESSAGES or len(longer.nodes) > 255:  # 2 bytes of count
+      pages[-1] = replace(pages[-1], page=len(pages) - 1)
+      longer = Nodes(own, ask.request, 0x8000 | len(pages), (entry,))
+      pages.append(longer)
+    pages[-1] = longer
+  return pages
+
+
 def logs_of(gather: tree.Gather, checkpoint: Checkpoint, mesh_id: bytes) -> Logs:
   """The room logs from gathered trees. Raises Malformed unless they are the ones that were signed, in their one form."""
   logs: Logs = {}
   for key, value in gather.rooms.items():
     room, log = key[1:].decode(), Log()
     log.records = {k: Record.from_tree(k, v, room) for k, v in gather.records[room].items()}
-    log.version = Reader(value).varint(COUNTER, 1)
+    log.version = sequence.read(Reader(value))
     highest = max((version for version, _ in log.records.values()), default=0)
     if not 0 < highest <= log.version <= checkpoint.version:
       raise Malformed("a version")

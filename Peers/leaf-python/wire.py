@@ -1,17 +1,14 @@
-"""Encodings, values, records and messages (Protocol.md §3, §6; Protocol-2.md §1–§3, §6)."""
+"""Encodings, values, records and messages (Protocol-2.md §0–§3, §6)."""
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, replace
-from typing import Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type, TypeVar, Union
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from beats import Schedule
 from crypto import Signer, hash256, verify
 
-ROOM, COUNTER = 64, 1 << 48
-MESSAGES = 1087
+ROOM, COUNTER, MESSAGES = 64, 1 << 48, 1087
 NO_INCARNATION = bytes(12)
-T = TypeVar("T")
 
 
 class Malformed(Exception):
@@ -23,9 +20,9 @@ def need(condition: bool, what: str) -> None:
     raise Malformed(what)
 
 
-class Reader:
-  """Reads fields from the front of bytes."""
+# Encodings: how a field is read from the front of bytes, and written.
 
+class Reader:
   def __init__(self, data: bytes) -> None:
     self.data, self.at = data, 0
 
@@ -43,98 +40,144 @@ class Reader:
   def end(self) -> None:
     need(not self.more(), "bytes are left over")
 
-  def number(self, count: int) -> int:
-    return int.from_bytes(self.take(count), "big")
 
-  def varint(self, bound: int, lowest: int = 0) -> int:
+class Codec(NamedTuple):
+  read: Callable[[Reader], Any]
+  write: Callable[[Any], bytes]
+
+
+def write_varint(value: int) -> bytes:
+  out = b""
+  while value > 0x7F:
+    out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+  return out + bytes([value])
+
+
+def varint(bound: int, lowest: int = 0) -> Codec:
+  def read(r: Reader) -> int:
     value = 0
     for place in range(8):
-      byte = self.number(1)
+      byte, = r.take(1)
       value |= (byte & 0x7F) << 7 * place
       if byte < 0x80:
         need(byte > 0 or place == 0, "not canonical")
         need(lowest <= value < bound, "out of bounds")
         return value
     raise Malformed("out of bounds")
+  return Codec(read, write_varint)
 
-  def blob(self, most: int, least: int = 0) -> bytes:
-    return self.take(self.varint(most + 1, least))
 
-  def text(self, most: int, least: int = 0) -> str:
-    return read_text(self.blob(most, least))
+def fixed(count: int) -> Codec:
+  return Codec(lambda r: r.take(count), bytes)
 
-  def flag(self) -> bool:
-    return self.varint(2) == 1
 
-  def flags(self, known: int) -> int:
-    value = self.number(1)
-    need(value & ~known == 0, "an unknown flag")
-    return value
+def number(count: int) -> Codec:
+  return Codec(lambda r: int.from_bytes(r.take(count), "big"), lambda v: int(v).to_bytes(count, "big"))
 
-  def incarnation(self) -> bytes:
-    value = self.take(12)
-    need(value[:4] != bytes(4), "no incarnation")
-    return value
 
-  def list(self, bound: int, read: Callable[[], T], least: int = 1) -> List[T]:
-    return [read() for _ in range(self.varint(bound, least))]
+def blob(most: int, least: int = 0) -> Codec:
+  size = varint(most + 1, least)
+  return Codec(lambda r: r.take(size.read(r)), lambda v: write_varint(len(v)) + v)
+
+
+def text(most: int, least: int = 0) -> Codec:
+  data = blob(most, least)
+  return Codec(lambda r: read_text(data.read(r)), lambda v: data.write(v.encode()))
 
 
 def read_text(data: bytes) -> str:
   try:
-    text = data.decode("utf-8")
+    found = data.decode("utf-8")
   except UnicodeDecodeError:
     raise Malformed("not UTF-8") from None
-  need(not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text), "a control character")
-  return text
+  need(not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in found), "a control character")
+  return found
 
 
-def varint(value: int) -> bytes:
-  out = bytearray()
-  while value > 0x7F:
-    out.append(value & 0x7F | 0x80)
-    value >>= 7
-  return bytes(out) + bytes([value])
+def many(item: Codec, most: int, least: int = 1) -> Codec:
+  """A count, and that many items."""
+  size = varint(most + 1, least)
+  return Codec(lambda r: tuple(item.read(r) for _ in range(size.read(r))),
+               lambda v: write_varint(len(v)) + b"".join(map(item.write, v)))
 
 
-def blob(data: bytes) -> bytes:
-  return varint(len(data)) + data
+def to_end(item: Codec, most: int) -> Codec:
+  def read(r: Reader) -> Tuple[Any, ...]:
+    found = [item.read(r)]
+    while r.more():
+      need(len(found) < most, "too many")
+      found.append(item.read(r))
+    return tuple(found)
+  return Codec(read, lambda v: b"".join(map(item.write, v)))
 
 
-def text(value: str) -> bytes:
-  return blob(value.encode())
+def row(*items: Codec) -> Codec:
+  return Codec(lambda r: tuple(item.read(r) for item in items),
+               lambda v: b"".join(item.write(x) for item, x in zip(items, v)))
 
 
-# Values of records.
+def when(item: Codec, absent: Any = None) -> Codec:
+  """A flag, and with it an item."""
+  return Codec(lambda r: item.read(r) if flag.read(r) else absent,
+               lambda v: b"\0" if v == absent else b"\1" + item.write(v))
 
-SESSION, PRESENCE, CURSOR, REMOVAL, SUBSCRIPTION, OCCUPANCY = range(6)
+
+def read_incarnation(r: Reader) -> bytes:
+  value = r.take(12)
+  need(value[:4] != bytes(4), "no incarnation")
+  return value
 
 
-@dataclass(frozen=True)
-class Session:
-  user: str
-  name: str = ""
-  colour: bytes = bytes(3)
-  avatar: str = ""
-  data: bytes = b""
-  device: str = ""
-  joined_at: int = 0
+u16, token, session_id, origin_id, address = number(2), fixed(8), fixed(16), fixed(32), fixed(18)
+flag = Codec(lambda r: varint(2).read(r) == 1, lambda v: bytes([v]))
+counter, sequence, room_name, beat_index = varint(COUNTER), varint(COUNTER, 1), text(ROOM), varint(4096)
+incarnation = Codec(read_incarnation, bytes)
 
-  def encode(self) -> bytes:
-    return (text(self.user) + text(self.name) + self.colour + text(self.avatar) + blob(self.data)
-            + text(self.device) + varint(self.joined_at))
+
+def wire(codec: Codec, **default: Any) -> Any:
+  """A field of a Struct."""
+  return field(metadata={"codec": codec}, **default)
+
+
+S = TypeVar("S", bound="Struct")
+
+
+class Struct:
+  """Fields that follow each other on the wire."""
 
   @classmethod
-  def read(cls, r: Reader) -> Session:
-    return cls(r.text(64, 1), r.text(64), r.take(3), r.text(200), r.blob(256), r.text(32), r.varint(COUNTER))
+  def read(cls: Type[S], r: Reader) -> S:
+    found = cls(**{f.name: f.metadata["codec"].read(r) for f in fields(cls)})  # type: ignore[arg-type]
+    found.check()
+    return found
+
+  def check(self) -> None:
+    """Refuses what the fields alone do not."""
+
+  def encode(self) -> bytes:
+    return b"".join(f.metadata["codec"].write(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
 
 
+# Values of records (§2).
+
+SESSION, PRESENCE, CURSOR, REMOVAL, SUBSCRIPTION, OCCUPANCY = range(6)
 STATUSES = ("", "online", "away", "busy", "active", "idle", "typing")
 
 
 @dataclass(frozen=True)
-class Presence:
-  entered: int
+class Session(Struct):
+  user: str = wire(text(64, 1))
+  name: str = wire(text(64), default="")
+  colour: bytes = wire(fixed(3), default=bytes(3))
+  avatar: str = wire(text(200), default="")
+  data: bytes = wire(blob(256), default=b"")
+  device: str = wire(text(32), default="")
+  joined_at: int = wire(counter, default=0)
+
+
+@dataclass(frozen=True)
+class Presence(Struct):
+  entered: int = wire(counter)
   status: int = 0
   status_counter: int = 0
   changed_at: int = 0
@@ -142,34 +185,37 @@ class Presence:
   typing: bool = False
   data: bytes = b""
 
+  _MORE: ClassVar[Codec] = row(text(140), flag, blob(384))
+
   def encode(self) -> bytes:
-    status = varint(self.status_counter) + varint(self.changed_at) if self.status else b""
-    return (varint(self.entered) + bytes([self.status]) + status + text(self.message)
-            + bytes([self.typing]) + blob(self.data))
+    status = row(counter, counter).write((self.status_counter, self.changed_at)) if self.status else b""
+    more = self._MORE.write((self.message, self.typing, self.data))
+    return counter.write(self.entered) + bytes([self.status]) + status + more
 
   @classmethod
   def read(cls, r: Reader) -> Presence:
-    entered, status = r.varint(COUNTER), r.number(1)
+    entered, status = row(counter, number(1)).read(r)
     need(status < len(STATUSES), "no such status")
-    counter, changed = (r.varint(COUNTER), r.varint(COUNTER)) if status else (0, 0)
-    return cls(entered, status, counter, changed, r.text(140), r.flag(), r.blob(384))
+    return cls(entered, status, *(row(counter, counter).read(r) if status else (0, 0)), *cls._MORE.read(r))
 
 
 @dataclass(frozen=True)
-class Cursor:
+class Cursor(Struct):
   column: int
   row: int
   visible: bool = True
   anchor: Optional[str] = None
 
   def encode(self) -> bytes:
-    anchor = b"" if self.anchor is None else text(self.anchor)
-    return struct.pack(">HHB", self.column, self.row, self.visible | (self.anchor is not None) << 1) + anchor
+    flags = self.visible | (self.anchor is not None) << 1
+    anchor = b"" if self.anchor is None else text(64).write(self.anchor)
+    return u16.write(self.column) + u16.write(self.row) + bytes([flags]) + anchor
 
   @classmethod
   def read(cls, r: Reader) -> Cursor:
-    column, row, flags = r.number(2), r.number(2), r.flags(3)
-    return cls(column, row, flags & 1 == 1, r.text(64) if flags & 2 else None)
+    column, line, flags = row(u16, u16, number(1)).read(r)
+    need(flags < 4, "an unknown flag")
+    return cls(column, line, flags & 1 == 1, text(64).read(r) if flags & 2 else None)
 
   @property
   def order(self) -> Tuple[int, int, bool, bool, bytes]:
@@ -177,49 +223,30 @@ class Cursor:
 
 
 @dataclass(frozen=True)
-class Removal:
-  final: bool
-
-  def encode(self) -> bytes:
-    return bytes([self.final])
-
-  @classmethod
-  def read(cls, r: Reader) -> Removal:
-    return cls(r.flag())
+class Removal(Struct):
+  final: bool = wire(flag)
 
 
 @dataclass(frozen=True)
-class Subscription:
-  rooms: Tuple[int, ...]
+class Subscription(Struct):
+  rooms: Tuple[int, ...] = wire(many(number(8), 64, 0))
 
-  def encode(self) -> bytes:
-    return varint(len(self.rooms)) + b"".join(room.to_bytes(8, "big") for room in self.rooms)
-
-  @classmethod
-  def read(cls, r: Reader) -> Subscription:
-    rooms = r.list(65, lambda: r.number(8), 0)
-    need(all(room % 8 == 0 for room in rooms), "the low bits of a room id")
-    need(all(a < b for a, b in zip(rooms, rooms[1:])), "falling room ids")
-    return cls(tuple(rooms))
+  def check(self) -> None:
+    need(all(room % 8 == 0 for room in self.rooms), "the low bits of a room id")
+    need(all(a < b for a, b in zip(self.rooms, self.rooms[1:])), "falling room ids")
 
 
 @dataclass(frozen=True)
-class Occupancy:
-  def encode(self) -> bytes:
-    return b""
-
-  @classmethod
-  def read(cls, r: Reader) -> Occupancy:
-    return cls()
+class Occupancy(Struct):
+  pass
 
 
-Value = Union[Session, Presence, Cursor, Removal, Subscription, Occupancy, bytes]
-VALUES: Tuple[Type[Union[Session, Presence, Cursor, Removal, Subscription, Occupancy]], ...] = (
-  Session, Presence, Cursor, Removal, Subscription, Occupancy)
+Value = Union[Struct, bytes]
+VALUES: Tuple[Type[Struct], ...] = (Session, Presence, Cursor, Removal, Subscription, Occupancy)
 
 
 def read_value(kind: int, data: bytes) -> Value:
-  """The value from exactly these bytes; bytes themselves for an unknown kind."""
+  """The value in exactly these bytes; the bytes themselves for an unknown kind."""
   if kind >= len(VALUES):
     need(len(data) <= 800, "a long value")
     return data
@@ -253,58 +280,72 @@ class Record:
     return self
 
   def encode(self) -> bytes:
-    room = text(self.room) if self.kind in (REMOVAL, OCCUPANCY) else b""
-    front = bytes([self.kind | (self.value is None) << 7]) + self.session + room + varint(self.counter)
-    return front if self.value is None else front + blob(self.value_bytes)
+    room = room_name.write(self.room) if self.kind in (REMOVAL, OCCUPANCY) else b""
+    value = b"" if self.value is None else blob(800).write(self.value_bytes)
+    return bytes([self.kind | (self.value is None) << 7]) + self.session + room + counter.write(self.counter) + value
 
   @classmethod
   def read(cls, r: Reader, log: str) -> Record:
-    flags, session = r.flags(0xBF), r.take(16)
+    flags, session = row(number(1), session_id).read(r)
+    need(not flags & 0x40, "an unknown flag")
     kind = flags & 0x3F
-    room = r.text(ROOM) if kind in (REMOVAL, OCCUPANCY) else ""
-    counter = r.varint(COUNTER)
-    value = None if flags & 0x80 else read_value(kind, r.blob(800))
-    return cls(kind, session, counter, value, room).check(log)
+    room = room_name.read(r) if kind in (REMOVAL, OCCUPANCY) else ""
+    count = counter.read(r)
+    return cls(kind, session, count, None if flags & 0x80 else read_value(kind, blob(800).read(r)), room).check(log)
 
   def in_tree(self, version: int) -> bytes:
-    return varint(version) + varint(self.counter) + self.value_bytes
+    return write_varint(version) + write_varint(self.counter) + self.value_bytes
 
   @classmethod
   def from_tree(cls, key: bytes, value: bytes, log: str) -> Tuple[int, Record]:
     """A living record with its version, from an entry of a tree of records."""
-    need(len(key) >= 17 and key[0] < 64 and len(key) <= 17 + ROOM, "a record key")
+    need(17 <= len(key) <= 17 + ROOM and key[0] < 64, "a record key")
     need(len(key) == 17 or key[0] in (REMOVAL, OCCUPANCY), "a record key with a room")
     r = Reader(value)
-    version, counter = r.varint(COUNTER, 1), r.varint(COUNTER)
-    found = cls(key[0], key[1:17], counter, read_value(key[0], r.rest()), read_text(key[17:]))
-    return version, found.check(log)
+    version, count = row(sequence, counter).read(r)
+    return version, cls(key[0], key[1:17], count, read_value(key[0], r.rest()), read_text(key[17:])).check(log)
 
 
-# Bodies of signed messages (§3): *front* is what the signature covers as it is, *behind* what it covers as a hash.
+# Bodies of signed messages (§3): the signature covers the front as it is, and what is behind it by its hash.
 
-@dataclass(frozen=True)
-class PathProof:
-  KIND: ClassVar[int] = 2
-  DOMAIN: ClassVar[str] = "PresenceMesh/2 path"
-  LONGEST: ClassVar[int] = 29
-  incarnation: bytes
-  echo: bytes
-  token: bytes
-  wants_proof: bool
+class Body(Struct):
+  KIND: ClassVar[int]
+  DOMAIN: ClassVar[str]
+  LONGEST: ClassVar[int] = 988
 
   def parts(self) -> Tuple[bytes, Optional[bytes]]:
-    return self.incarnation + self.echo + self.token + bytes([self.wants_proof]), None
+    """The front, and what is behind it; nothing behind means that the whole body is signed."""
+    return self.encode(), None
 
-  @classmethod
-  def read(cls, r: Reader) -> PathProof:
-    return cls(r.incarnation(), r.take(8), r.take(8), r.flag())
+  @property
+  def size(self) -> int:
+    return sum(len(part or b"") for part in self.parts())
 
 
 @dataclass(frozen=True)
-class Batch:
-  KIND: ClassVar[int] = 3
-  DOMAIN: ClassVar[str] = "PresenceMesh/2 batch"
-  LONGEST: ClassVar[int] = 988
+class PathProof(Body):
+  KIND, DOMAIN, LONGEST = 2, "PresenceMesh/2 path", 29
+  incarnation: bytes = wire(incarnation)
+  echo: bytes = wire(token)
+  token: bytes = wire(token)
+  wants_proof: bool = wire(flag)
+
+
+@dataclass(frozen=True)
+class BatchFront(Struct):
+  incarnation: bytes = wire(incarnation)
+  room: str = wire(room_name)
+  previous: int = wire(counter)
+  first: int = wire(sequence)
+  count: int = wire(varint(65, 1))
+
+  def check(self) -> None:
+    need(self.previous < self.first and self.first + self.count <= COUNTER, "versions")
+
+
+@dataclass(frozen=True)
+class Batch(Body):
+  KIND, DOMAIN = 3, "PresenceMesh/2 batch"
   incarnation: bytes
   room: str
   previous: int
@@ -316,100 +357,73 @@ class Batch:
     return self.first + len(self.records) - 1
 
   def parts(self) -> Tuple[bytes, Optional[bytes]]:
-    front = self.incarnation + text(self.room) + varint(self.previous) + varint(self.first)
-    return front + varint(len(self.records)), b"".join(record.encode() for record in self.records)
-
-  @classmethod
-  def read_front(cls, r: Reader) -> Tuple[bytes, str, int, int, int]:
-    incarnation, room, previous = r.incarnation(), r.text(ROOM), r.varint(COUNTER)
-    first, count = r.varint(COUNTER, max(1, previous + 1)), r.varint(65, 1)
-    need(first + count <= COUNTER, "versions reach the bound")
-    return incarnation, room, previous, first, count
+    front = BatchFront(self.incarnation, self.room, self.previous, self.first, len(self.records))
+    return front.encode(), b"".join(record.encode() for record in self.records)
 
   @classmethod
   def read(cls, r: Reader) -> Batch:
-    incarnation, room, previous, first, count = cls.read_front(r)
-    return cls(incarnation, room, previous, first, tuple(Record.read(r, room) for _ in range(count)))
+    f = BatchFront.read(r)
+    records = tuple(Record.read(r, f.room) for _ in range(f.count))
+    return cls(f.incarnation, f.room, f.previous, f.first, records)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-  KIND: ClassVar[int] = 4
-  DOMAIN: ClassVar[str] = "PresenceMesh/2 checkpoint"
-  LONGEST: ClassVar[int] = 983
-  incarnation: bytes
-  sequence: int
-  version: int
-  root: bytes
-  value: bytes
-  chain: int
-  schedule: int
-  offset: int
-  beat: int
-  period: int
-  leaving: bool = False
-  names_all: bool = False
-  features: int = 0
-  certificate: bytes = b""
-  changed: Tuple[Tuple[str, int], ...] = ()
+class Checkpoint(Body):
+  KIND, DOMAIN, LONGEST = 4, "PresenceMesh/2 checkpoint", 983
+  incarnation: bytes = wire(incarnation)
+  sequence: int = wire(sequence)
+  version: int = wire(counter)
+  root: bytes = wire(fixed(32))
+  value: bytes = wire(fixed(16))
+  chain: int = wire(varint(1 << 32, 1))
+  schedule: int = wire(varint(1 << 32, 1))
+  offset: int = wire(varint(1 << 42))
+  beat: int = wire(beat_index)
+  period: int = wire(varint(3_600_001, 100))
+  flags: int = wire(number(1), default=0)  # 1: leaving, 2: a certificate follows, 4: names all changed rooms
+  features: int = wire(varint(1 << 56), default=0)
+  certificate: bytes = wire(blob(400, 1), default=b"")
+  changed: Tuple[Tuple[str, int], ...] = wire(many(row(room_name, counter), 64, 0), default=())
 
   @property
   def place(self) -> Tuple[bytes, int]:
     return self.incarnation, self.sequence
 
+  @property
+  def leaving(self) -> bool:
+    return self.flags & 1 == 1
+
   def heartbeats(self) -> Schedule:
     return Schedule(self.incarnation, self.chain, self.schedule, self.offset, self.beat, self.value, self.period)
 
   def parts(self) -> Tuple[bytes, Optional[bytes]]:
-    flags = self.leaving | (self.certificate != b"") << 1 | self.names_all << 2
-    front = (self.incarnation + varint(self.sequence) + varint(self.version) + self.root + self.value
-             + varint(self.chain) + varint(self.schedule) + varint(self.offset) + varint(self.beat)
-             + varint(self.period) + bytes([flags]) + varint(self.features))
-    certificate = blob(self.certificate) if self.certificate else b""
-    changed = b"".join(text(room) + varint(version) for room, version in self.changed)
-    return front, certificate + varint(len(self.changed)) + changed
+    coded = [f.metadata["codec"].write(getattr(self, f.name)) for f in fields(self)]
+    return b"".join(coded[:12]), (coded[12] if self.flags & 2 else b"") + coded[13]
 
   @classmethod
-  def read_front(cls, r: Reader) -> Tuple[Checkpoint, bool]:
-    """The front, and whether a certificate follows."""
-    incarnation, sequence, version = r.incarnation(), r.varint(COUNTER, 1), r.varint(COUNTER)
-    root, value, chain = r.take(32), r.take(16), r.varint(1 << 32, 1)
-    schedule, offset = r.varint(chain + 1, 1), r.varint(1 << 42)
-    need(offset == 0 or schedule < chain, "an offset from the chain itself")
-    beat, period, flags = r.varint(4096), r.varint(3_600_001, 100), r.flags(7)
-    return cls(incarnation, sequence, version, root, value, chain, schedule, offset, beat, period,
-               flags & 1 == 1, flags & 4 == 4, r.varint(1 << 56)), flags & 2 == 2
+  def read_front(cls, r: Reader) -> Checkpoint:
+    found = cls(*(f.metadata["codec"].read(r) for f in fields(cls)[:12]))
+    need(found.schedule <= found.chain and (found.offset == 0 or found.schedule < found.chain), "a schedule")
+    need(found.flags < 8, "an unknown flag")
+    return found
 
   @classmethod
   def read(cls, r: Reader) -> Checkpoint:
-    found, certified = cls.read_front(r)
-    certificate = r.blob(400, 1) if certified else b""
-    changed = r.list(65, lambda: (r.text(ROOM), r.varint(found.version + 1)), 0)
-    names = [room.encode() for room, _ in changed]
+    front, (certificate, changed) = cls.read_front(r), (f.metadata["codec"] for f in fields(cls)[12:])
+    found = replace(front, certificate=certificate.read(r) if front.flags & 2 else b"", changed=changed.read(r))
+    names = [room.encode() for room, _ in found.changed]
     need(all(a < b for a, b in zip(names, names[1:])), "falling rooms")
-    return replace(found, certificate=certificate, changed=tuple(changed))
+    need(all(version <= found.version for _, version in found.changed), "a room above the version")
+    return found
 
 
 @dataclass(frozen=True)
-class CursorFrame:
-  KIND: ClassVar[int] = 5
-  DOMAIN: ClassVar[str] = "PresenceMesh/2 cursors"
-  LONGEST: ClassVar[int] = 988
-  incarnation: bytes
-  room: str
-  updates: Tuple[Tuple[bytes, int, Cursor], ...]
-
-  def parts(self) -> Tuple[bytes, Optional[bytes]]:
-    updates = b"".join(session + varint(counter) + cursor.encode() for session, counter, cursor in self.updates)
-    return self.incarnation + text(self.room) + varint(len(self.updates)) + updates, None
-
-  @classmethod
-  def read(cls, r: Reader) -> CursorFrame:
-    return cls(r.incarnation(), r.text(ROOM),
-               tuple(r.list(65, lambda: (r.take(16), r.varint(COUNTER, 1), Cursor.read(r)))))
-
-
-Body = Union[PathProof, Batch, Checkpoint, CursorFrame]
+class CursorFrame(Body):
+  KIND, DOMAIN = 5, "PresenceMesh/2 cursors"
+  incarnation: bytes = wire(incarnation)
+  room: str = wire(room_name)
+  updates: Tuple[Tuple[bytes, int, Cursor], ...] = wire(
+    many(row(session_id, sequence, Codec(Cursor.read, Cursor.encode)), 64))
 
 
 @dataclass(frozen=True)
@@ -430,7 +444,7 @@ class Signed:
 
   def encode(self) -> bytes:
     front, behind = self.body.parts()
-    age = varint(self.age) if self.body.KIND == Checkpoint.KIND else b""
+    age = write_varint(self.age) if self.body.KIND == Checkpoint.KIND else b""
     return frame(self.body.KIND, age + self.origin + self.signature + front + (behind or b""))
 
   @classmethod
@@ -439,222 +453,177 @@ class Signed:
     return replace(unsigned, signature=signer.sign(body.DOMAIN, mesh_id, unsigned.statement))
 
 
-# Other messages.
+# Other messages (§6).
 
-@dataclass(frozen=True)
-class Challenge:
-  KIND: ClassVar[int] = 1
-  token: bytes
+class Plain(Struct):
+  KIND: ClassVar[int]
 
   def encode(self) -> bytes:
-    return frame(self.KIND, self.token)
-
-  @classmethod
-  def read(cls, r: Reader) -> Challenge:
-    return cls(r.take(8))
+    return frame(self.KIND, super().encode())
 
 
 @dataclass(frozen=True)
-class Beats:
-  KIND: ClassVar[int] = 6
-  beats: Tuple[Tuple[bytes, int, bytes], ...]  # beginning of the origin, index, value
-
-  def encode(self) -> bytes:
-    return frame(self.KIND, b"".join(origin[:8] + varint(index) + value for origin, index, value in self.beats))
-
-  @classmethod
-  def read(cls, r: Reader) -> Beats:
-    return cls(tuple(to_end(r, 40, lambda: (r.take(8), r.varint(4096), r.take(16)))))
+class Challenge(Plain):
+  KIND = 1
+  token: bytes = wire(token)
 
 
 @dataclass(frozen=True)
-class Place:
-  """The checkpoint whose trees are meant."""
-  origin: bytes
-  incarnation: bytes
-  sequence: int
+class Beats(Plain):
+  KIND = 6
+  beats: Tuple[Tuple[bytes, int, bytes], ...] = wire(to_end(row(fixed(8), beat_index, fixed(16)), 40))
+
+
+@dataclass(frozen=True)
+class Place(Struct):
+  """The checkpoint whose trees are meant; none: the tree of the replica."""
+  origin: bytes = wire(origin_id)
+  incarnation: bytes = wire(incarnation)
+  sequence: int = wire(sequence)
 
   @property
   def order(self) -> Tuple[bytes, int]:
     return self.incarnation, self.sequence
 
 
-def encode_place(place: Optional[Place]) -> bytes:
-  return b"\0" if place is None else b"\1" + place.origin + place.incarnation + varint(place.sequence)
+Node = Tuple[Optional[str], str, bytes]  # room (None: no tree of records), path in hexadecimal digits, hash or bytes
 
 
-def read_place(r: Reader) -> Optional[Place]:
-  return Place(r.take(32), r.incarnation(), r.varint(COUNTER, 1)) if r.varint(2) else None
-
-
-Node = Tuple[Optional[str], str, bytes]  # room (None: no tree of records), path, hash or bytes
-
-
-def encode_node_place(node: Node, before: Optional[Node]) -> bytes:
+def write_node_place(node: Node, before: Optional[Node]) -> bytes:
   room, path, _ = node
   same = room is not None and before is not None and before[0] == room
-  named = text(room) if room is not None and not same else b""
-  return bytes([len(path) | same << 6 | (room is not None) << 7]) + named + bytes.fromhex(path + "0" * (len(path) % 2))
+  named = room_name.write(room) if room is not None and not same else b""
+  front = bytes([len(path) | same << 6 | (room is not None) << 7])
+  return front + named + bytes.fromhex(path + "0" * (len(path) % 2))
 
 
-def read_nodes(r: Reader, place: Optional[Place], count: int, payload: Callable[[], bytes]) -> Tuple[Node, ...]:
-  nodes: List[Node] = []
-  for _ in range(count):
-    depth = r.number(1)
-    before, room, same, records = nodes[-1][0] if nodes else None, None, depth >> 6 & 1 == 1, depth >> 7 == 1
-    need(not depth & 0x20 and depth & 0x1F <= 16, "a depth")
-    need(not same or (records and before is not None), "the same room as none")
-    need(not records or place is not None, "records in a replica")
-    if records:
-      room = before if same else r.text(ROOM)
-      need(same or room != before, "a room that is named twice")
-    digits = r.take(((depth & 0x1F) + 1) // 2).hex()
-    need(depth % 2 == 0 or digits[-1] == "0", "an unused half")
-    nodes.append((room, digits[:depth & 0x1F], payload()))
-  return tuple(nodes)
+def node_list(payload: Codec, most: int, least: int) -> Codec:
+  def read(r: Reader) -> Tuple[Node, ...]:
+    nodes: List[Node] = []
+    for _ in range(varint(most + 1, least).read(r)):
+      first, = r.take(1)
+      before, room, depth = nodes[-1][0] if nodes else None, None, first & 0x1F
+      need(not first & 0x20 and depth <= 16, "a depth")
+      if first & 0x80:
+        room = before if first & 0x40 else room_name.read(r)
+        need(room is not None and (room == before) == (first & 0x40 > 0), "a room in another form")
+      else:
+        need(not first & 0x40, "the same room as none")
+      digits = r.take((depth + 1) // 2).hex()
+      need(depth % 2 == 0 or digits[-1] == "0", "an unused half")
+      nodes.append((room, digits[:depth], payload.read(r)))
+    return tuple(nodes)
+
+  def write(nodes: Tuple[Node, ...]) -> bytes:
+    pairs = zip(nodes, (None, *nodes))
+    return write_varint(len(nodes)) + b"".join(write_node_place(n, before) + payload.write(n[2]) for n, before in pairs)
+  return Codec(read, write)
 
 
-@dataclass(frozen=True)
-class Compare:
-  KIND: ClassVar[int] = 7
+class OfPlace(Plain):
   place: Optional[Place]
-  request: int
-  budget: int
   nodes: Tuple[Node, ...]
 
-  def encode(self) -> bytes:
-    front = encode_place(self.place) + struct.pack(">H", self.request) + varint(self.budget)
-    nodes = (encode_node_place(node, before) + node[2] for node, before in zip(self.nodes, (None, *self.nodes)))
-    return frame(self.KIND, front + varint(len(self.nodes)) + b"".join(nodes))
+  def check(self) -> None:
+    need(self.place is not None or all(room is None for room, _, _ in self.nodes), "records in a replica")
 
-  @classmethod
-  def read(cls, r: Reader) -> Compare:
-    place, request, budget = read_place(r), r.number(2), r.varint(65537)
-    return cls(place, request, budget, read_nodes(r, place, r.varint(65, 1), lambda: r.take(16)))
+
+PLACE = when(Codec(Place.read, Place.encode))
 
 
 @dataclass(frozen=True)
-class Nodes:
-  KIND: ClassVar[int] = 8
-  place: Optional[Place]
-  request: int
-  page: int
-  last: bool
-  nodes: Tuple[Node, ...]
-
-  def encode(self) -> bytes:
-    front = encode_place(self.place) + struct.pack(">HH", self.request, self.page | self.last << 15)
-    nodes = (encode_node_place(node, before) + blob(node[2]) for node, before in zip(self.nodes, (None, *self.nodes)))
-    return frame(self.KIND, front + varint(len(self.nodes)) + b"".join(nodes))
-
-  @classmethod
-  def read(cls, r: Reader) -> Nodes:
-    place, request, page = read_place(r), r.number(2), r.number(2)
-    nodes = read_nodes(r, place, r.varint(256), lambda: r.blob(901))
-    return cls(place, request, page & 0x7FFF, page >> 15 == 1, nodes)
+class Compare(OfPlace):
+  KIND = 7
+  place: Optional[Place] = wire(PLACE)
+  request: int = wire(u16)
+  budget: int = wire(varint(65_537))
+  nodes: Tuple[Node, ...] = wire(node_list(fixed(16), 64, 1))
 
 
 @dataclass(frozen=True)
-class Repair:
-  KIND: ClassVar[int] = 9
-  origin: bytes
-  incarnation: bytes
-  room: Optional[str]
-  after: int
-  through: int
+class Nodes(OfPlace):
+  KIND = 8
+  place: Optional[Place] = wire(PLACE)
+  request: int = wire(u16)
+  page: int = wire(u16)  # the highest bit: the last one
+  nodes: Tuple[Node, ...] = wire(node_list(blob(901), 255, 0))
 
-  def encode(self) -> bytes:
-    room = b"\0" if self.room is None else b"\1" + text(self.room)
-    return frame(self.KIND, self.origin + self.incarnation + room + varint(self.after) + varint(self.through))
-
-  @classmethod
-  def read(cls, r: Reader) -> Repair:
-    origin, incarnation, room = r.take(32), r.incarnation(), r.text(ROOM) if r.flag() else None
-    after = r.varint(COUNTER)
-    return cls(origin, incarnation, room, after, r.varint(COUNTER, after + 1))
+  @property
+  def last(self) -> bool:
+    return self.page >> 15 == 1
 
 
 @dataclass(frozen=True)
-class Probe:
-  KIND: ClassVar[int] = 10
-  asks: Tuple[Tuple[bytes, bytes, int, int], ...]  # origin, incarnation, sequence, beat
+class Repair(Plain):
+  KIND = 9
+  origin: bytes = wire(origin_id)
+  incarnation: bytes = wire(incarnation)
+  room: Optional[str] = wire(when(room_name))
+  after: int = wire(counter)
+  through: int = wire(counter)
 
-  def encode(self) -> bytes:
-    return frame(self.KIND, b"".join(o + i + varint(s) + varint(b) for o, i, s, b in self.asks))
-
-  @classmethod
-  def read(cls, r: Reader) -> Probe:
-    def ask() -> Tuple[bytes, bytes, int, int]:
-      origin, incarnation, sequence, beat = r.take(32), r.take(12), r.varint(COUNTER), r.varint(4096)
-      need(incarnation[:4] != bytes(4) or (incarnation == NO_INCARNATION and sequence == 0), "no incarnation")
-      need(sequence > 0 or beat == 0, "a beat without a sequence")
-      return origin, incarnation, sequence, beat
-    return cls(tuple(to_end(r, 16, ask)))
+  def check(self) -> None:
+    need(self.after < self.through, "a repair of nothing")
 
 
 @dataclass(frozen=True)
-class Contradiction:
-  KIND: ClassVar[int] = 11
-  origin: bytes
-  kind: int
-  statements: Tuple[Tuple[bytes, bytes], ...]  # statement, signature; two
+class Probe(Plain):
+  KIND = 10
+  asks: Tuple[Tuple[bytes, bytes, int, int], ...] = wire(  # origin, incarnation, sequence, beat
+    to_end(row(origin_id, fixed(12), counter, beat_index), 16))
+
+  def check(self) -> None:
+    for _, life, number_, beat in self.asks:
+      need(life[:4] != bytes(4) or (life == NO_INCARNATION and number_ == 0), "no incarnation")
+      need(number_ > 0 or beat == 0, "a beat without a sequence")
+
+
+@dataclass(frozen=True)
+class Contradiction(Plain):
+  KIND = 11
+  origin: bytes = wire(origin_id)
+  kind: int = wire(number(1))
+  a: Tuple[bytes, bytes] = wire(row(blob(137), fixed(64)))  # statement, signature
+  b: Tuple[bytes, bytes] = wire(row(blob(137), fixed(64)))
 
   @property
   def incarnation(self) -> bytes:
-    return self.statements[0][0][:12]
+    return self.a[0][:12]
 
   def verified(self, mesh_id: bytes) -> bool:
     domain = Batch.DOMAIN if self.kind == Batch.KIND else Checkpoint.DOMAIN
-    return all(verify(domain, mesh_id, self.origin, signature, words) for words, signature in self.statements)
+    return all(verify(domain, mesh_id, self.origin, signature, words) for words, signature in (self.a, self.b))
 
-  def encode(self) -> bytes:
-    return frame(self.KIND, self.origin + bytes([self.kind]) + b"".join(blob(w) + s for w, s in self.statements))
+  def _span(self, words: bytes) -> Tuple[bytes, int, int]:
+    """The incarnation, the first version or the sequence, and the one behind the last."""
+    r = Reader(words)
+    if self.kind == Batch.KIND:
+      batch = BatchFront.read(r)
+      found = batch.incarnation, batch.first, batch.first + batch.count
+    else:
+      need(self.kind == Checkpoint.KIND, "a contradiction of another kind")
+      found = (*Checkpoint.read_front(r).place, 0)
+      found = found[0], found[1], found[1] + 1
+    r.take(32)
+    r.end()
+    return found
 
-  @classmethod
-  def read(cls, r: Reader) -> Contradiction:
-    origin, kind = r.take(32), r.number(1)
-    need(kind in (Batch.KIND, Checkpoint.KIND), "a contradiction of another kind")
-    a, b = (r.blob(137), r.take(64)), (r.blob(137), r.take(64))
-    need(a[0] < b[0], "statements that do not rise")
-    spans = []
-    for words, _ in (a, b):
-      front = Reader(words)
-      if kind == Batch.KIND:
-        incarnation, _, _, first, count = Batch.read_front(front)
-        spans.append((incarnation, first, first + count))
-      else:
-        found, _ = Checkpoint.read_front(front)
-        spans.append((found.incarnation, found.sequence, found.sequence + 1))
-      front.take(32)
-      front.end()
-    need(spans[0][0] == spans[1][0] and spans[0][1] < spans[1][2] and spans[1][1] < spans[0][2], "no contradiction")
-    return cls(origin, kind, (a, b))
+  def check(self) -> None:
+    need(self.a[0] < self.b[0], "statements that do not rise")
+    a, b = self._span(self.a[0]), self._span(self.b[0])
+    need(a[0] == b[0] and a[1] < b[2] and b[1] < a[2], "no contradiction")
 
 
 @dataclass(frozen=True)
-class PeerExchange:
-  KIND: ClassVar[int] = 12
-  peers: Tuple[Tuple[bytes, bytes], ...]  # origin, address
-
-  def encode(self) -> bytes:
-    return frame(self.KIND, varint(len(self.peers)) + b"".join(origin + address for origin, address in self.peers))
-
-  @classmethod
-  def read(cls, r: Reader) -> PeerExchange:
-    return cls(tuple(r.list(17, lambda: (r.take(32), r.take(18)))))
+class PeerExchange(Plain):
+  KIND = 12
+  peers: Tuple[Tuple[bytes, bytes], ...] = wire(many(row(origin_id, address), 16))
 
 
 @dataclass(frozen=True)
-class Prune:
-  KIND: ClassVar[int] = 13
-  origins: Tuple[bytes, ...]
-
-  def encode(self) -> bytes:
-    return frame(self.KIND, varint(len(self.origins)) + b"".join(self.origins))
-
-  @classmethod
-  def read(cls, r: Reader) -> Prune:
-    return cls(tuple(r.list(17, lambda: r.take(32))))
+class Prune(Plain):
+  KIND = 13
+  origins: Tuple[bytes, ...] = wire(many(origin_id, 16))
 
 
 @dataclass(frozen=True)
@@ -667,22 +636,14 @@ class Passed:
     return frame(self.kind, b"")
 
 
-Message = Union[Challenge, Signed, Beats, Compare, Nodes, Repair, Probe, Contradiction, PeerExchange, Prune, Passed]
-BODIES: Dict[int, Type[Body]] = {2: PathProof, 3: Batch, 4: Checkpoint, 5: CursorFrame}
-OTHERS: Dict[int, Type[Union[Challenge, Beats, Compare, Nodes, Repair, Probe, Contradiction, PeerExchange, Prune]]] = {
-  c.KIND: c for c in (Challenge, Beats, Compare, Nodes, Repair, Probe, Contradiction, PeerExchange, Prune)}
-
-
-def to_end(r: Reader, most: int, read: Callable[[], T]) -> List[T]:
-  found = [read()]
-  while r.more():
-    need(len(found) < most, "too many")
-    found.append(read())
-  return found
+Message = Union[Signed, Plain, Passed]
+BODIES: Dict[int, Type[Body]] = {c.KIND: c for c in (PathProof, Batch, Checkpoint, CursorFrame)}
+OTHERS: Dict[int, Type[Plain]] = {c.KIND: c for c in (
+  Challenge, Beats, Compare, Nodes, Repair, Probe, Contradiction, PeerExchange, Prune)}
 
 
 def frame(kind: int, body: bytes) -> bytes:
-  return struct.pack(">BH", kind, len(body)) + body
+  return bytes([kind]) + u16.write(len(body)) + body
 
 
 def read_message(kind: int, data: bytes) -> Message:
@@ -694,9 +655,8 @@ def read_message(kind: int, data: bytes) -> Message:
     found = OTHERS[kind].read(r)
     r.end()
     return found
-  age = r.varint(1 << 34) if kind == Checkpoint.KIND else 0
-  origin, signature = r.take(32), r.take(64)
-  body = Reader(r.rest())
+  age = varint(1 << 34).read(r) if kind == Checkpoint.KIND else 0
+  origin, signature, body = r.take(32), r.take(64), Reader(r.rest())
   try:
     need(0 < len(body.data) <= BODIES[kind].LONGEST, "no body, or a long one")
     signed = BODIES[kind].read(body)
@@ -712,24 +672,17 @@ def read_messages(data: bytes) -> Iterator[Message]:
   """The messages one by one; raises at the first malformed one."""
   r = Reader(data)
   while r.more():
-    kind, length = r.number(1), r.number(2)
+    kind, length = row(number(1), u16).read(r)
     yield read_message(kind, r.take(length))
 
 
 @dataclass(frozen=True)
-class Header:
-  """The header of the opened part of a datagram."""
-  sender: bytes
-  incarnation: bytes
-  counter: int
-  echo: bytes
+class Header(Struct):
+  """The header of the opened part of a datagram (§1)."""
+  sender: bytes = wire(origin_id)
+  incarnation: bytes = wire(incarnation)
+  counter: int = wire(number(8))
+  echo: bytes = wire(token)
 
-  def encode(self) -> bytes:
-    return self.sender + self.incarnation + struct.pack(">Q", self.counter) + self.echo
-
-  @classmethod
-  def read(cls, opened: bytes) -> Tuple[Header, bytes]:
-    r = Reader(opened)
-    sender, incarnation, counter = r.take(32), r.incarnation(), r.number(8)
-    need(counter > 0, "a datagram counter of 0")
-    return cls(sender, incarnation, counter, r.take(8)), r.rest()
+  def check(self) -> None:
+    need(self.counter > 0, "a datagram counter of 0")

@@ -72,8 +72,8 @@ def message_of(v: Any) -> wire.Message:
     elif kind == 4:
       body = wire.Checkpoint(
         i, f["sequence"], f["version"], b(f["root"]), b(f["value"]), f["chain"], f["schedule"],
-        f["offset_milliseconds"], f["beat"], f["period_milliseconds"], f["is_leaving"], f["names_all_changed"],
-        f["features"], b(f["certificate"]), tuple((c["room"], c["version"]) for c in f["changed"]))
+        f["offset_milliseconds"], f["beat"], f["period_milliseconds"],
+        f["is_leaving"] | (f["certificate"] != "") << 1 | f["names_all_changed"] << 2, f["features"], b(f["certificate"]), tuple((c["room"], c["version"]) for c in f["changed"]))
     else:
       body = wire.CursorFrame(i, f["room"], tuple(
         (b(u["session"]), u["counter"], value_of(wire.CURSOR, u["cursor"])) for u in f["updates"]))
@@ -85,13 +85,13 @@ def message_of(v: Any) -> wire.Message:
   if kind == 7:
     return wire.Compare(place_of(m["place"]), m["request"], m["budget"], nodes_of(m["nodes"], "hash"))
   if kind == 8:
-    return wire.Nodes(place_of(m["place"]), m["request"], m["page"], m["is_last"], nodes_of(m["nodes"], "bytes"))
+    return wire.Nodes(place_of(m["place"]), m["request"], m["page"] | m["is_last"] << 15, nodes_of(m["nodes"], "bytes"))
   if kind == 9:
     return wire.Repair(b(m["origin"]), b(m["incarnation"]), m["room"], m["after"], m["through"])
   if kind == 10:
     return wire.Probe(tuple((b(x["origin"]), b(x["incarnation"]), x["sequence"], x["beat"]) for x in m))
   if kind == 11:
-    return wire.Contradiction(b(m["origin"]), m["kind"], tuple(
+    return wire.Contradiction(b(m["origin"]), m["kind"], *(
       (b(x["statement"]), b(x["signature"])) for x in m["statements"]))
   if kind == 12:
     return wire.PeerExchange(tuple((b(x["origin"]), b(x["address"]) + x["port"].to_bytes(2, "big")) for x in m))
@@ -184,7 +184,8 @@ class Vectors(unittest.TestCase):
         opened = SEAL.open(b(v["sealed"]))
         self.assertEqual(opened.hex(), v["opened"])
         self.assertEqual(SEAL.seal(opened, b(v["nonce"]), v["epoch"]).hex(), v["sealed"])
-        header, body = wire.Header.read(opened)
+        reader = wire.Reader(opened)
+        header, body = wire.Header.read(reader), reader.rest()
         self.assertEqual(header, wire.Header(b(v["sender"]), b(v["incarnation"]), v["counter"], b(v["echo"])))
         self.assertEqual(header.encode() + body, opened)
         found = [names[m.body.KIND] if isinstance(m, wire.Signed) else type(m).__name__.lower()
@@ -201,7 +202,9 @@ class Vectors(unittest.TestCase):
       if form in ("datagram", "sealed"):
         SEAL.open(data)
       elif form == "opened":
-        list(wire.read_messages(wire.Header.read(data)[1]))
+        reader = wire.Reader(data)
+        wire.Header.read(reader)
+        list(wire.read_messages(reader.rest()))
       else:
         message, = wire.read_messages(data)
         if form == "signed":

@@ -1,0 +1,135 @@
+"""The vectors of behaviour: ages, room logs, answers to comparisons, and what is shown."""
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import unittest
+from typing import Any, Dict, List, Tuple
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import beats, state, tree, wire  # noqa: E401,E402
+
+MESH, b = bytes(range(16)), bytes.fromhex
+
+
+def vectors(name: str) -> Any:
+  return json.loads((HERE.parents[2] / f"Tests/MeshEngine2Tests/Vectors/{name}.json").read_text())
+
+
+def record_of(r: Any, log: str) -> wire.Record:
+  key = b(r["key"])
+  value = wire.read_value(key[0], b(r["value"])) if "value" in r else None
+  return wire.Record(key[0], key[1:17], r["counter"], value, key[17:].decode())
+
+
+class Behaviour(unittest.TestCase):
+  def test_ages(self) -> None:
+    origin = bytes(32)
+    for v in vectors("ages"):
+      age, chains = beats.Age(origin), {}
+      for step in v["steps"]:
+        with self.subTest(v["name"], at=step["at"]):
+          now = step["at"] / 1000
+          if "checkpoint" in step:
+            c = step["checkpoint"]
+            life = c["incarnation"].to_bytes(12, "big")
+            chain = chains.setdefault((life, c["chain"]), beats.Chain(
+              origin, life, bytes(15) + bytes([c["chain"]]), 0, c["period"], c["chain"], c["schedule"], c["offset"]))
+            known = age.known
+            news = known is None or (known.incarnation, known.chain, known.beat) < (life, c["chain"], c["beat"])
+            age.checkpoint(beats.Schedule(life, c["chain"], c["schedule"], c["offset"], c["beat"],
+                                          chain.value(c["beat"]), c["period"]), c["age"], now, news, c["own_word"])
+          if "beat" in step:
+            assert age.known
+            value = chains[age.known.incarnation, age.known.chain].value(step["beat"])
+            self.assertEqual(age.beat(step["beat"], value, now, False) is True, step["fits"])
+          self.assertAlmostEqual(age.seconds(now) * 1e6, step["age_microseconds"], delta=2)
+          self.assertEqual(age.health(now), step["health"])
+
+  def test_room_logs(self) -> None:
+    for v in vectors("logs"):
+      held, sequence = state.Held(bytes(32)), 0
+      for number, step in enumerate(v["steps"]):
+        with self.subTest(v["name"], step=number):
+          if "first" in step:
+            records = tuple(record_of(r, step["room"]) for r in step["records"])
+            batch = wire.Batch(bytes(12), step["room"], step["previous"], step["first"], records)
+            before = held.reached, dict(held.logs)
+            fits = held.hear(batch)
+            self.assertEqual(fits, step["outcome"] != "waits")
+            held.recent.clear()  # the vectors are those of a peer without a window: what waits comes again
+            if step["outcome"] == "known":
+              self.assertEqual(dict(held.logs), before[1])
+          elif "checkpoint" in step:
+            c = step["checkpoint"]
+            held.word = wire.Checkpoint(bytes(12), c["sequence"], c["version"], b(c["root"]), bytes(16), 1, 1, 0, 0, 2000)
+            self.assertEqual(held.is_whole(MESH), step["outcome"] == "complete")
+            if step["outcome"] == "missing":
+              self.assertLess(held.reached, c["version"])
+          else:
+            continue  # a leaf keeps what is above the complete checkpoint of one that is hidden
+          self.assertEqual(state.trees(held.logs, MESH)[1].hex(), step["root_after"])
+
+  def test_answers_to_comparisons(self) -> None:
+    world, *cases = vectors("comparing")
+    replica: tree.Entries = {}
+    origins: Dict[bytes, Tuple[wire.Place, Dict[tree.Place, bytes]]] = {}
+    for o in world["origins"]:
+      logs: state.Logs = {}
+      for room in o["rooms"]:
+        log = logs[room["room"]] = state.Log()
+        log.version = room["version"]
+        log.records = {b(r["key"]): wire.Record.from_tree(b(r["key"]), b(r["value"]), room["room"])
+                       for r in room["records"]}
+      nodes, root = state.trees(logs, MESH)
+      self.assertEqual(root.hex(), o["root"])
+      place = wire.Place(b(o["origin"]), b(o["incarnation"]), o["sequence"])
+      origins[place.origin] = place, nodes
+      replica[place.origin] = (place.incarnation + place.sequence.to_bytes(8, "big")
+                               + o["version"].to_bytes(8, "big") + root)
+    whole: Dict[tree.Place, bytes] = {(None, path): node for path, node in tree.build(replica, MESH).items()}
+    for v in cases:
+      with self.subTest(v["name"]):
+        ask, = wire.read_messages(b(v["request"]))
+        assert isinstance(ask, wire.Compare)
+        if ask.place is None or ask.place.origin in origins:
+          own, nodes = origins[ask.place.origin] if ask.place else (None, whole)
+          found = [page.encode().hex() for page in state.answer(ask, own, nodes, 1 << 30)]
+          self.assertEqual(found, v["answer"])
+
+  def test_what_is_shown(self) -> None:
+    for v in vectors("reading"):
+      with self.subTest(v["name"]):
+        helds: List[state.Held] = []
+        for o in v["origins"]:
+          held = state.Held(b(o["origin"]))
+          for version, r in enumerate(o["records"], 1):
+            log = held.logs.setdefault(r["log"], state.Log())
+            log.records[b(r["key"])] = version, record_of(r, r["log"])
+          helds.append(held)
+        for m in v["moves"]:
+          value = wire.read_value(wire.CURSOR, b(m["cursor"]))
+          assert isinstance(value, wire.Cursor)
+          helds[m["origin"]].move(m["room"], b(m["session"]), m["counter"], value)
+        sources = [state.Source(h.origin, h.logs, h.moves, "online" if o["is_visible"] else "offline")
+                   for h, o in zip(helds, v["origins"])]
+        rows = state.view(sources)
+        shown = {(s["session"], s["host"]) for s in v["sessions"]}
+        self.assertEqual({(r["session"], r["host"]) for r in rows.values()}, shown)
+        places = {(s["session"], room) for s in v["sessions"]
+                  for room in (*s["by_occupancy"], *(r["room"] for r in s["rooms"]), "")}
+        self.assertEqual({(r["session"], r["room"]) for r in rows.values()}, places)
+        for s in v["sessions"]:
+          for r in s["rooms"]:
+            row, presence = rows[b(s["session"]), r["room"]], wire.read_value(wire.PRESENCE, b(r["presence"]))
+            cursor = wire.read_value(wire.CURSOR, b(r["cursor"])) if r.get("cursor") else None
+            assert isinstance(presence, wire.Presence)
+            self.assertEqual(row["typing"], presence.typing)
+            seen = isinstance(cursor, wire.Cursor) and cursor.visible
+            self.assertEqual(row["cursor"], [round(x / 65535, 5) for x in (cursor.column, cursor.row)] if seen else None)
+
+
+if __name__ == "__main__":
+  unittest.main()
