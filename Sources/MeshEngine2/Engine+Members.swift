@@ -30,7 +30,9 @@ extension Engine {
       guard let slot = records.slot(of: message.origin),
         let known = records.newest(slot: slot)?.checkpoint, known.message == message
       else { return }
-      comparison.retarget(message.origin, known.body.facts) { records.fetch(slot: slot) }
+      comparison.retarget(message.origin, known.body.facts, context.treeHash) {
+        records.fetch(slot: slot)
+      }
       accept(known, age: .milliseconds(age), isOwnWord: isOwnWord, slot: slot)
     case .contradicts:
       guard let body = try? message.read(Checkpoint.self),
@@ -58,7 +60,7 @@ extension Engine {
     _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
     noteChanges(opened.changes, slot: opened.slot)
     records.ingest(checkpoint, slot: opened.slot)
-    comparison.retarget(checkpoint.origin, checkpoint.body.facts) {
+    comparison.retarget(checkpoint.origin, checkpoint.body.facts, context.treeHash) {
       records.fetch(slot: opened.slot)
     }
     // Before the origin may be hidden by its own farewell: what it says is complete then.
@@ -231,11 +233,13 @@ extension Engine {
       transition.from.isVisible != transition.to.isVisible
     else { return }
     view.visibility(slot: slot, isVisible: transition.to.isVisible)
+    noteVisibleSubscriber(transition.origin)
     if !transition.to.isVisible {
       // What is above the complete checkpoint may never be completed by anybody.
       repairs.complete(transition.origin)
       comparison.forget(transition.origin)
       let changes = records.revert(slot: slot)
+      noteSubscriptions(changes, of: transition.origin)
       for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     }
     for session in hosting.hostedSessions where records.hasRecord(of: session, slot: slot) {

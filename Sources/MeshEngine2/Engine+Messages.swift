@@ -60,7 +60,7 @@ extension Engine {
     }
     if message.origin == origin { return hearOwnWords(heading.incarnation, message, from: address) }
     guard isHeard(message.origin, heading.incarnation, sequence: 0),
-      records.isNews(message, heading)
+      hosting.subscription.includes(heading.room), records.isNews(message, heading)
     else { return context.counters.count(.batchesKnown) }
     guard let body = try? message.read(Batch.self) else {
       return context.counters.count(.messagesMalformed)
@@ -109,6 +109,7 @@ extension Engine {
     guard !changes.isEmpty else { return }
     for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     guard slot != ownSlot else { return }
+    if let other = records.origin(slot: slot) { noteSubscriptions(changes, of: other) }
     for session in Set(changes.map(\.key.session)).sorted()
     where hosting.isConcerned(with: session) {
       for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
@@ -121,6 +122,7 @@ extension Engine {
     context.counters.count(.cursorFramesReceived)
     guard message.origin != origin, let slot = records.slot(of: message.origin),
       let frame = try? message.read(CursorFrame.self),
+      hosting.subscription.includes(frame.room),
       frame.incarnation == records.replica.replica(slot: slot)?.incarnation,
       view.isWanted(frame.updates, in: frame.room, slot: slot, records)
     else { return context.counters.count(.cursorFramesKnown) }
@@ -173,6 +175,7 @@ extension Engine {
   mutating func forget(_ origin: OriginID) {
     comparison.forget(origin)
     repairs.complete(origin)
+    subscriptions.forget(origin)
     guard let slot = records.slot(of: origin), slot != ownSlot else { return }
     view.visibility(slot: slot, isVisible: false)
     let changes = records.forget(slot: slot)

@@ -64,7 +64,8 @@ extension Engine {
     let units = WorkUnits.treeNode * UInt64(answer.nodes.count + 1)
     guard paths.takeWork(units, of: address, isOwnWord: false, &context) else { return }
     let events = comparison.receive(
-      answer, from: address, peers: { paths.table.best.map(\.address) }, &records, &context)
+      answer, from: address, peers: { Self.sources(of: $0, paths, subscriptions) }, &records,
+      &context)
     handle(events)
   }
 
@@ -112,9 +113,10 @@ extension Engine {
     if let slot, let newest = records.newest(slot: slot), newest.facts.position > position {
       return
     }
+    let address = source(of: other, near: address) ?? address
     let events = comparison.want(
       other, position, from: address, timeout: patience(address),
-      held: slot.map { records.heldHash(slot: $0) } ?? .empty,
+      first: records.replica.firstWants(slot: slot),
       begin: { slot.flatMap { records.fetch(slot: $0) } }, &context)
     handle(events)
   }
@@ -170,22 +172,22 @@ extension Engine {
   /// Asks for the batches that are missing of an origin.
   mutating func repair(_ other: OriginID) {
     guard let slot = records.slot(of: other), let held = records.replica.replica(slot: slot),
-      case .repair(let ranges) = records.need(slot: slot)
+      case .repair(let gaps) = records.need(slot: slot)
     else { return repairs.complete(other) }
-    let peers = paths.table.best.map(\.address)
+    let peers = Self.sources(of: other, paths, subscriptions).first { !$0.isEmpty } ?? []
     switch repairs.handle(
       other, ownPath: paths.table.bestAddress(of: other), peers: peers, &context)
     {
     case .notYet: break
     case .ask(let address):
-      for range in ranges {
+      for gap in gaps {
         context.counters.count(.repairsSent)
         context.send(
           .control(
             .repair(
               RepairRequest(
-                origin: other, incarnation: held.incarnation, room: nil,
-                after: range.lowerBound - 1, through: range.upperBound))), to: address)
+                origin: other, incarnation: held.incarnation, room: gap.room,
+                after: gap.versions.lowerBound - 1, through: gap.versions.upperBound))), to: address)
       }
     case .givenUp(let address):
       if let newest = records.newest(slot: slot), !records.isComplete(slot: slot) {
@@ -201,6 +203,7 @@ extension Engine {
 
   mutating func handle(_ lost: LostPath) {
     handle(
-      comparison.forget(lost.address, peers: paths.table.best.map(\.address), &context))
+      comparison.forget(
+        lost.address, peers: { Self.sources(of: $0, paths, subscriptions) }, &context))
   }
 }

@@ -24,7 +24,7 @@ extension Engine {
     guard let batch = context.verifier.sign(written.batch) else { return }
     let result = records.ingest(batch, slot: ownSlot)
     noteChanges(result.changes, slot: ownSlot)
-    sendToAll(.batch(batch.message), .batchesSent)
+    send(.batch(batch.message), ofRoom: batch.body.room, .batchesSent)
   }
 
   private mutating func send(_ frame: CursorFrame) {
@@ -32,8 +32,9 @@ extension Engine {
     let outcome = view.move(frame.updates, in: frame.room, slot: ownSlot, records)
     for event in outcome.events { context.emit(event) }
     let counters = frame.updates.map { (session: $0.session, counter: $0.counter) }
-    sendToAll(
-      .cursorFrame(signed.message, room: frame.room, counters: counters), .cursorFramesSent)
+    send(
+      .cursorFrame(signed.message, room: frame.room, counters: counters), ofRoom: frame.room,
+      .cursorFramesSent)
   }
 
   private mutating func signCheckpoint() {
@@ -55,8 +56,11 @@ extension Engine {
     if body.isLeaving { setLeft() }
   }
 
-  private mutating func sendToAll(_ message: OutgoingMessage, _ counter: Counters.Name) {
-    for address in paths.table.best.map(\.address) {
+  /// Sends what is said in a room to those who subscribe to it.
+  private mutating func send(
+    _ message: OutgoingMessage, ofRoom room: RoomName, _ counter: Counters.Name
+  ) {
+    for (other, address) in paths.table.best where subscriptions.subscribes(other, to: room) {
       context.counters.count(counter)
       context.send(message, to: address)
     }

@@ -33,6 +33,7 @@ package struct Engine: Sendable {
   var quarantine = Quarantine()
   var removedPeers = RemovedPeers()
   var beats: OwnBeats
+  var subscriptions: Subscriptions
   var hosting: Hosting
   var view: SessionView
   /// Where the own records stand.
@@ -61,10 +62,11 @@ package struct Engine: Sendable {
     members = FailureDetector(forgetAfter: configuration.forgetAfter)
     staleness = Staleness(startingAt: now)
     beats = OwnBeats(&context)
+    subscriptions = Subscriptions(hashKey: configuration.mesh.hashKey)
     hosting = Hosting(origin: context.origin, configuration: configuration)
     view = SessionView(hashKey: configuration.mesh.hashKey)
     // An empty store has room for its own origin.
-    ownSlot = records.open(context.origin, context.incarnation)?.slot ?? 0
+    ownSlot = records.open(context.origin, context.incarnation, scope: .all)?.slot ?? 0
     view.visibility(slot: ownSlot, isVisible: true)
     durable = DurableState(incarnationCounter: context.incarnation.counter)
     hosting.demandCheckpoint(now: now)
@@ -140,7 +142,9 @@ extension Engine {
   ) throws(OperationError) {
     begin(now)
     guard !hasLeft else { throw .meshLeft }
+    let rooms = hosting.subscription.rooms
     for event in try hosting.perform(operation, mesh, now: context.now) { context.emit(event) }
+    if hosting.subscription.rooms != rooms { subscriptionChanged() }
     finish()
   }
 
@@ -203,7 +207,9 @@ extension Engine {
       let lost = paths.handle(timer, demand, period: { members.clock(of: $0)?.period }, &context)
       if let lost { handle(lost) }
     case .comparison(let timer):
-      handle(comparison.handle(timer, peers: { paths.table.best.map(\.address) }, &context))
+      handle(
+        comparison.handle(
+          timer, peers: { Self.sources(of: $0, paths, subscriptions) }, &context))
     case .compare: compareWithSomebody()
     case .repair(let origin): repair(origin)
     case .membership: handle(members.advance(to: context.now))
@@ -239,7 +245,7 @@ extension Engine {
   mutating func raiseIncarnation(above counter: UInt64) {
     let before = incarnation
     context.raiseIncarnation(to: counter + 1)
-    guard incarnation > before, let opened = records.open(origin, incarnation) else { return }
+    guard incarnation > before, let opened = records.open(origin, incarnation, scope: .all) else { return }
     ownSlot = opened.slot
     noteChanges(opened.changes, slot: ownSlot)
     durable = DurableState(incarnationCounter: incarnation.counter)

@@ -17,7 +17,9 @@ struct OriginFetchTests {
     let isThere = fetchAll(&fetch, from: author.replica, bytes: &bytes)
     #expect(isThere)
     let result = fetch.result
-    let changes = replica.adopt(try #require(result))
+    let fetched = try #require(result)
+    let adopted = replica.adopt(fetched)
+    let changes = try #require(adopted)
     let isEqual = contents(replica) == contents(author.replica)
     #expect(isEqual)
     #expect(changes.count == replica.recordCount)
@@ -72,7 +74,9 @@ struct OriginFetchTests {
     let isThere = fetchAll(&fetch, from: author.replica, bytes: &bytes)
     #expect(isThere)
     let result = fetch.result
-    let changes = replica.adopt(try #require(result))
+    let fetched = try #require(result)
+    let adopted = replica.adopt(fetched)
+    let changes = try #require(adopted)
     #expect(changes.count == 100)
     let isEqual = contents(replica) == contents(author.replica)
     #expect(isEqual)
@@ -101,7 +105,7 @@ struct OriginFetchTests {
       #expect(isSound)
       guard !fetch.isDone else { break }
       author.live(2, rooms: 60, &random)
-      fetch.retarget(author.checkpoint())
+      fetch.retarget(author.checkpoint(), blake)
     }
     let result = fetch.result
     _ = replica.adopt(try #require(result))

@@ -61,7 +61,7 @@ struct OriginReplicaTests {
       return
     }
     var evaluation = replica.evaluate(checkpoint, blake)
-    #expect(evaluation == .missing([2...3]))
+    #expect(evaluation == .missing([.init(2...3)]))
     for batch in [second, third] { _ = replica.apply(batch.place, batch.changes) }
     evaluation = replica.evaluate(checkpoint, blake)
     #expect(evaluation == .complete)

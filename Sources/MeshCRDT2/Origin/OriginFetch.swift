@@ -1,8 +1,9 @@
 package import MeshCRDT
 
-/// All room logs of an origin at a checkpoint, as a fetch brought them.
+/// The room logs of an origin at a checkpoint, as a fetch brought them.
 package struct FetchedOrigin: Sendable {
   package let checkpoint: CheckpointFacts
+  let scope: RoomScope
   let rooms: HashTree
   let trees: [RoomName: (version: UInt64, tree: HashTree)]
 }
@@ -12,6 +13,9 @@ package struct FetchedOrigin: Sendable {
 /// Each node that comes must hash to what the node above it says, and the top to the root that the origin
 /// signed. So a wrong node is known when it comes, and no word of a peer is believed. What is held already
 /// with the same hash at the same place is not asked for.
+///
+/// Where a node holds some rooms alone, only the nodes on the way to these are fetched of the tree of rooms,
+/// the empty places where rooms would stand among them: the hashes of the others prove the rest.
 package struct OriginFetch: Sendable {
   /// A tree of the origin: that of its rooms, or that of the records in one.
   package enum Tree: Hashable, Sendable {
@@ -19,11 +23,18 @@ package struct OriginFetch: Sendable {
     case records(RoomName)
   }
 
-  /// A node that is wanted, with the hash of what is held at its place.
+  /// A node that is wanted, with the hash of what is held at its place. ``Hash128/empty``: nothing is, and
+  /// all below it is wanted too; ``Hash128/other``: the node alone is.
   package struct Want: Hashable, Sendable {
     package let tree: Tree
     package let path: TreePath
     package let held: Hash128
+
+    package init(tree: Tree, path: TreePath, held: Hash128) {
+      self.tree = tree
+      self.path = path
+      self.held = held
+    }
   }
 
   /// What a node that came did.
@@ -37,6 +48,7 @@ package struct OriginFetch: Sendable {
 
   package private(set) var target: CheckpointFacts
   private let hashKey: HashKey
+  private let scope: RoomScope
   /// The tree of rooms; `nil`: its top has not come.
   private var rooms: TreeFetch?
   private var heldRooms: HashTree
@@ -63,15 +75,24 @@ package struct OriginFetch: Sendable {
   {
     self.target = target
     hashKey = replica.hashKey
-    _ = replica.root(hash)
-    heldRooms = replica.rooms
+    scope = replica.scope
+    heldRooms = replica.settle(hash)
     held = replica.logs.mapValues(\.tree)
-    rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
+    beginRooms(hash)
+  }
+
+  /// Begins at the top, which may be held.
+  private mutating func beginRooms(_ hash: some TreeHash) {
+    rooms = nil
+    if target.root == .empty || heldRooms.content(at: .top).map(hash.hash256) == target.root {
+      rooms = TreeFetch(target.root == .empty ? HashTree(hashKey: hashKey) : heldRooms, scope: scope)
+      _ = takeRooms(below: .top)
+    }
   }
 
   /// Goes on with a later checkpoint of the same incarnation. What is here and equal in both is kept.
   /// Cost: the rooms.
-  package mutating func retarget(_ target: CheckpointFacts) {
+  package mutating func retarget(_ target: CheckpointFacts, _ hash: some TreeHash) {
     guard target.incarnation == self.target.incarnation, target.sequence > self.target.sequence
     else { return }
     self.target = target
@@ -82,7 +103,7 @@ package struct OriginFetch: Sendable {
     queue = []
     early = [:]
     earlyBytes = 0
-    rooms = target.root == .empty ? TreeFetch(HashTree(hashKey: hashKey)) : nil
+    beginRooms(hash)
   }
 
   /// True when nothing is missing.
@@ -91,29 +112,49 @@ package struct OriginFetch: Sendable {
   /// Everything, when nothing is missing.
   package var result: FetchedOrigin? {
     guard isDone, var tree = rooms?.tree else { return nil }
-    tree.finish(count: trees.count)
+    if scope.isAll { tree.finish(count: trees.count) }
     return FetchedOrigin(
-      checkpoint: target, rooms: tree,
+      checkpoint: target, scope: scope, rooms: tree,
       trees: trees.mapValues { ($0.entry.version, $0.fetch.tree) })
   }
 
   /// Nodes that are missing and whose hashes are known, the rooms' first; at most so many.
   package mutating func wants(atMost bound: Int) -> [Want] {
     guard rooms != nil else {
-      return [Want(tree: .rooms, path: .top, held: heldRooms.knownHash ?? .empty)]
+      return Array(Self.firstWants(scope, rooms: heldRooms, held).prefix(bound))
     }
     var wants = (rooms?.wants(atMost: bound) ?? []).map {
-      Want(tree: .rooms, path: $0, held: heldRooms.hash(at: $0))
+      Self.want($0, heldRooms, scope)
     }
     while let room = queue.last, !open.contains(room) { queue.removeLast() }
     for room in queue.reversed() where open.contains(room) {
       guard wants.count < bound else { break }
       for path in trees[room]?.fetch.wants(atMost: bound - wants.count) ?? [] {
         wants.append(
-          Want(tree: .records(room), path: path, held: held[room]?.hash(at: path) ?? .empty))
+          Want(tree: .records(room), path: path, held: held[room]?.heldHash(at: path) ?? .empty))
       }
     }
     return wants
+  }
+
+  /// What is asked for at first. Of some rooms alone these are the first nodes on the way to them, and what
+  /// they say, though it is not known yet where their nodes are: most origins have few rooms, and all
+  /// comes with the first answer.
+  static func firstWants(
+    _ scope: RoomScope, rooms: HashTree?, _ held: [RoomName: HashTree]
+  ) -> [Want] {
+    let top = want(.top, rooms, scope)
+    guard let wanted = scope.rooms else { return [top] }
+    func records(_ room: RoomName) -> Want {
+      Want(tree: .records(room), path: .top, held: held[room]?.heldHash(at: .top) ?? .empty)
+    }
+    return [top, records(.lobby)] + scope.firstPaths.map { want($0, rooms, scope) }
+      + wanted.sorted().map(records)
+  }
+
+  private static func want(_ path: TreePath, _ rooms: HashTree?, _ scope: RoomScope) -> Want {
+    let held = rooms?.heldHash(at: path) ?? .empty
+    return Want(tree: .rooms, path: path, held: held == .empty && !scope.isAll ? .other : held)
   }
 
   /// Takes the bytes of a node in; `nil`: a peer says that nothing is there. Nodes that came early are taken
@@ -121,6 +162,10 @@ package struct OriginFetch: Sendable {
   package mutating func accept(
     _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
   ) -> Outcome {
+    switch tree {
+    case .rooms: guard scope.reaches(path) else { return .notWanted }
+    case .records(let room): guard scope.contains(room) else { return .notWanted }
+    }
     let outcome = place(tree, path, content, hash)
     switch outcome {
     case .wrong: break
@@ -191,7 +236,7 @@ package struct OriginFetch: Sendable {
     guard let content,
       let tree = HashTree(hashKey: hashKey, root: target.root, top: content, base: heldRooms, hash)
     else { return .wrong }
-    rooms = TreeFetch(tree)
+    rooms = TreeFetch(tree, scope: scope)
     return takeRooms(below: .top)
   }
 
@@ -204,7 +249,7 @@ package struct OriginFetch: Sendable {
         isSound = false
         return
       }
-      found.append((room, entry))
+      if scope.contains(room) { found.append((room, entry)) }
     }
     guard isSound, trees.count + found.count <= 2 * OriginReplica.roomsPerOrigin else {
       return .wrong

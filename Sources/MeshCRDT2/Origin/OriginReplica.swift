@@ -19,12 +19,20 @@ package import MeshCRDT
 /// The records at the complete checkpoint are kept beside the present ones, and share all nodes that are
 /// the same: they answer other replicas' comparisons, and are what is left when the origin falls silent.
 ///
+/// ## Some rooms
+/// A replica of some rooms alone (``RoomScope``) misses the versions of the others, so that it can compute no
+/// root. A fetch, which proves each room by the hashes on the way to it, makes it complete; after that,
+/// checkpoints that name all rooms that changed are links of a *chain*: while none is missing in it, what they
+/// name of the rooms that are held is all that changed there since.
+///
 /// Source: Almeida, Shoker and Baquero, *Delta State Replicated Data Types*, 2018.
 package struct OriginReplica: Sendable {
   let hashKey: HashKey
   package let incarnation: Incarnation
+  /// The rooms that are held.
+  package private(set) var scope: RoomScope
   package internal(set) var logs: [RoomName: RoomLog] = [:]
-  /// The tree of rooms, but for ``stale`` entries.
+  /// The tree of rooms, but for ``stale`` entries. Of a replica of some rooms: that of a fetch.
   var rooms: HashTree
   /// Rooms whose entries in ``rooms`` are older than their logs.
   var stale: Set<RoomName> = []
@@ -33,12 +41,18 @@ package struct OriginReplica: Sendable {
   package internal(set) var applied = VersionSet()
   /// The newest checkpoint that is complete here.
   package internal(set) var complete: CheckpointFacts?
-  /// The tree of rooms at ``complete``.
+  /// The tree of rooms at ``complete``; of a replica of some rooms only while it ``isProven``.
   package internal(set) var completeRooms: HashTree
+  /// True when ``completeRooms`` proves what is held at ``complete``.
+  package private(set) var isProven = true
+  /// What checkpoints have named since ``complete``; `nil`: one is missing, or rooms are held that were not
+  /// before, and only a fetch helps. A replica of all rooms needs no more of it than that.
+  private var chain: CheckpointChain? = CheckpointChain()
 
-  package init(incarnation: Incarnation, hashKey: HashKey) {
+  package init(incarnation: Incarnation, hashKey: HashKey, scope: RoomScope = .all) {
     self.incarnation = incarnation
     self.hashKey = hashKey
+    self.scope = scope
     rooms = HashTree(hashKey: hashKey)
     completeRooms = rooms
   }
@@ -94,11 +108,11 @@ extension OriginReplica {
   /// Applies a batch: the changes of consecutive versions in one room. Cost: a tree write for each.
   package mutating func apply(_ place: BatchPlace, _ changes: [RecordChange]) -> BatchOutcome {
     guard place.incarnation == incarnation else { return .otherIncarnation }
-    guard !applied.contains(place.versions) else { return .known }
+    guard scope.contains(place.room), !applied.contains(place.versions) else { return .known }
     let version = logs[place.room]?.version ?? 0
     if place.versions.upperBound <= version {
       // A later batch began the log anew before this one came.
-      return applied.insert(place.versions) ? .known : .refused
+      return noteApplied(place.versions) ? .known : .refused
     }
     guard place.previous == version || place.previous == 0 && place.versions.lowerBound > version
     else { return .gap }
@@ -106,10 +120,13 @@ extension OriginReplica {
     guard logs[place.room] != nil || logs.count < Self.roomsPerOrigin,
       (logs[place.room]?.tree.count ?? 0) + additions <= Self.recordsPerRoom
     else { return .refused }
-    var copy = applied
-    guard copy.insert(place.versions) else { return .refused }
-    applied = copy
+    guard noteApplied(place.versions) else { return .refused }
     return .applied(write(changes, from: place.versions.lowerBound, place: place))
+  }
+
+  /// Of some rooms alone, the versions of their logs tell what was applied since the complete checkpoint.
+  private mutating func noteApplied(_ versions: ClosedRange<UInt64>) -> Bool {
+    !scope.isAll || applied.insert(versions)
   }
 
   private mutating func write(
@@ -153,19 +170,28 @@ extension OriginReplica {
 
   /// The root of all rooms, as they are. Cost: what was written since it was asked for last.
   package mutating func root(_ hash: some TreeHash) -> Hash256 {
-    for room in stale.sorted() {
-      guard logs[room]?.tree.isEmpty == false else {
-        rooms.remove(RoomEntry.key(room))
-        continue
-      }
-      let treeHash = logs[room]?.tree.hash(hash) ?? .empty
-      let entry = RoomEntry(
-        version: logs[room]?.version ?? 0, count: UInt64(logs[room]?.tree.count ?? 0),
-        hash: treeHash)
-      rooms.set(RoomEntry.key(room), to: entry.bytes)
-    }
+    for room in stale.sorted() { Self.enter(logs[room]?.entry(hash), of: room, in: &rooms) }
     stale = []
     return rooms.root(hash)
+  }
+
+  /// Brings what a tree of rooms says of a room up to date. False when its node is missing.
+  @discardableResult
+  private static func enter(
+    _ entry: RoomEntry?, of room: RoomName, in tree: inout HashTree
+  ) -> Bool {
+    let key = RoomEntry.key(room)
+    if let entry { return tree.set(key, to: entry.bytes) }
+    tree.remove(key)
+    return tree.reaches(key)
+  }
+
+  /// Computes the hashes of what is held. Returns the tree of rooms that a fetch is to begin with.
+  mutating func settle(_ hash: some TreeHash) -> HashTree {
+    if scope.isAll { _ = root(hash) }
+    for room in stale { _ = logs[room]?.entry(hash) }
+    stale = []
+    return rooms
   }
 
   /// How what is held stands to a checkpoint of this incarnation.
@@ -175,11 +201,22 @@ extension OriginReplica {
     /// Later versions were applied already: a later checkpoint will tell.
     case overtaken
     /// These versions are missing.
-    case missing([ClosedRange<UInt64>])
-    /// All versions are here, and their root is another one.
+    case missing([Gap])
+    /// All versions are here, and their root is another one; or only a fetch can tell.
     case differs
     /// It is of another incarnation.
     case otherIncarnation
+  }
+
+  /// Versions that are missing, of one room or of all.
+  package struct Gap: Hashable, Sendable {
+    package let room: RoomName?
+    package let versions: ClosedRange<UInt64>
+
+    package init(room: RoomName? = nil, _ versions: ClosedRange<UInt64>) {
+      self.room = room
+      self.versions = versions
+    }
   }
 
   /// Compares what is held with a checkpoint; a complete one is kept. Cost: as of ``root(_:)``, if all
@@ -191,8 +228,10 @@ extension OriginReplica {
     if let complete, complete.sequence >= checkpoint.sequence {
       return complete == checkpoint ? .complete : .overtaken
     }
+    guard let chain else { return .differs }
+    guard scope.isAll else { return evaluate(checkpoint, chain, hash) }
     let missing = applied.missing(through: checkpoint.version)
-    guard missing.isEmpty else { return .missing(missing) }
+    guard missing.isEmpty else { return .missing(missing.map { Gap($0) }) }
     guard applied.highest == checkpoint.version else { return .overtaken }
     guard root(hash) == checkpoint.root else { return .differs }
     keepComplete(checkpoint)
@@ -202,11 +241,98 @@ extension OriginReplica {
   private mutating func keepComplete(_ checkpoint: CheckpointFacts) {
     for room in written {
       if logs[room]?.tree.isEmpty == true { logs[room] = nil }
-      if let tree = logs[room]?.tree { logs[room]?.complete = tree }
+      logs[room]?.keepComplete()
     }
     written = []
     complete = checkpoint
     completeRooms = rooms
+  }
+
+  /// The same of some rooms: the checkpoints since the complete one tell what their logs must be.
+  private mutating func evaluate(
+    _ checkpoint: CheckpointFacts, _ chain: CheckpointChain, _ hash: some TreeHash
+  ) -> Evaluation {
+    guard chain.sequence == checkpoint.sequence else { return .differs }
+    var missing: [Gap] = []
+    var isOvertaken = false
+    for room in written.union(chain.changed.keys).sorted() where scope.contains(room) {
+      let log = logs[room]
+      let version = log?.version ?? 0
+      // Of a log in which nothing lives, the version does not count.
+      let expected = chain.changed[room] ?? log?.completeVersion ?? 0
+      guard (log?.tree.isEmpty ?? true ? 0 : version) != expected else { continue }
+      let end = expected == 0 ? checkpoint.version : expected
+      if version > checkpoint.version {
+        isOvertaken = true
+      } else if version < end {
+        missing.append(Gap(room: room, version + 1...end))
+      } else {
+        return .differs
+      }
+    }
+    guard missing.isEmpty else { return .missing(missing) }
+    guard !isOvertaken else { return .overtaken }
+    // Where no other rooms changed, the root can be computed all the same.
+    var tree = completeRooms
+    for room in chain.changed.keys.sorted() where isProven {
+      let entry = logs[room]?.entry(hash)
+      isProven = scope.contains(room) && Self.enter(entry, of: room, in: &tree)
+    }
+    isProven = isProven && tree.root(hash) == checkpoint.root
+    if isProven { rooms = tree }
+    keepComplete(checkpoint)
+    applied = VersionSet(through: checkpoint.version)
+    self.chain = CheckpointChain(at: checkpoint.sequence)
+    return .complete
+  }
+
+  /// Takes note of a newer checkpoint.
+  ///
+  /// - Parameter changed: the rooms that changed since the one before, with their versions; `nil`: not all
+  ///   are named.
+  package mutating func follow(_ checkpoint: CheckpointFacts, changed: [RoomName: UInt64]?) {
+    guard !scope.isAll, checkpoint.incarnation == incarnation else { return }
+    if chain?.follow(checkpoint.sequence, changed: changed) == true { return }
+    // Under the same root stands the same.
+    let isSame = complete.map { $0.root == checkpoint.root } ?? (checkpoint.root == .empty)
+    chain = isSame ? CheckpointChain(at: checkpoint.sequence) : nil
+  }
+
+  /// Holds these rooms from now on. Drops the others, and returns what changed by that. Where rooms are held
+  /// from now on of which it is not known that nothing stands there, no checkpoint is complete until a fetch.
+  /// Cost: the rooms, and the nodes of their tree.
+  package mutating func setScope(_ scope: RoomScope, _ hash: some TreeHash) -> [AppliedChange] {
+    var lacks = scope.isAll
+    for room in scope.rooms ?? [] where !self.scope.contains(room) {
+      let key = RoomEntry.key(room)
+      lacks = lacks || !isProven || !completeRooms.reaches(key) || completeRooms[key] != nil
+        || chain?.changed[room] != nil
+    }
+    if complete == nil && logs.isEmpty && chain?.sequence == 0 { lacks = false }
+    let wasAll = self.scope.isAll
+    var result: [AppliedChange] = []
+    let empty = HashTree(hashKey: hashKey)
+    for room in logs.keys.sorted() where !scope.contains(room) {
+      Self.note(from: logs[room]?.tree ?? empty, to: empty, room, &result)
+      logs[room] = nil
+      written.remove(room)
+      stale.remove(room)
+    }
+    self.scope = scope
+    if wasAll && !scope.isAll {
+      chain = complete.map { CheckpointChain(at: $0.sequence) }
+      applied = VersionSet(through: complete?.version ?? 0)
+      rooms = completeRooms
+    }
+    if lacks {
+      (chain, complete) = (nil, nil)
+    }
+    if !scope.isAll {
+      _ = completeRooms.hash(hash)
+      completeRooms.prune(scope.reaches)
+      rooms = completeRooms
+    }
+    return result
   }
 
   /// Goes back to the complete checkpoint, or to nothing: what is above it is dropped. Returns what
@@ -216,21 +342,25 @@ extension OriginReplica {
     for room in written.sorted() {
       guard var log = logs.removeValue(forKey: room) else { continue }
       Self.note(from: log.tree, to: log.complete, room, &result)
-      guard let entry = completeEntry(room) else { continue }
-      log.tree = log.complete
-      log.version = entry.version
-      logs[room] = log
+      log.revert()
+      if !log.tree.isEmpty { logs[room] = log }
     }
     written = []
     stale = []
     rooms = completeRooms
     applied = VersionSet(through: complete?.version ?? 0)
+    if !scope.isAll {
+      chain = complete.map { CheckpointChain(at: $0.sequence) } ?? chain.map { _ in CheckpointChain() }
+    }
     return result
   }
 
-  /// What the complete checkpoint says of a room; `nil`: it is empty there.
-  package func completeEntry(_ room: RoomName) -> RoomEntry? {
-    completeRooms[RoomEntry.key(room)].flatMap(RoomEntry.init(bytes:))
+  /// What the complete checkpoint says of a room that is held; `nil`: it is empty there. Cost: as of
+  /// ``HashTree/hash(_:)``.
+  package func completeEntry(_ room: RoomName, _ hash: some TreeHash) -> RoomEntry? {
+    guard var log = logs[room] else { return nil }
+    log.revert()
+    return log.entry(hash)
   }
 
   static func note(
@@ -247,16 +377,12 @@ extension OriginReplica {
 
   /// Takes over the trees of a checkpoint that was fetched, in the place of all that is held. Returns what
   /// changed. Cost: what differs.
-  package mutating func adopt(_ fetched: FetchedOrigin) -> [AppliedChange] {
+  /// A fetch of other rooms than are held changes nothing.
+  package mutating func adopt(_ fetched: FetchedOrigin) -> [AppliedChange]? {
+    guard fetched.scope == scope else { return nil }
     var result: [AppliedChange] = []
     var new: [RoomName: RoomLog] = [:]
-    for (room, tree) in fetched.trees {
-      var log = RoomLog(hashKey: hashKey)
-      log.version = tree.version
-      log.tree = tree.tree
-      log.complete = tree.tree
-      new[room] = log
-    }
+    for (room, tree) in fetched.trees { new[room] = RoomLog(version: tree.version, tree.tree) }
     let empty = HashTree(hashKey: hashKey)
     for room in Set(logs.keys).union(new.keys).sorted() {
       Self.note(from: logs[room]?.tree ?? empty, to: new[room]?.tree ?? empty, room, &result)
@@ -268,21 +394,49 @@ extension OriginReplica {
     applied = VersionSet(through: fetched.checkpoint.version)
     written = []
     stale = []
+    isProven = true
+    chain = CheckpointChain(at: fetched.checkpoint.sequence)
     return result
   }
 }
 
+/// What the checkpoints behind one have named, as long as none is missing.
+private struct CheckpointChain: Sendable {
+  /// The sequence of the last one.
+  private(set) var sequence: UInt64
+  /// The rooms that changed, with their versions at the last one.
+  private(set) var changed: [RoomName: UInt64] = [:]
+
+  /// The most rooms.
+  private static let bound = 256
+
+  init(at sequence: UInt64 = 0) { self.sequence = sequence }
+
+  /// Takes the next checkpoint in. False when it is not the next one, or does not name all that changed.
+  mutating func follow(_ sequence: UInt64, changed: [RoomName: UInt64]?) -> Bool {
+    guard let changed, sequence == self.sequence + 1 else { return false }
+    self.sequence = sequence
+    self.changed.merge(changed) { $1 }
+    return self.changed.count <= Self.bound
+  }
+}
+
 extension OriginReplica {
-  /// The bytes of a node of the complete checkpoint; `nil`: nothing is there. Cost: its depth.
+  /// The bytes of a node of the complete checkpoint; `nil`: nothing is there, or it is not held. Cost: its
+  /// depth.
   package func completeContent(_ tree: OriginFetch.Tree, _ path: TreePath) -> [UInt8]? {
     completeTree(tree)?.content(at: path)
   }
 
-  /// A tree of the complete checkpoint; `nil`: it is empty.
+  /// A tree of the complete checkpoint, of which nodes may be missing; `nil`: it is not held.
   package func completeTree(_ tree: OriginFetch.Tree) -> HashTree? {
     switch tree {
-    case .rooms: completeRooms
-    case .records(let room): completeEntry(room) == nil ? nil : logs[room]?.complete
+    case .rooms: return completeRooms
+    case .records(let room):
+      if let log = logs[room], log.completeVersion > 0 { return log.complete }
+      let key = RoomEntry.key(room)
+      let isEmpty = completeRooms.reaches(key) && completeRooms[key] == nil
+      return isEmpty ? HashTree(hashKey: hashKey) : nil
     }
   }
 }

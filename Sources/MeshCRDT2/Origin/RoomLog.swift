@@ -8,10 +8,30 @@ package struct RoomLog: Sendable {
   package internal(set) var tree: HashTree
   /// The records at the last complete checkpoint.
   package internal(set) var complete: HashTree
+  /// The version of the log there; 0: it was empty.
+  var completeVersion: UInt64 = 0
 
   init(hashKey: HashKey) {
     tree = HashTree(hashKey: hashKey)
     complete = tree
+  }
+
+  /// A log as a complete checkpoint has it.
+  init(version: UInt64, _ tree: HashTree) {
+    (self.version, completeVersion) = (version, version)
+    (self.tree, complete) = (tree, tree)
+  }
+
+  /// Notes that the log stands in a complete checkpoint as it is.
+  mutating func keepComplete() { (complete, completeVersion) = (tree, version) }
+
+  /// Goes back to the complete checkpoint.
+  mutating func revert() { (tree, version) = (complete, completeVersion) }
+
+  /// What a tree of rooms says of the log; `nil`: nothing lives in it. Cost: as of ``HashTree/hash(_:)``.
+  mutating func entry(_ hash: some TreeHash) -> RoomEntry? {
+    guard !tree.isEmpty else { return nil }
+    return RoomEntry(version: version, count: UInt64(tree.count), hash: tree.hash(hash))
   }
 
   /// The record of a key. Cost: one look-up in the tree.

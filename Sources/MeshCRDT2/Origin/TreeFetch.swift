@@ -7,13 +7,16 @@ struct TreeFetch: Sendable {
   private var places: [TreePath]
   /// The entries that came.
   private var entries = 0
+  /// What is fetched of a tree of rooms; what is not stays missing.
+  private let scope: RoomScope
 
   /// The most entries that a fetch takes in.
   static let entryBound = OriginReplica.recordsPerRoom
 
-  init(_ tree: HashTree) {
+  init(_ tree: HashTree, scope: RoomScope = .all) {
     self.tree = tree
-    places = tree.missingPaths
+    self.scope = scope
+    places = tree.missingPaths.filter(scope.reaches)
     missing = places.count
   }
 
@@ -42,7 +45,8 @@ struct TreeFetch: Sendable {
     switch tree.fill(path, with: content, base: base, hash) {
     case .wrong: return .wrong
     case .notMissing: return .notWanted
-    case .filled(let children):
+    case .filled(let all):
+      let children = all.filter(scope.reaches)
       missing += children.count - 1
       places += children.reversed()
       if content.first == Bucket.form { entries += Bucket.count(content) }

@@ -11,6 +11,8 @@ package struct Replica: Sendable {
   private var free: [Int] = []
   /// The complete checkpoints of all origins. See ``OriginSummary``.
   private var tree: HashTree
+  /// The rooms of others that are held.
+  package private(set) var scope = RoomScope.all
   private var index = SessionIndex()
   private var rooms = RoomNumbers()
   /// The slots of the origins that have a live removal of a session from a room.
@@ -45,27 +47,30 @@ package struct Replica: Sendable {
   /// Makes room for an incarnation of an origin. A higher one than the one held takes its place, and
   /// everything that was held goes.
   ///
+  /// - Parameter scope: the rooms that are held of it, where these are not ``scope``.
   /// - Returns: the slot, and what changed by that; `nil`, and nothing changed, when the incarnation is
   ///   lower than the one held, or ``Limits/origins`` are held.
   package mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
+    func replica() -> OriginReplica {
+      OriginReplica(incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope)
+    }
     if let slot = slots[origin], let held = replicas[slot]?.incarnation {
       guard incarnation >= held else { return nil }
       guard incarnation > held else { return (slot, []) }
       let changes = clear(slot)
-      replicas[slot] = OriginReplica(incarnation: incarnation, hashKey: hashKey)
+      replicas[slot] = replica()
       return (slot, changes)
     }
     guard slots.count < Limits.origins else { return nil }
     let slot = free.popLast() ?? origins.count
-    let replica = OriginReplica(incarnation: incarnation, hashKey: hashKey)
     if slot == origins.count {
       origins.append(origin)
-      replicas.append(replica)
+      replicas.append(replica())
     } else {
       origins[slot] = origin
-      replicas[slot] = replica
+      replicas[slot] = replica()
     }
     slots[origin] = slot
     return (slot, [])
@@ -92,9 +97,26 @@ package struct Replica: Sendable {
       OriginReplica.note(from: replica.logs[room]?.tree ?? empty, to: empty, room, &changes)
     }
     // The records are gone before the index is asked whether others are left.
-    replicas[slot] = OriginReplica(incarnation: replica.incarnation, hashKey: hashKey)
+    replicas[slot] = OriginReplica(
+      incarnation: replica.incarnation, hashKey: hashKey, scope: replica.scope)
     note(changes, slot)
     return changes
+  }
+
+  /// Holds these rooms of others from now on: see ``OriginReplica/setScope(_:_:)``. Returns what changed, of
+  /// each origin with changes. Cost: all rooms.
+  package mutating func setScope(
+    _ scope: RoomScope, except ownSlot: Int, _ hash: some TreeHash
+  ) -> [(slot: Int, changes: [AppliedChange])] {
+    self.scope = scope
+    var result: [(slot: Int, changes: [AppliedChange])] = []
+    for slot in allSlots where slot != ownSlot {
+      guard let changes = replicas[slot]?.setScope(scope, hash) else { continue }
+      note(changes, slot)
+      result.append((slot, changes))
+      if replicas[slot]?.complete == nil, let origin = origins[slot] { tree.remove(origin.bytes) }
+    }
+    return result
   }
 
   // MARK: Records
@@ -122,6 +144,13 @@ package struct Replica: Sendable {
     return evaluation
   }
 
+  /// Takes note of a newer checkpoint of an origin: see ``OriginReplica/follow(_:changed:)``.
+  package mutating func follow(
+    slot: Int, _ checkpoint: CheckpointFacts, changed: [RoomName: UInt64]?
+  ) {
+    if replicas.indices.contains(slot) { replicas[slot]?.follow(checkpoint, changed: changed) }
+  }
+
   /// The root of what is held of an origin: see ``OriginReplica/root(_:)``.
   package mutating func root(slot: Int, _ hash: some TreeHash) -> Hash256 {
     guard replicas.indices.contains(slot) else { return .empty }
@@ -141,12 +170,20 @@ package struct Replica: Sendable {
     return OriginFetch(checkpoint, from: &replica, hash)
   }
 
-  /// Takes over a checkpoint that was fetched. Returns what changed. Cost: what differs.
-  package mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange] {
+  /// What a fetch asks for before its checkpoint is known.
+  package func firstWants(slot: Int?) -> [OriginFetch.Want] {
+    let held = slot.flatMap { replica(slot: $0) }
+    return OriginFetch.firstWants(
+      scope, rooms: held?.completeRooms, held?.logs.mapValues(\.complete) ?? [:])
+  }
+
+  /// Takes over a checkpoint that was fetched. Returns what changed; `nil`, and nothing changed, when other
+  /// rooms, or another incarnation, are held. Cost: what differs.
+  package mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
     guard let origin = origin(slot: slot),
       replicas[slot]?.incarnation == fetched.checkpoint.incarnation,
       let changes = replicas[slot]?.adopt(fetched)
-    else { return [] }
+    else { return nil }
     note(changes, slot)
     tree.set(origin.bytes, to: OriginSummary(fetched.checkpoint).bytes)
     return changes
@@ -170,11 +207,11 @@ package struct Replica: Sendable {
   /// One hash of everything that is complete: equal on all nodes that hold the same.
   package mutating func stateHash(_ hash: some TreeHash) -> Hash128 { tree.hash(hash) }
 
-  /// One hash of what all origins' complete checkpoints say of a room. Cost: the origins.
+  /// One hash of what all origins' complete checkpoints say of a room that is held. Cost: the origins.
   package func roomHash(_ room: RoomName, _ hash: some TreeHash) -> Hash128 {
     var bytes: [UInt8] = []
     for (origin, slot) in slots.sorted(by: { $0.key < $1.key }) {
-      guard let entry = replicas[slot]?.completeEntry(room) else { continue }
+      guard let entry = replicas[slot]?.completeEntry(room, hash) else { continue }
       bytes += origin.bytes
       bytes += entry.bytes
     }

@@ -53,6 +53,9 @@ extension HashTree {
   /// The hash of the node at a path, as it is known; ``Hash128/empty`` when nothing is there.
   package func hash(at path: TreePath) -> Hash128 { slot(at: path)?.hash ?? .empty }
 
+  /// The same of a node that is here; ``Hash128/empty`` for a missing one.
+  func heldHash(at path: TreePath) -> Hash128 { isMissing(path) ? .empty : hash(at: path) }
+
   /// The paths and hashes of the children of a branch that are not empty.
   package func children(at path: TreePath) -> [(path: TreePath, hash: Hash128)] {
     guard case .branch(let children) = slot(at: path)?.node else { return [] }
@@ -125,6 +128,12 @@ extension HashTree {
     }
   }
 
+  /// Drops the nodes that are not wanted, of a tree whose hashes are known. Cost: the nodes.
+  mutating func prune(_ isWanted: (TreePath) -> Bool) {
+    top.prune(.top, isWanted)
+    isSparse = true
+  }
+
   /// Notes that no node is missing any more, and the number of entries that the origin said there are.
   mutating func finish(count: Int) {
     self.count = count
@@ -178,6 +187,18 @@ extension HashTree {
 }
 
 extension TreeSlot {
+  fileprivate mutating func prune(_ path: TreePath, _ isWanted: (TreePath) -> Bool) {
+    if case .empty = node { return }
+    guard isWanted(path) || hash == .empty else {
+      node = .missing
+      return
+    }
+    guard case .branch(var children) = node else { return }
+    node = .empty
+    for index in children.indices { children[index].prune(path.child(index), isWanted) }
+    node = .branch(children)
+  }
+
   /// Puts a node in the place of a missing one; the hash stays.
   fileprivate mutating func replace(_ path: TreePath, level: Int, by new: TreeNode) {
     guard level < path.depth else {
@@ -195,6 +216,17 @@ extension HashTree {
   /// True when a node is known to be there and is not here.
   package func isMissing(_ path: TreePath) -> Bool {
     if case .missing = slot(at: path)?.node { true } else { false }
+  }
+
+  /// True when it is known what stands at a path, if anything: no node on the way is missing.
+  package func isKnown(_ path: TreePath) -> Bool {
+    var slot = top
+    for level in 0..<path.depth {
+      guard case .branch(let children) = slot.node else { break }
+      slot = children[path[level]]
+    }
+    if case .missing = slot.node { return false }
+    return true
   }
 
   /// True when something is known of a node: it is here, is missing, or is known to be empty.

@@ -9,6 +9,8 @@ package struct Hash128: Hashable, Comparable, Sendable {
   package static let byteCount = 16
   /// The hash of an empty tree.
   package static let empty = Hash128(0, 0)
+  /// What stands in a question for a hash that no node has.
+  package static let other = Hash128(.max, .max)
 
   package init(_ high: UInt64, _ low: UInt64) {
     self.high = high

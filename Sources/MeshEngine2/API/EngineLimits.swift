@@ -102,6 +102,8 @@ enum EngineLimits {
   static let recentBatches = 128
   /// Missing versions that are asked for one by one. Where more are missing, trees are fetched.
   static let repairVersions: UInt64 = 64
+  /// How many times as many, where some rooms are held alone: between those of a room are those of others.
+  static let repairShareOfRoom: UInt64 = 16
   /// Ranges of missing versions that are asked for at once.
   static let repairRanges = 8
   /// How long a gap may be the work of datagrams that overtook each other.

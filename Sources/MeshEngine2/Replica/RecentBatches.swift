@@ -53,6 +53,12 @@ struct RecentBatches: Sendable {
     return true
   }
 
+  /// Forgets the batches of the other rooms.
+  mutating func keep(where isKept: (RoomName) -> Bool) {
+    entries.removeAll { !isKept($0.batch.body.room) }
+    bytes = entries.reduce(0) { $0 + $1.batch.message.bytes.count }
+  }
+
   mutating func setApplied(at index: Int) { entries[index].isApplied = true }
 
   /// Forgets the batches up to a version that wait: a fetch has brought what they say.

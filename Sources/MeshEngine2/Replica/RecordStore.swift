@@ -54,10 +54,10 @@ struct RecordStore: Sendable {
 
   /// Makes room for an incarnation of an origin: see ``Replica/open(_:_:)``.
   mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     let held = slot(of: origin).flatMap { replica.replica(slot: $0)?.incarnation }
-    guard let opened = replica.open(origin, incarnation) else { return nil }
+    guard let opened = replica.open(origin, incarnation, scope: scope) else { return nil }
     while windows.count <= opened.slot {
       windows.append(RecentBatches())
       newest.append(nil)
@@ -71,6 +71,18 @@ struct RecordStore: Sendable {
   mutating func forget(slot: Int) -> [AppliedChange] {
     reset(slot)
     return replica.forget(slot: slot)
+  }
+
+  /// Holds these rooms of others from now on: see ``Replica/setScope(_:except:_:)``.
+  mutating func setScope(
+    _ scope: RoomScope, except ownSlot: Int
+  ) -> [(slot: Int, changes: [AppliedChange])] {
+    let result = replica.setScope(scope, except: ownSlot, hash)
+    for (slot, _) in result {
+      windows[slot].keep { scope.contains($0) }
+      if replica.replica(slot: slot)?.complete == nil { complete[slot] = nil }
+    }
+    return result
   }
 
   private mutating func reset(_ slot: Int) {
@@ -218,13 +230,18 @@ extension RecordStore {
   mutating func ingest(_ checkpoint: Authentic<Checkpoint>, slot: Int) {
     guard newest.indices.contains(slot) else { return }
     newest[slot] = Newest(checkpoint: checkpoint)
+    let body = checkpoint.body
+    let changed = body.changed.map { ($0.room, $0.version) }
+    replica.follow(
+      slot: slot, body.facts,
+      changed: body.namesAllChanged ? Dictionary(changed) { $1 } : nil)
   }
 
   /// What has to be done so that the newest checkpoint of an origin becomes complete.
   enum Need: Hashable, Sendable {
     case nothing
     /// These versions are missing, and are few enough to be asked for.
-    case repair([ClosedRange<UInt64>])
+    case repair([OriginReplica.Gap])
     /// The trees of the newest checkpoint are to be fetched: too much is missing, or what was signed in
     /// batches has another root.
     case fetch
@@ -241,37 +258,55 @@ extension RecordStore {
       return waitingNeed(slot)
     case .overtaken, .otherIncarnation: return waitingNeed(slot)
     case .differs: return .fetch
-    case .missing(let ranges): return Self.isSmall(ranges) ? .repair(ranges) : .fetch
+    case .missing(let gaps): return Self.isSmall(gaps) ? .repair(gaps) : .fetch
     }
   }
 
   /// The versions that are missing below batches that wait.
   private func waitingNeed(_ slot: Int) -> Need {
     guard windows.indices.contains(slot), let highest = windows[slot].highestWaiting,
-      let ranges = replica.replica(slot: slot)?.applied.missing(through: highest), !ranges.isEmpty
+      let held = replica.replica(slot: slot)
     else { return .nothing }
-    let wanted = ranges.filter { range in
-      !windows[slot].entries.contains { $0.versions.contains(range.lowerBound) }
-    }
+    let wanted = held.scope.isAll ? gaps(slot, held, below: highest) : roomGaps(slot, held)
     guard !wanted.isEmpty else { return .nothing }
     if Self.isSmall(wanted) { return .repair(wanted) }
     // Too much is missing below them: the next checkpoint will tell.
     return isComplete(slot: slot) || newest(slot: slot) == nil ? .nothing : .fetch
   }
 
-  private static func isSmall(_ ranges: [ClosedRange<UInt64>]) -> Bool {
-    ranges.count <= EngineLimits.repairRanges
-      && ranges.reduce(UInt64(0)) { $0 &+ ($1.upperBound - $1.lowerBound + 1) }
-        <= EngineLimits.repairVersions
+  private func gaps(
+    _ slot: Int, _ held: OriginReplica, below highest: UInt64
+  ) -> [OriginReplica.Gap] {
+    held.applied.missing(through: highest).filter { range in
+      !windows[slot].entries.contains { $0.versions.contains(range.lowerBound) }
+    }.map { OriginReplica.Gap($0) }
+  }
+
+  /// The same where the versions of other rooms are missing anyway: of each room what is before its first
+  /// batch that waits.
+  private func roomGaps(_ slot: Int, _ held: OriginReplica) -> [OriginReplica.Gap] {
+    var rooms: Set<RoomName> = []
+    return windows[slot].entries.compactMap { entry in
+      let batch = entry.batch.body
+      let version = held.logs[batch.room]?.version ?? 0
+      guard !entry.isApplied, rooms.insert(batch.room).inserted, version < batch.previous else {
+        return nil
+      }
+      return OriginReplica.Gap(room: batch.room, version + 1...batch.previous)
+    }
+  }
+
+  private static func isSmall(_ gaps: [OriginReplica.Gap]) -> Bool {
+    gaps.count <= EngineLimits.repairRanges
+      && gaps.reduce(UInt64(0)) { sum, gap in
+        // The versions between those of one room are of others.
+        let share = gap.room == nil ? 1 : EngineLimits.repairShareOfRoom
+        return sum &+ (gap.versions.upperBound - gap.versions.lowerBound) / share + 1
+      } <= EngineLimits.repairVersions
   }
 
   /// The root of everything that is held of an origin. Cost: what was written since it was asked for last.
   mutating func root(slot: Int) -> Hash256 { replica.root(slot: slot, hash) }
-
-  /// The hash of the tree of rooms of an origin's complete checkpoint.
-  func heldHash(slot: Int) -> Hash128 {
-    replica.replica(slot: slot)?.completeTree(.rooms)?.knownHash ?? .empty
-  }
 
   /// A fetch of the newest checkpoint of an origin.
   mutating func fetch(slot: Int) -> OriginFetch? {
@@ -280,10 +315,11 @@ extension RecordStore {
   }
 
   /// Takes over what was fetched, and applies the recent batches above it. Returns what changed; `nil`
-  /// when the newest checkpoint is another one by now.
+  /// when the newest checkpoint is another one by now, or other rooms are held.
   mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
-    guard let newest = newest(slot: slot), newest.facts == fetched.checkpoint else { return nil }
-    var changes = replica.adopt(slot: slot, fetched)
+    guard let newest = newest(slot: slot), newest.facts == fetched.checkpoint,
+      var changes = replica.adopt(slot: slot, fetched)
+    else { return nil }
     complete[slot] = newest.checkpoint
     windows[slot].dropWaiting(through: fetched.checkpoint.version)
     windows[slot].reopen(above: fetched.checkpoint.version)

@@ -47,6 +47,9 @@ private struct AnswerPages: Sendable {
 /// next. A *fetch* gathers the trees of one origin, from one peer at a time. Bounds: a walk for each path,
 /// ``EngineLimits/fetches`` fetches at once, and the origins wait that are behind beyond that.
 struct Comparison: Sendable {
+  /// Whom an origin may be fetched from: the best ones, and so on.
+  typealias Sources = (OriginID) -> [[PeerAddress]]
+
   private struct Walk: Sendable {
     var request: UInt16
     var askedAt: MonotonicTime
@@ -66,8 +69,8 @@ struct Comparison: Sendable {
     var position: Checkpoint.Position
     /// `nil`: its checkpoint has not come yet.
     var trees: OriginFetch?
-    /// The hash of the tree of rooms that is held.
-    var held: Hash128
+    /// What is asked for until its checkpoint has come.
+    let first: [OriginFetch.Want]
     var address: PeerAddress
     var request: UInt16 = 0
     var askedAt: MonotonicTime
@@ -105,7 +108,7 @@ struct Comparison: Sendable {
 
   /// Drops what is under way with a peer whose path was lost. Fetches go on with others.
   mutating func forget(
-    _ address: PeerAddress, peers: [PeerAddress], _ context: inout EngineContext
+    _ address: PeerAddress, peers: Sources, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     walks[address] = nil
     var events: [ComparisonEvent] = []
@@ -249,7 +252,7 @@ extension Comparison {
   /// An origin is behind what a peer holds: its trees are fetched from there, now or when others are done.
   mutating func want(
     _ origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress,
-    timeout: Span, held: Hash128, begin: () -> OriginFetch?, _ context: inout EngineContext
+    timeout: Span, first: [OriginFetch.Want], begin: () -> OriginFetch?, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     if let rest = resting[origin], rest.until > context.now { return [] }
     // Positions are believed when they are signed: see ``retarget(_:_:begin:)``.
@@ -261,7 +264,7 @@ extension Comparison {
       return []
     }
     var fetch = Fetch(
-      position: position, trees: nil, held: held, address: address, askedAt: context.now,
+      position: position, trees: nil, first: first, address: address, askedAt: context.now,
       heardAt: context.now)
     if let trees = begin(), trees.target.position == position { fetch.trees = trees }
     fetch.timeout = timeout
@@ -271,11 +274,12 @@ extension Comparison {
 
   /// A newer checkpoint of an origin has come: a fetch goes on with that one.
   mutating func retarget(
-    _ origin: OriginID, _ facts: CheckpointFacts, begin: () -> OriginFetch?
+    _ origin: OriginID, _ facts: CheckpointFacts, _ hash: some TreeHash,
+    begin: () -> OriginFetch?
   ) {
     guard var fetch = fetches[origin], fetch.trees?.target != facts else { return }
     if fetch.trees?.target.incarnation == facts.incarnation {
-      fetch.trees?.retarget(facts)
+      fetch.trees?.retarget(facts, hash)
     } else {
       fetch.trees = begin()
     }
@@ -321,12 +325,8 @@ extension Comparison {
     }
     let place = ComparisonPlace.origin(
       origin, fetch.position.incarnation, sequence: fetch.position.sequence)
-    var nodes: [CompareRequest.Node] = []
-    for want in fetch.trees?.wants(atMost: CompareRequest.bound) ?? [] {
-      nodes.append(CompareRequest.Node(tree: want.tree, path: want.path, hash: want.held))
-    }
-    if fetch.trees == nil {
-      nodes = [CompareRequest.Node(tree: .rooms, path: .top, hash: fetch.held)]
+    let nodes = (fetch.trees?.wants(atMost: CompareRequest.bound) ?? fetch.first).map {
+      CompareRequest.Node(tree: $0.tree, path: $0.path, hash: $0.held)
     }
     let count = CompareRequest.prefix(of: nodes, at: place)
     fetch.request = nextRequest()
@@ -349,7 +349,7 @@ extension Comparison {
 
   private mutating func receiveTrees(
     _ answer: NodesAnswer, of origin: OriginID, at position: Checkpoint.Position,
-    from address: PeerAddress, peers: () -> [PeerAddress], _ context: inout EngineContext
+    from address: PeerAddress, peers: Sources, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     guard var fetch = fetches[origin], fetch.address == address,
       fetch.request == answer.request
@@ -367,7 +367,7 @@ extension Comparison {
           fetch.trees = trees
           fetches[origin] = fetch
           context.counters.count(.nodesWrong)
-          return [.wrong(address)] + move(origin, peers: peers(), &context)
+          return [.wrong(address)] + move(origin, peers: peers, &context)
         }
       }
       isDone = trees.isDone
@@ -385,20 +385,20 @@ extension Comparison {
     let roundTrip = ComparisonEvent.roundTrip(address, context.now.since(fetch.askedAt))
     let isBehind = position < fetch.position
     guard fetch.silences < 2, !isBehind || fetch.hasProgress else {
-      return [roundTrip] + move(origin, peers: peers(), &context)
+      return [roundTrip] + move(origin, peers: peers, &context)
     }
     return [roundTrip] + ask(origin, &context)
   }
 
   /// Goes on with another peer, or gives up for a while when there is none.
   private mutating func move(
-    _ origin: OriginID, peers: [PeerAddress], _ context: inout EngineContext
+    _ origin: OriginID, peers: Sources, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     guard var fetch = fetches[origin] else { return [] }
     fetch.passed.append(fetch.address)
-    let others = peers.filter { !fetch.passed.contains($0) }
+    let others = peers(origin).lazy.map { $0.filter { !fetch.passed.contains($0) } }
     guard fetch.passed.count <= EngineLimits.peersOfFetch,
-      let other = context.random.sample(others, 1).first
+      let other = others.first(where: { !$0.isEmpty }).flatMap({ context.random.sample($0, 1).first })
     else {
       fetches[origin] = nil
       let failures = min((resting[origin]?.failures ?? 0) + 1, 6)
@@ -424,7 +424,7 @@ extension Comparison {
 extension Comparison {
   /// Takes an answer in.
   mutating func receive(
-    _ answer: NodesAnswer, from address: PeerAddress, peers: () -> [PeerAddress],
+    _ answer: NodesAnswer, from address: PeerAddress, peers: Sources,
     _ source: inout some ComparisonSource, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     context.counters.count(.nodesReceived, answer.nodes.count)
@@ -439,7 +439,7 @@ extension Comparison {
 
   /// Asks again, or somebody else, where an answer is overdue.
   mutating func handle(
-    _ timer: ComparisonTimer, peers: () -> [PeerAddress], _ context: inout EngineContext
+    _ timer: ComparisonTimer, peers: Sources, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     switch timer {
     case .walk(let address):
@@ -461,7 +461,7 @@ extension Comparison {
       }
       fetch.silences += 1
       fetches[origin] = fetch
-      guard fetch.silences < 2 else { return move(origin, peers: peers(), &context) }
+      guard fetch.silences < 2 else { return move(origin, peers: peers, &context) }
       return ask(origin, &context)
     }
   }

@@ -27,8 +27,8 @@ enum ComparisonAnswers {
       let place = ComparisonPlace.origin(
         origin, checkpoint.body.incarnation, sequence: checkpoint.body.sequence)
       var writer = Writer(request, place: place)
-      // Who has less than is asked for says so, and nothing else.
-      if !isOlder {
+      // Who has less than is asked for, or cannot prove it, says so, and nothing else.
+      if !isOlder && replica.isProven {
         for node in request.nodes { writer.add(node) { replica.completeTree($0) } }
       }
       let isAtTop = request.nodes.contains { $0.tree == .rooms && $0.path == .top }
@@ -61,9 +61,11 @@ enum ComparisonAnswers {
     mutating func add(
       _ node: CompareRequest.Node, _ trees: (OriginFetch.Tree) -> HashTree?
     ) {
-      let tree = trees(node.tree)
-      guard tree?.hash(at: node.path) ?? .empty != node.hash else { return }
-      guard let tree, let bytes = tree.content(at: node.path) else {
+      // Of what is not held nothing is said.
+      guard let tree = trees(node.tree), tree.isKnown(node.path),
+        tree.hash(at: node.path) != node.hash
+      else { return }
+      guard let bytes = tree.content(at: node.path) else {
         return put(node.tree, node.path, [])
       }
       put(node.tree, node.path, bytes)
@@ -76,14 +78,15 @@ enum ComparisonAnswers {
       _ trees: (OriginFetch.Tree) -> HashTree?
     ) {
       for child in HashTree.children(ofNode: bytes, at: path) {
-        guard budget > 0, let bytes = tree.content(at: child) else { return }
+        guard budget > 0 else { return }
+        guard let bytes = tree.content(at: child) else { continue }
         put(name, child, bytes)
         stream(below: name, tree, child, bytes, trees)
       }
       guard name == .rooms, place != .replica else { return }
       for room in RoomEntry.rooms(inNode: bytes) {
-        guard budget > 0, let tree = trees(.records(room)), let bytes = tree.content(at: .top)
-        else { return }
+        guard budget > 0 else { return }
+        guard let tree = trees(.records(room)), let bytes = tree.content(at: .top) else { continue }
         put(.records(room), .top, bytes)
         stream(below: .records(room), tree, .top, bytes, trees)
       }

@@ -29,7 +29,8 @@ struct ComparisonTests {
 
   private mutating func want(_ number: UInt64, from address: PeerAddress) throws {
     _ = comparison.want(
-      origin(number), try position(), from: address, timeout: .milliseconds(400), held: .empty,
+      origin(number), try position(), from: address, timeout: .milliseconds(400),
+      first: [OriginFetch.Want(tree: .rooms, path: .top, held: .empty)],
       begin: { nil }, &context)
   }
 
@@ -79,7 +80,7 @@ struct ComparisonTests {
       let answer = NodesAnswer(
         place: request.place, request: request.request, page: 0, isLast: true, nodes: [])
       _ = comparison.receive(
-        answer, from: address, peers: { [peers] in peers }, &source, &context)
+        answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
     }
     #expect(asked.count == 8)
     #expect(Set(asked) == Set(peers))
@@ -109,16 +110,16 @@ struct ComparisonTests {
     let answer = NodesAnswer(
       place: .replica, request: request.request, page: 0, isLast: false, nodes: nothing)
     let first = comparison.receive(
-      answer, from: peers[0], peers: { [] }, &source, &context)
+      answer, from: peers[0], peers: { _ in [] }, &source, &context)
     let second = comparison.receive(
-      answer, from: peers[0], peers: { [] }, &source, &context)
+      answer, from: peers[0], peers: { _ in [] }, &source, &context)
     #expect(first.count <= 200 && second.isEmpty)
     // A branch at a place that was not asked about leads to no request.
     let branch: [UInt8] = [1, 0, 1] + [UInt8](repeating: 1, count: 16)
     let unasked = NodesAnswer(
       place: .replica, request: request.request, page: 2, isLast: true,
       nodes: [.init(tree: .rooms, path: TreePath.top.child(2), bytes: branch)])
-    _ = comparison.receive(unasked, from: peers[0], peers: { [] }, &source, &context)
+    _ = comparison.receive(unasked, from: peers[0], peers: { _ in [] }, &source, &context)
     let more = try requests()
     #expect(more.isEmpty)
   }
