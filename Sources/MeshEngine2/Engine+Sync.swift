@@ -187,7 +187,8 @@ extension Engine {
             .repair(
               RepairRequest(
                 origin: other, incarnation: held.incarnation, room: gap.room,
-                after: gap.versions.lowerBound - 1, through: gap.versions.upperBound))), to: address)
+                after: gap.versions.lowerBound - 1, through: gap.versions.upperBound))), to: address
+        )
       }
     case .givenUp(let address):
       if let newest = records.newest(slot: slot), !records.isComplete(slot: slot) {

@@ -245,7 +245,9 @@ extension Engine {
   mutating func raiseIncarnation(above counter: UInt64) {
     let before = incarnation
     context.raiseIncarnation(to: counter + 1)
-    guard incarnation > before, let opened = records.open(origin, incarnation, scope: .all) else { return }
+    guard incarnation > before, let opened = records.open(origin, incarnation, scope: .all) else {
+      return
+    }
     ownSlot = opened.slot
     noteChanges(opened.changes, slot: ownSlot)
     durable = DurableState(incarnationCounter: incarnation.counter)

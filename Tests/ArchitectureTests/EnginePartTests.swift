@@ -4,7 +4,7 @@ import Testing
 @Suite("The parts of the engine")
 struct EnginePartTests {
   /// The folders that hold a part; what lies beside them serves all.
-  static let parts = ["Hosting", "Membership", "Paths", "Replica", "Sync", "View"]
+  static let parts = ["Hosting", "Membership", "Paths", "Replica", "Sync", "Topology", "View"]
 
   /// What a part may name of another: how it is read, and bounds.
   static let shared: Set<String> = [

@@ -15,6 +15,8 @@ struct Author {
   private(set) var sequence: UInt64 = 0
   private(set) var batches: [TestBatch] = []
   private(set) var checkpoints: [CheckpointFacts] = []
+  /// The rooms that each checkpoint names.
+  private(set) var changed: [[RoomName: UInt64]] = []
 
   init(counter: UInt64 = 1, nonce: UInt64 = 7) {
     guard let incarnation = Incarnation(counter: counter, nonce: nonce) else {
@@ -45,6 +47,10 @@ struct Author {
   @discardableResult
   mutating func checkpoint() -> CheckpointFacts {
     sequence += 1
+    let written = replica.written.map { room in
+      (room, replica.logs[room].map { $0.tree.isEmpty ? 0 : $0.version } ?? 0)
+    }
+    changed.append(Dictionary(uniqueKeysWithValues: written))
     let facts = CheckpointFacts(
       incarnation: incarnation, sequence: sequence, version: version, root: replica.root(blake))
     let evaluation = replica.evaluate(facts, blake)

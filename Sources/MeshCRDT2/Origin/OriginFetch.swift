@@ -85,7 +85,8 @@ package struct OriginFetch: Sendable {
   private mutating func beginRooms(_ hash: some TreeHash) {
     rooms = nil
     if target.root == .empty || heldRooms.content(at: .top).map(hash.hash256) == target.root {
-      rooms = TreeFetch(target.root == .empty ? HashTree(hashKey: hashKey) : heldRooms, scope: scope)
+      rooms = TreeFetch(
+        target.root == .empty ? HashTree(hashKey: hashKey) : heldRooms, scope: scope)
       _ = takeRooms(below: .top)
     }
   }

@@ -305,7 +305,8 @@ extension OriginReplica {
     var lacks = scope.isAll
     for room in scope.rooms ?? [] where !self.scope.contains(room) {
       let key = RoomEntry.key(room)
-      lacks = lacks || !isProven || !completeRooms.reaches(key) || completeRooms[key] != nil
+      lacks =
+        lacks || !isProven || !completeRooms.reaches(key) || completeRooms[key] != nil
         || chain?.changed[room] != nil
     }
     if complete == nil && logs.isEmpty && chain?.sequence == 0 { lacks = false }
@@ -350,7 +351,8 @@ extension OriginReplica {
     rooms = completeRooms
     applied = VersionSet(through: complete?.version ?? 0)
     if !scope.isAll {
-      chain = complete.map { CheckpointChain(at: $0.sequence) } ?? chain.map { _ in CheckpointChain() }
+      chain =
+        complete.map { CheckpointChain(at: $0.sequence) } ?? chain.map { _ in CheckpointChain() }
     }
     return result
   }

@@ -252,7 +252,8 @@ extension Comparison {
   /// An origin is behind what a peer holds: its trees are fetched from there, now or when others are done.
   mutating func want(
     _ origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress,
-    timeout: Span, first: [OriginFetch.Want], begin: () -> OriginFetch?, _ context: inout EngineContext
+    timeout: Span, first: [OriginFetch.Want], begin: () -> OriginFetch?,
+    _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     if let rest = resting[origin], rest.until > context.now { return [] }
     // Positions are believed when they are signed: see ``retarget(_:_:begin:)``.
@@ -398,7 +399,9 @@ extension Comparison {
     fetch.passed.append(fetch.address)
     let others = peers(origin).lazy.map { $0.filter { !fetch.passed.contains($0) } }
     guard fetch.passed.count <= EngineLimits.peersOfFetch,
-      let other = others.first(where: { !$0.isEmpty }).flatMap({ context.random.sample($0, 1).first })
+      let other = others.first(where: { !$0.isEmpty }).flatMap({
+        context.random.sample($0, 1).first
+      })
     else {
       fetches[origin] = nil
       let failures = min((resting[origin]?.failures ?? 0) + 1, 6)

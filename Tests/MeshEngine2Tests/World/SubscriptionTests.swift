@@ -32,7 +32,9 @@ struct SubscriptionTests {
   }
 
   /// The places and occupied rooms of a session, as a node has told them.
-  private func rooms(_ world: World, _ node: Int, of session: SessionID) -> (Set<RoomName>, Set<RoomName>) {
+  private func rooms(_ world: World, _ node: Int, of session: SessionID) -> (
+    Set<RoomName>, Set<RoomName>
+  ) {
     let snapshot = world.nodes[node].sessions[session]
     return (Set(snapshot?.places.map(\.room) ?? []), Set(snapshot?.visits ?? []))
   }
