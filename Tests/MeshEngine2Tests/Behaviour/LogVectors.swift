@@ -73,7 +73,7 @@ struct LogVectors {
     case .otherIncarnation: step["outcome"] = "refused"
     case .missing(let ranges):
       step["outcome"] = "missing"
-      step["missing"] = ranges.map { [$0.lowerBound, $0.upperBound] }
+      step["missing"] = ranges.map { [$0.versions.lowerBound, $0.versions.upperBound] }
     }
     note(step)
   }
