@@ -61,7 +61,7 @@ struct BehaviourVectorTests {
   func agrees(_ file: BehaviourFile) throws {
     if BehaviourFile.isWriting { try file.write() }
     let isEqual = try file.built() == file.stored()
-    #expect(isEqual, "\(file).json: written anew with PRESENCEMESH_WRITE_VECTORS=1, then Vectors/check.py")
+    #expect(isEqual, "\(file).json: PRESENCEMESH_WRITE_VECTORS=1 writes it anew")
   }
 }
 
