@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
+import socket
 import sys
 import time
 import unittest
 import urllib.request
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
+import mesh  # noqa: E402
+from crypto import Invite, Seal, Signer  # noqa: E402
 from programs import PRESENCE, Case, Leaf, Node  # noqa: E402
 
 
@@ -110,7 +114,6 @@ class BesideANode(Case):
 
   def bare_invite(self) -> str:
     """The invite without addresses."""
-    from crypto import Invite
     invite = Invite.decode(self.invite)
     invite.addresses.clear()
     return invite.encode()
@@ -140,6 +143,35 @@ class BesideANode(Case):
                                 for number in range(20, 40)))
     self.within(15, lambda: self.node.user("ada", "design").get("message") == "answer 39")
     self.within(15, lambda: leaf.row("ada", "design").get("message") == "answer 39")
+
+  def test_one_that_cannot_be_reached_stays_shown_by_probes(self) -> None:
+    """A leaf that hears one node alone, while another lives behind it."""
+    eve = Node(self, "--invite", self.invite, "--name", "eve", state="third")
+    invite = Invite.decode(self.invite)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+      udp.bind(("127.0.0.1", 0))
+      udp.settimeout(0.01)
+      clock = time.monotonic
+      leaf = mesh.Leaf(Seal(invite.mesh_id, {invite.epoch: invite.key}), Signer(os.urandom(32)), 1, clock(),
+                       random=os.urandom, remember=lambda _: None, wall=lambda: 0, contacts=invite.addresses)
+      end, seen = clock() + 12, 0
+      while clock() < end:
+        for target, datagram in leaf.outbox:
+          if target in invite.addresses:
+            udp.sendto(datagram, ("127.0.0.1", int.from_bytes(target[16:], "big")))
+        leaf.outbox.clear()
+        try:
+          data, source = udp.recvfrom(2048)
+          if source[1] == int.from_bytes(invite.addresses[0][16:], "big"):
+            leaf.receive(data, invite.addresses[0], clock())
+        except socket.timeout:
+          pass
+        leaf.tick(clock())
+        if clock() > end - 9:  # its beats are 2 s apart; without probes it would be hidden 5 s after the first word
+          seen += 1
+          self.assertIn("eve", {row["user"] for row in leaf.view(clock()).values()})
+      self.assertGreater(seen, 20)
+      self.assertNotIn(bytes.fromhex(eve.origin), leaf.routes())
 
 
 if __name__ == "__main__":
