@@ -2,16 +2,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from crypto import hash256
 
-LENGTH, LONGEST_STEP, CHECKPOINT_EACH, LIVES = 4096, 512, 448, 2.5
+if TYPE_CHECKING:
+  from wire import Checkpoint
 
+LENGTH, LONGEST_STEP, CHECKPOINT_EACH, LIVES = 4096, 512, 448, 2.5
 
 def step(origin: bytes, incarnation: bytes, value: bytes) -> bytes:
   return hash256(b"PresenceMesh/2 beat" + origin + incarnation + value)[:16]
-
 
 class Chain:
   """The chain of this peer: the seconds of its monotonic clock at which it began, and its values."""
@@ -42,7 +43,6 @@ class Chain:
     return Chain(origin, incarnation, seed, self.start + passed / 1000, self.period,
                  self.number + 1, self.schedule, self.offset + passed)
 
-
 @dataclass
 class Reference:
   """The moment at which a chain would have started; it moves later by 1/1,000 of the time since it was set."""
@@ -52,53 +52,40 @@ class Reference:
   def at(self, now: float) -> float:
     return self.moment + (now - self.since) / 1000
 
-
 def earlier(known: Optional[Reference], moment: float, now: float) -> Reference:
   return Reference(moment, now) if known is None or moment < known.at(now) else known
-
-
-@dataclass
-class Schedule:
-  """What a checkpoint says of its origin's heartbeats."""
-  incarnation: bytes
-  chain: int
-  schedule: int
-  offset: int
-  beat: int
-  value: bytes
-  period: int
-
 
 class Age:
   """What is known of one origin's signs of life."""
 
   def __init__(self, origin: bytes) -> None:
     self.origin = origin
-    self.known: Optional[Schedule] = None  # its beat and value are the newest ones
+    self.known: Optional[Checkpoint] = None  # the first one of the newest chain
+    self.newest, self.value = 0, b""  # beat of that chain
     self.heard: Optional[Reference] = None
     self.told: Optional[Reference] = None
     self.first_contact = 0.0
     self._told_ended = False
 
-  def checkpoint(self, word: Schedule, age: int, now: float, news: bool, direct: bool) -> None:
+  def checkpoint(self, word: Checkpoint, age: int, now: float, news: bool, direct: bool) -> None:
     """A verified checkpoint came; *direct*: from the origin itself on its own path."""
     known = self.known
     if known is not None and (word.incarnation, word.chain) < (known.incarnation, known.chain):
       return
     if known is None or word.incarnation != known.incarnation or (
         word.chain > known.chain and word.schedule != known.schedule):
-      self.known, self.heard, self.told = word, None, None
+      self.heard, self.told = None, None
       self.first_contact, self._told_ended = now, direct
     elif word.chain > known.chain:
-      later = (word.offset - known.offset) / 1000
       for reference in (self.heard, self.told):
         if reference is not None:
-          reference.moment += later
-      self.known = word
-    elif word.beat > known.beat:
-      known.beat, known.value = word.beat, word.value
-    assert self.known is not None
-    start = now - word.beat * self.known.period / 1000
+          reference.moment += (word.offset - known.offset) / 1000
+    if known is None or (word.incarnation, word.chain) > (known.incarnation, known.chain):
+      self.known = known = word
+      self.newest = -1
+    if word.beat > self.newest:
+      self.newest, self.value = word.beat, word.value
+    start = now - word.beat * known.period / 1000
     if news:
       self.heard = earlier(self.heard, start, now)
       self._sign_of_life(now, direct)
@@ -110,14 +97,14 @@ class Age:
   def beat(self, index: int, value: bytes, now: float, direct: bool) -> Optional[bool]:
     """True: it fits; false: it is wrong; nothing: it is known, or cannot be verified."""
     known = self.known
-    if known is None or not known.beat < index <= known.beat + LONGEST_STEP:
+    if known is None or not self.newest < index <= self.newest + LONGEST_STEP:
       return None
     reached = value
-    for _ in range(index - known.beat):
+    for _ in range(index - self.newest):
       reached = step(self.origin, known.incarnation, reached)
-    if reached != known.value:
+    if reached != self.value:
       return False
-    known.beat, known.value = index, value
+    self.newest, self.value = index, value
     self.heard = earlier(self.heard, now - index * known.period / 1000, now)
     self._sign_of_life(now, direct)
     return True
@@ -134,7 +121,7 @@ class Age:
     references = [r.at(now) for r in (self.heard, self.told) if r is not None]
     if self.known is None or not references:
       return float("inf")
-    return max(0.0, now - min(references) - self.known.beat * self.known.period / 1000)
+    return max(0.0, now - min(references) - self.newest * self.known.period / 1000)
 
   def health(self, now: float) -> str:
     if self.known is None:

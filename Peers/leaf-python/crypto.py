@@ -16,10 +16,8 @@ CLEAR, AUTHENTICATOR, DATAGRAM = 37, 16, 1200
 OVERHEAD = CLEAR + 60 + AUTHENTICATOR
 _MASK = (1 << 64) - 1
 
-
 class Refused(Exception):
   """A datagram that is dropped; the message is the name of its counter."""
-
 
 def siphash(key: bytes, data: bytes) -> int:
   """SipHash-2-4 with 64 bits of result."""
@@ -47,24 +45,19 @@ def siphash(key: bytes, data: bytes) -> int:
     a ^= word
   return a ^ b ^ c ^ d
 
-
 @functools.lru_cache(maxsize=65536)
 def placement(mesh_id: bytes, key: bytes) -> str:
   """The 16 digits of a key's place in a tree (§4), from digit 0 on."""
   return f"{siphash(mesh_id, key):016x}"
 
-
 def hash128(data: bytes) -> bytes:
   return hashlib.blake2b(data, digest_size=16).digest()
-
 
 def hash256(data: bytes) -> bytes:
   return hashlib.blake2b(data, digest_size=32).digest()
 
-
 def signed_bytes(domain: str, mesh_id: bytes, origin: bytes, statement: bytes) -> bytes:
   return domain.encode() + b"\0" + mesh_id + origin + statement
-
 
 class Signer:
   """An Ed25519 key; its public half is the origin id."""
@@ -76,14 +69,12 @@ class Signer:
     message = signed_bytes(domain, mesh_id, self.origin, statement)
     return bindings.crypto_sign(message, self._secret)[:64]
 
-
 def verify(domain: str, mesh_id: bytes, origin: bytes, signature: bytes, statement: bytes) -> bool:
   try:
     bindings.crypto_sign_open(signature + signed_bytes(domain, mesh_id, origin, statement), origin)
     return True
   except CryptoError:
     return False
-
 
 class Seal:
   """What seals and opens the datagrams of one mesh."""
@@ -113,7 +104,6 @@ class Seal:
         datagram[CLEAR:], datagram[:13], datagram[13:CLEAR], self.keys[epoch])
     except CryptoError:
       raise Refused("datagramsForged") from None
-
 
 @dataclass
 class Invite:
@@ -150,7 +140,6 @@ class Invite:
     if found.encode() != line or found.epoch < 1:
       raise ValueError("the invite is mistyped")
     return found
-
 
 def split_address(address: bytes) -> Tuple[bytes, int]:
   """The 16 bytes of an IPv6 address, and the port."""

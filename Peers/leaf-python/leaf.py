@@ -22,15 +22,12 @@ PORT = 7946
 # A clock that goes on while the machine sleeps, where there is one.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", None if not hasattr(time, "CLOCK_MONOTONIC") else time.CLOCK_MONOTONIC)
 
-
 def now() -> float:
   return time.monotonic() if CLOCK is None else time.clock_gettime(CLOCK)
-
 
 def fail(message: str, code: int = 1) -> NoReturn:
   print(f"leaf: {message}", file=sys.stderr)
   sys.exit(code)
-
 
 def address_of(text: str) -> Tuple[str, int]:
   """The host and port of *host:port*, *[IPv6]:port*, or a host alone."""
@@ -41,13 +38,11 @@ def address_of(text: str) -> Tuple[str, int]:
     raise argparse.ArgumentTypeError(f"{text!r} is no host:port")
   return host.strip("[]"), int(port)
 
-
 def resolve(target: Tuple[str, int]) -> bytes:
   """The 18 bytes of an address; the first that the resolver gives."""
   family, _, _, _, found = socket.getaddrinfo(*target, type=socket.SOCK_DGRAM)[0]
   host = socket.inet_pton(family, str(found[0]).partition("%")[0])
   return (host if len(host) == 16 else bytes(10) + b"\xff\xff" + host) + int(found[1]).to_bytes(2, "big")
-
 
 def bounded(most: int, least: int = 0) -> Any:
   def read(text: str) -> str:
@@ -59,10 +54,8 @@ def bounded(most: int, least: int = 0) -> Any:
       raise argparse.ArgumentTypeError(f"{text!r} has {error}") from None
   return read
 
-
 def room_of(text: str) -> str:
   return "" if text == "lobby" else str(bounded(64)(text))
-
 
 def invite_of(text: str) -> Invite:
   try:
@@ -70,14 +63,12 @@ def invite_of(text: str) -> Invite:
   except ValueError as error:
     raise argparse.ArgumentTypeError(str(error)) from None
 
-
 def colour_of(user: str) -> bytes:
   """The colour that follows from a user id (Protocol.md §6)."""
   place, ramp = divmod(siphash(bytes(16), user.encode()) % 1536, 256)
   raw = ((255, ramp, 0), (255 - ramp, 255, 0), (0, 255, ramp), (0, 255 - ramp, 255), (ramp, 0, 255),
          (255, 0, 255 - ramp))[place]
   return bytes(64 + 5 * channel // 9 for channel in raw)
-
 
 class Store:
   """The key and the counter of the incarnation, on disk."""
@@ -104,7 +95,6 @@ class Store:
     folder = os.open(self._file.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
-
 
 class Program:
   def __init__(self, options: argparse.Namespace) -> None:
@@ -237,7 +227,6 @@ class Program:
         self.tell("changed" if key in self.shown else "entered", **row)
     self.shown = view
 
-
 def main(arguments: Optional[List[str]] = None) -> int:
   parser = argparse.ArgumentParser(prog="leaf.py", description=__doc__)
   join = parser.add_subparsers(required=True, metavar="join").add_parser("join", help="join a mesh until SIGTERM")
@@ -259,7 +248,6 @@ def main(arguments: Optional[List[str]] = None) -> int:
   if options.room and len(set(options.room)) > 32:
     join.error("--room: at most 32")
   return Program(options).run()
-
 
 if __name__ == "__main__":
   sys.exit(main())

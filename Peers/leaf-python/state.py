@@ -15,7 +15,6 @@ RECENT, AHEAD, MOVES, RECORDS = 128, 4096, 4096, 131_072
 Key = Tuple[bytes, str]  # session and room
 Moves = Dict[Key, Tuple[int, Cursor]]
 
-
 class Log:
   """What one origin says in one room: its living records with their versions."""
 
@@ -41,9 +40,7 @@ class Log:
       self._nodes = tree.build({key: r.in_tree(version) for key, (version, r) in self.records.items()}, mesh_id)
     return self._nodes
 
-
 Logs = Dict[str, Log]
-
 
 def trees(logs: Logs, mesh_id: bytes) -> Tuple[Dict[tree.Place, bytes], bytes]:
   """All nodes of the tree of rooms and of its rooms' trees, and the root."""
@@ -54,7 +51,6 @@ def trees(logs: Logs, mesh_id: bytes) -> Tuple[Dict[tree.Place, bytes], bytes]:
   for room, log in logs.items():
     nodes.update({(room, path): node for path, node in log.nodes(mesh_id).items()})
   return nodes, tree.root(top)
-
 
 def answer(ask: Compare, own: Optional[Place], nodes: Dict[tree.Place, bytes], most: int) -> List[Nodes]:
   """The messages that answer a comparison from these trees (§7); at most about so many bytes of nodes."""
@@ -89,7 +85,6 @@ def answer(ask: Compare, own: Optional[Place], nodes: Dict[tree.Place, bytes], m
     pages[-1] = longer
   return pages
 
-
 def logs_of(gather: tree.Gather, checkpoint: Checkpoint, mesh_id: bytes) -> Logs:
   """The room logs from gathered trees. Raises Malformed unless they are the ones that were signed, in their one form."""
   logs: Logs = {}
@@ -104,7 +99,6 @@ def logs_of(gather: tree.Gather, checkpoint: Checkpoint, mesh_id: bytes) -> Logs
   if trees(logs, mesh_id)[1] != checkpoint.root:
     raise Malformed("trees in another form")
   return logs
-
 
 class Held:
   """What is held of one other origin."""
@@ -211,7 +205,6 @@ class Held:
     self.moves[session, room] = counter, cursor
     return True
 
-
 @dataclass
 class Source:
   """One origin as a reader sees it."""
@@ -224,7 +217,6 @@ class Source:
   def visible(self) -> bool:
     return self.health in ("online", "suspect")
 
-
 @dataclass
 class Survey:
   """Who hosts each session, and what is removed."""
@@ -233,7 +225,6 @@ class Survey:
 
   def ended(self, session: bytes) -> bool:
     return self.removed.get((session, ""), -1) >= self.hosts[session][0]
-
 
 def survey(sources: Iterable[Source]) -> Survey:
   found = Survey()
@@ -246,7 +237,6 @@ def survey(sources: Iterable[Source]) -> Survey:
         stamp = record.counter, source.origin
         found.hosts[record.session] = max(stamp, found.hosts.get(record.session, stamp))
   return found
-
 
 def view(sources: List[Source]) -> Dict[Key, Dict[str, Any]]:
   """All sessions that are shown, by session and room."""
@@ -269,7 +259,6 @@ def view(sources: List[Source]) -> Dict[Key, Dict[str, Any]]:
         if room == "" or found.removed.get((session, room), -1) < entered:
           rows[session, room] = _row(source, session, room, profile, said, home)
   return rows
-
 
 def _row(source: Source, session: bytes, room: str, profile: Session, said: Optional[Presence],
          home: Optional[Presence]) -> Dict[str, Any]:

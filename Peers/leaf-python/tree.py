@@ -10,14 +10,11 @@ LARGEST_NODE = 901
 Entries = Dict[bytes, bytes]
 Place = Tuple[Optional[str], str]  # the room (None: the tree of rooms), and the path as hexadecimal digits
 
-
 class BadNode(Exception):
   """Bytes that are no node, or not the one that was to come."""
 
-
 def entry(key: bytes, value: bytes) -> bytes:
   return bytes([len(key)]) + key + len(value).to_bytes(2, "big") + value
-
 
 def build(entries: Entries, mesh_id: bytes) -> Dict[str, bytes]:
   """All nodes by path, each before its children."""
@@ -41,14 +38,11 @@ def build(entries: Entries, mesh_id: bytes) -> Dict[str, bytes]:
     node(sorted(entries.items()), "")
   return nodes
 
-
 def top(nodes: Dict[str, bytes]) -> bytes:
   return hash128(nodes[""]) if nodes else NOTHING
 
-
 def root(nodes: Dict[str, bytes]) -> bytes:
   return hash256(nodes[""]) if nodes else NO_ROOT
-
 
 def children_of(node: bytes) -> Optional[Dict[str, bytes]]:
   """The hashes of a branch's children by digit; nothing for a bucket."""
@@ -62,7 +56,6 @@ def children_of(node: bytes) -> Optional[Dict[str, bytes]]:
   if NOTHING in found.values():
     raise BadNode("a child without a hash")
   return found
-
 
 def entries_of(node: bytes) -> Entries:
   """The entries of a bucket."""
@@ -80,7 +73,6 @@ def entries_of(node: bytes) -> Entries:
   if not found:
     raise BadNode("an empty bucket")
   return found
-
 
 class Gather:
   """The trees under one signed root, as far as their nodes have come. Each node is checked by the one above."""

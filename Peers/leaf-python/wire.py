@@ -2,23 +2,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
-from beats import Schedule
 from crypto import Signer, hash256, verify
 
 ROOM, COUNTER, MESSAGES = 64, 1 << 48, 1087
 NO_INCARNATION = bytes(12)
 
-
 class Malformed(Exception):
   """Bytes that are not in the one form that they must have."""
-
 
 def need(condition: bool, what: str) -> None:
   if not condition:
     raise Malformed(what)
-
 
 # Encodings: how a field is read from the front of bytes, and written.
 
@@ -40,18 +37,15 @@ class Reader:
   def end(self) -> None:
     need(not self.more(), "bytes are left over")
 
-
 class Codec(NamedTuple):
   read: Callable[[Reader], Any]
   write: Callable[[Any], bytes]
-
 
 def write_varint(value: int) -> bytes:
   out = b""
   while value > 0x7F:
     out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
   return out + bytes([value])
-
 
 def varint(bound: int, lowest: int = 0) -> Codec:
   def read(r: Reader) -> int:
@@ -66,24 +60,27 @@ def varint(bound: int, lowest: int = 0) -> Codec:
     raise Malformed("out of bounds")
   return Codec(read, write_varint)
 
-
 def fixed(count: int) -> Codec:
   return Codec(lambda r: r.take(count), bytes)
-
 
 def number(count: int) -> Codec:
   return Codec(lambda r: int.from_bytes(r.take(count), "big"), lambda v: int(v).to_bytes(count, "big"))
 
+def small(bound: int) -> Codec:
+  """One byte below a bound."""
+  def read(r: Reader) -> int:
+    value, = r.take(1)
+    need(value < bound, "out of bounds")
+    return value
+  return Codec(read, lambda v: bytes([v]))
 
 def blob(most: int, least: int = 0) -> Codec:
   size = varint(most + 1, least)
   return Codec(lambda r: r.take(size.read(r)), lambda v: write_varint(len(v)) + v)
 
-
 def text(most: int, least: int = 0) -> Codec:
   data = blob(most, least)
   return Codec(lambda r: read_text(data.read(r)), lambda v: data.write(v.encode()))
-
 
 def read_text(data: bytes) -> str:
   try:
@@ -93,13 +90,11 @@ def read_text(data: bytes) -> str:
   need(not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in found), "a control character")
   return found
 
-
 def many(item: Codec, most: int, least: int = 1) -> Codec:
   """A count, and that many items."""
   size = varint(most + 1, least)
   return Codec(lambda r: tuple(item.read(r) for _ in range(size.read(r))),
                lambda v: write_varint(len(v)) + b"".join(map(item.write, v)))
-
 
 def to_end(item: Codec, most: int) -> Codec:
   def read(r: Reader) -> Tuple[Any, ...]:
@@ -110,59 +105,60 @@ def to_end(item: Codec, most: int) -> Codec:
     return tuple(found)
   return Codec(read, lambda v: b"".join(map(item.write, v)))
 
-
 def row(*items: Codec) -> Codec:
   return Codec(lambda r: tuple(item.read(r) for item in items),
                lambda v: b"".join(item.write(x) for item, x in zip(items, v)))
-
 
 def when(item: Codec, absent: Any = None) -> Codec:
   """A flag, and with it an item."""
   return Codec(lambda r: item.read(r) if flag.read(r) else absent,
                lambda v: b"\0" if v == absent else b"\1" + item.write(v))
 
-
 def read_incarnation(r: Reader) -> bytes:
   value = r.take(12)
   need(value[:4] != bytes(4), "no incarnation")
   return value
 
-
 u16, token, session_id, origin_id, address = number(2), fixed(8), fixed(16), fixed(32), fixed(18)
-flag = Codec(lambda r: varint(2).read(r) == 1, lambda v: bytes([v]))
+flag = Codec(lambda r: small(2).read(r) == 1, lambda v: bytes([v]))
 counter, sequence, room_name, beat_index = varint(COUNTER), varint(COUNTER, 1), text(ROOM), varint(4096)
 incarnation = Codec(read_incarnation, bytes)
 
-
-def wire(codec: Codec, **default: Any) -> Any:
-  """A field of a Struct."""
-  return field(metadata={"codec": codec}, **default)
-
+def wire(codec: Codec, only: Optional[Callable[[Any], Any]] = None, **default: Any) -> Any:
+  """A field of a Struct; with *only*, it is there if that is true of the fields before it."""
+  return field(metadata={"codec": codec, "only": only}, **default)
 
 S = TypeVar("S", bound="Struct")
-
 
 class Struct:
   """Fields that follow each other on the wire."""
 
   @classmethod
-  def read(cls: Type[S], r: Reader) -> S:
-    found = cls(**{f.name: f.metadata["codec"].read(r) for f in fields(cls)})  # type: ignore[arg-type]
+  def read(cls: Type[S], r: Reader, count: Optional[int] = None) -> S:
+    """All fields, or the first ones; those that are not read have their defaults."""
+    values: Dict[str, Any] = {}
+    for f in fields(cls)[:count]:  # type: ignore[arg-type]
+      only = f.metadata["only"]
+      if only is None or only(SimpleNamespace(**values)):
+        values[f.name] = f.metadata["codec"].read(r)
+    found = cls(**values)
     found.check()
     return found
 
   def check(self) -> None:
     """Refuses what the fields alone do not."""
 
-  def encode(self) -> bytes:
-    return b"".join(f.metadata["codec"].write(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+  def coded(self) -> List[bytes]:
+    return [f.metadata["codec"].write(getattr(self, f.name)) for f in fields(self)  # type: ignore[arg-type]
+            if f.metadata["only"] is None or f.metadata["only"](self)]
 
+  def encode(self) -> bytes:
+    return b"".join(self.coded())
 
 # Values of records (§2).
 
 SESSION, PRESENCE, CURSOR, REMOVAL, SUBSCRIPTION, OCCUPANCY = range(6)
 STATUSES = ("", "online", "away", "busy", "active", "idle", "typing")
-
 
 @dataclass(frozen=True)
 class Session(Struct):
@@ -174,58 +170,34 @@ class Session(Struct):
   device: str = wire(text(32), default="")
   joined_at: int = wire(counter, default=0)
 
-
 @dataclass(frozen=True)
 class Presence(Struct):
   entered: int = wire(counter)
-  status: int = 0
-  status_counter: int = 0
-  changed_at: int = 0
-  message: str = ""
-  typing: bool = False
-  data: bytes = b""
-
-  _MORE: ClassVar[Codec] = row(text(140), flag, blob(384))
-
-  def encode(self) -> bytes:
-    status = row(counter, counter).write((self.status_counter, self.changed_at)) if self.status else b""
-    more = self._MORE.write((self.message, self.typing, self.data))
-    return counter.write(self.entered) + bytes([self.status]) + status + more
-
-  @classmethod
-  def read(cls, r: Reader) -> Presence:
-    entered, status = row(counter, number(1)).read(r)
-    need(status < len(STATUSES), "no such status")
-    return cls(entered, status, *(row(counter, counter).read(r) if status else (0, 0)), *cls._MORE.read(r))
-
+  status: int = wire(small(len(STATUSES)), default=0)
+  status_counter: int = wire(counter, lambda p: p.status, default=0)
+  changed_at: int = wire(counter, lambda p: p.status, default=0)
+  message: str = wire(text(140), default="")
+  typing: bool = wire(flag, default=False)
+  data: bytes = wire(blob(384), default=b"")
 
 @dataclass(frozen=True)
 class Cursor(Struct):
-  column: int
-  row: int
-  visible: bool = True
-  anchor: Optional[str] = None
-
-  def encode(self) -> bytes:
-    flags = self.visible | (self.anchor is not None) << 1
-    anchor = b"" if self.anchor is None else text(64).write(self.anchor)
-    return u16.write(self.column) + u16.write(self.row) + bytes([flags]) + anchor
-
-  @classmethod
-  def read(cls, r: Reader) -> Cursor:
-    column, line, flags = row(u16, u16, number(1)).read(r)
-    need(flags < 4, "an unknown flag")
-    return cls(column, line, flags & 1 == 1, text(64).read(r) if flags & 2 else None)
+  column: int = wire(u16)
+  row: int = wire(u16)
+  flags: int = wire(small(4), default=1)  # 1: visible, 2: an anchor follows
+  anchor: Optional[str] = wire(text(64), lambda c: c.flags & 2, default=None)
 
   @property
-  def order(self) -> Tuple[int, int, bool, bool, bytes]:
-    return self.column, self.row, self.visible, self.anchor is not None, (self.anchor or "").encode()
+  def visible(self) -> bool:
+    return self.flags & 1 == 1
 
+  @property
+  def order(self) -> Tuple[int, int, int, int, bytes]:
+    return self.column, self.row, self.flags & 1, self.flags & 2, (self.anchor or "").encode()
 
 @dataclass(frozen=True)
 class Removal(Struct):
   final: bool = wire(flag)
-
 
 @dataclass(frozen=True)
 class Subscription(Struct):
@@ -235,15 +207,12 @@ class Subscription(Struct):
     need(all(room % 8 == 0 for room in self.rooms), "the low bits of a room id")
     need(all(a < b for a, b in zip(self.rooms, self.rooms[1:])), "falling room ids")
 
-
 @dataclass(frozen=True)
 class Occupancy(Struct):
   pass
 
-
 Value = Union[Struct, bytes]
 VALUES: Tuple[Type[Struct], ...] = (Session, Presence, Cursor, Removal, Subscription, Occupancy)
-
 
 def read_value(kind: int, data: bytes) -> Value:
   """The value in exactly these bytes; the bytes themselves for an unknown kind."""
@@ -254,7 +223,6 @@ def read_value(kind: int, data: bytes) -> Value:
   value = VALUES[kind].read(r)
   r.end()
   return value
-
 
 @dataclass(frozen=True)
 class Record:
@@ -305,7 +273,6 @@ class Record:
     version, count = row(sequence, counter).read(r)
     return version, cls(key[0], key[1:17], count, read_value(key[0], r.rest()), read_text(key[17:])).check(log)
 
-
 # Bodies of signed messages (§3): the signature covers the front as it is, and what is behind it by its hash.
 
 class Body(Struct):
@@ -321,7 +288,6 @@ class Body(Struct):
   def size(self) -> int:
     return sum(len(part or b"") for part in self.parts())
 
-
 @dataclass(frozen=True)
 class PathProof(Body):
   KIND, DOMAIN, LONGEST = 2, "PresenceMesh/2 path", 29
@@ -329,7 +295,6 @@ class PathProof(Body):
   echo: bytes = wire(token)
   token: bytes = wire(token)
   wants_proof: bool = wire(flag)
-
 
 @dataclass(frozen=True)
 class BatchFront(Struct):
@@ -341,7 +306,6 @@ class BatchFront(Struct):
 
   def check(self) -> None:
     need(self.previous < self.first and self.first + self.count <= COUNTER, "versions")
-
 
 @dataclass(frozen=True)
 class Batch(Body):
@@ -361,11 +325,10 @@ class Batch(Body):
     return front.encode(), b"".join(record.encode() for record in self.records)
 
   @classmethod
-  def read(cls, r: Reader) -> Batch:
+  def read(cls, r: Reader, count: Optional[int] = None) -> Batch:
     f = BatchFront.read(r)
     records = tuple(Record.read(r, f.room) for _ in range(f.count))
     return cls(f.incarnation, f.room, f.previous, f.first, records)
-
 
 @dataclass(frozen=True)
 class Checkpoint(Body):
@@ -380,10 +343,12 @@ class Checkpoint(Body):
   offset: int = wire(varint(1 << 42))
   beat: int = wire(beat_index)
   period: int = wire(varint(3_600_001, 100))
-  flags: int = wire(number(1), default=0)  # 1: leaving, 2: a certificate follows, 4: names all changed rooms
+  flags: int = wire(small(8), default=0)  # 1: leaving, 2: a certificate follows, 4: names all changed rooms
   features: int = wire(varint(1 << 56), default=0)
-  certificate: bytes = wire(blob(400, 1), default=b"")
+  certificate: bytes = wire(blob(400, 1), lambda c: c.flags & 2, default=b"")
   changed: Tuple[Tuple[str, int], ...] = wire(many(row(room_name, counter), 64, 0), default=())
+
+  FRONT: ClassVar[int] = 12  # fields
 
   @property
   def place(self) -> Tuple[bytes, int]:
@@ -393,29 +358,15 @@ class Checkpoint(Body):
   def leaving(self) -> bool:
     return self.flags & 1 == 1
 
-  def heartbeats(self) -> Schedule:
-    return Schedule(self.incarnation, self.chain, self.schedule, self.offset, self.beat, self.value, self.period)
-
   def parts(self) -> Tuple[bytes, Optional[bytes]]:
-    coded = [f.metadata["codec"].write(getattr(self, f.name)) for f in fields(self)]
-    return b"".join(coded[:12]), (coded[12] if self.flags & 2 else b"") + coded[13]
+    coded = self.coded()
+    return b"".join(coded[:self.FRONT]), b"".join(coded[self.FRONT:])
 
-  @classmethod
-  def read_front(cls, r: Reader) -> Checkpoint:
-    found = cls(*(f.metadata["codec"].read(r) for f in fields(cls)[:12]))
-    need(found.schedule <= found.chain and (found.offset == 0 or found.schedule < found.chain), "a schedule")
-    need(found.flags < 8, "an unknown flag")
-    return found
-
-  @classmethod
-  def read(cls, r: Reader) -> Checkpoint:
-    front, (certificate, changed) = cls.read_front(r), (f.metadata["codec"] for f in fields(cls)[12:])
-    found = replace(front, certificate=certificate.read(r) if front.flags & 2 else b"", changed=changed.read(r))
-    names = [room.encode() for room, _ in found.changed]
+  def check(self) -> None:
+    need(self.schedule <= self.chain and (self.offset == 0 or self.schedule < self.chain), "a schedule")
+    names = [room.encode() for room, _ in self.changed]
     need(all(a < b for a, b in zip(names, names[1:])), "falling rooms")
-    need(all(version <= found.version for _, version in found.changed), "a room above the version")
-    return found
-
+    need(all(version <= self.version for _, version in self.changed), "a room above the version")
 
 @dataclass(frozen=True)
 class CursorFrame(Body):
@@ -424,7 +375,6 @@ class CursorFrame(Body):
   room: str = wire(room_name)
   updates: Tuple[Tuple[bytes, int, Cursor], ...] = wire(
     many(row(session_id, sequence, Codec(Cursor.read, Cursor.encode)), 64))
-
 
 @dataclass(frozen=True)
 class Signed:
@@ -452,7 +402,6 @@ class Signed:
     unsigned = cls(body, signer.origin, b"", age)
     return replace(unsigned, signature=signer.sign(body.DOMAIN, mesh_id, unsigned.statement))
 
-
 # Other messages (§6).
 
 class Plain(Struct):
@@ -461,18 +410,15 @@ class Plain(Struct):
   def encode(self) -> bytes:
     return frame(self.KIND, super().encode())
 
-
 @dataclass(frozen=True)
 class Challenge(Plain):
   KIND = 1
   token: bytes = wire(token)
 
-
 @dataclass(frozen=True)
 class Beats(Plain):
   KIND = 6
   beats: Tuple[Tuple[bytes, int, bytes], ...] = wire(to_end(row(fixed(8), beat_index, fixed(16)), 40))
-
 
 @dataclass(frozen=True)
 class Place(Struct):
@@ -485,9 +431,7 @@ class Place(Struct):
   def order(self) -> Tuple[bytes, int]:
     return self.incarnation, self.sequence
 
-
 Node = Tuple[Optional[str], str, bytes]  # room (None: no tree of records), path in hexadecimal digits, hash or bytes
-
 
 def write_node_place(node: Node, before: Optional[Node]) -> bytes:
   room, path, _ = node
@@ -495,7 +439,6 @@ def write_node_place(node: Node, before: Optional[Node]) -> bytes:
   named = room_name.write(room) if room is not None and not same else b""
   front = bytes([len(path) | same << 6 | (room is not None) << 7])
   return front + named + bytes.fromhex(path + "0" * (len(path) % 2))
-
 
 def node_list(payload: Codec, most: int, least: int) -> Codec:
   def read(r: Reader) -> Tuple[Node, ...]:
@@ -519,7 +462,6 @@ def node_list(payload: Codec, most: int, least: int) -> Codec:
     return write_varint(len(nodes)) + b"".join(write_node_place(n, before) + payload.write(n[2]) for n, before in pairs)
   return Codec(read, write)
 
-
 class OfPlace(Plain):
   place: Optional[Place]
   nodes: Tuple[Node, ...]
@@ -527,9 +469,7 @@ class OfPlace(Plain):
   def check(self) -> None:
     need(self.place is not None or all(room is None for room, _, _ in self.nodes), "records in a replica")
 
-
 PLACE = when(Codec(Place.read, Place.encode))
-
 
 @dataclass(frozen=True)
 class Compare(OfPlace):
@@ -538,7 +478,6 @@ class Compare(OfPlace):
   request: int = wire(u16)
   budget: int = wire(varint(65_537))
   nodes: Tuple[Node, ...] = wire(node_list(fixed(16), 64, 1))
-
 
 @dataclass(frozen=True)
 class Nodes(OfPlace):
@@ -552,7 +491,6 @@ class Nodes(OfPlace):
   def last(self) -> bool:
     return self.page >> 15 == 1
 
-
 @dataclass(frozen=True)
 class Repair(Plain):
   KIND = 9
@@ -565,7 +503,6 @@ class Repair(Plain):
   def check(self) -> None:
     need(self.after < self.through, "a repair of nothing")
 
-
 @dataclass(frozen=True)
 class Probe(Plain):
   KIND = 10
@@ -576,7 +513,6 @@ class Probe(Plain):
     for _, life, number_, beat in self.asks:
       need(life[:4] != bytes(4) or (life == NO_INCARNATION and number_ == 0), "no incarnation")
       need(number_ > 0 or beat == 0, "a beat without a sequence")
-
 
 @dataclass(frozen=True)
 class Contradiction(Plain):
@@ -602,8 +538,8 @@ class Contradiction(Plain):
       found = batch.incarnation, batch.first, batch.first + batch.count
     else:
       need(self.kind == Checkpoint.KIND, "a contradiction of another kind")
-      found = (*Checkpoint.read_front(r).place, 0)
-      found = found[0], found[1], found[1] + 1
+      checkpoint = Checkpoint.read(r, Checkpoint.FRONT)
+      found = checkpoint.incarnation, checkpoint.sequence, checkpoint.sequence + 1
     r.take(32)
     r.end()
     return found
@@ -613,18 +549,15 @@ class Contradiction(Plain):
     a, b = self._span(self.a[0]), self._span(self.b[0])
     need(a[0] == b[0] and a[1] < b[2] and b[1] < a[2], "no contradiction")
 
-
 @dataclass(frozen=True)
 class PeerExchange(Plain):
   KIND = 12
   peers: Tuple[Tuple[bytes, bytes], ...] = wire(many(row(origin_id, address), 16))
 
-
 @dataclass(frozen=True)
 class Prune(Plain):
   KIND = 13
   origins: Tuple[bytes, ...] = wire(many(origin_id, 16))
-
 
 @dataclass(frozen=True)
 class Passed:
@@ -635,16 +568,13 @@ class Passed:
   def encode(self) -> bytes:
     return frame(self.kind, b"")
 
-
 Message = Union[Signed, Plain, Passed]
 BODIES: Dict[int, Type[Body]] = {c.KIND: c for c in (PathProof, Batch, Checkpoint, CursorFrame)}
 OTHERS: Dict[int, Type[Plain]] = {c.KIND: c for c in (
   Challenge, Beats, Compare, Nodes, Repair, Probe, Contradiction, PeerExchange, Prune)}
 
-
 def frame(kind: int, body: bytes) -> bytes:
   return bytes([kind]) + u16.write(len(body)) + body
-
 
 def read_message(kind: int, data: bytes) -> Message:
   need(kind > 0, "kind 0")
@@ -667,14 +597,12 @@ def read_message(kind: int, data: bytes) -> Message:
     return Passed(kind, str(error))
   return Signed(signed, origin, signature, age)
 
-
 def read_messages(data: bytes) -> Iterator[Message]:
   """The messages one by one; raises at the first malformed one."""
   r = Reader(data)
   while r.more():
     kind, length = row(number(1), u16).read(r)
     yield read_message(kind, r.take(length))
-
 
 @dataclass(frozen=True)
 class Header(Struct):

@@ -38,9 +38,10 @@ class Behaviour(unittest.TestCase):
             chain = chains.setdefault((life, c["chain"]), beats.Chain(
               origin, life, bytes(15) + bytes([c["chain"]]), 0, c["period"], c["chain"], c["schedule"], c["offset"]))
             known = age.known
-            news = known is None or (known.incarnation, known.chain, known.beat) < (life, c["chain"], c["beat"])
-            age.checkpoint(beats.Schedule(life, c["chain"], c["schedule"], c["offset"], c["beat"],
-                                          chain.value(c["beat"]), c["period"]), c["age"], now, news, c["own_word"])
+            news = known is None or (known.incarnation, known.chain, age.newest) < (life, c["chain"], c["beat"])
+            word = wire.Checkpoint(life, 1, 0, bytes(32), chain.value(c["beat"]), c["chain"], c["schedule"],
+                                   c["offset"], c["beat"], c["period"])
+            age.checkpoint(word, c["age"], now, news, c["own_word"])
           if "beat" in step:
             assert age.known
             value = chains[age.known.incarnation, age.known.chain].value(step["beat"])

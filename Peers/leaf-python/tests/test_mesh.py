@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-import beats, crypto, mesh, state, tree, wire  # noqa: E401,E402
+import beats, crypto, mesh, paths, state, tree, wire  # noqa: E401,E402
 
 MESH, KEY = bytes(range(16)), bytes(range(32))
 
@@ -136,10 +136,10 @@ class Mesh(unittest.TestCase):
     self.assertEqual(int.from_bytes(again.incarnation[:4], "big"), 1)
     old = replace(self.a.word, incarnation=(9).to_bytes(4, "big") + bytes(8))
     signed = wire.Signed.sign(old, self.a.signer, MESH)
-    again._on_checkpoint(replace(signed, signature=bytes(64)), old, next(iter(again.paths.values())), self.net.now)
+    again.on_message(replace(signed, signature=bytes(64)), next(iter(again.paths.values())), self.net.now)
     self.assertEqual(int.from_bytes(again.incarnation[:4], "big"), 1)
     again.open(wire.Session("ada"), ["design"], self.net.now)
-    again._on_checkpoint(signed, old, next(iter(again.paths.values())), self.net.now)
+    again.on_message(signed, next(iter(again.paths.values())), self.net.now)
     self.assertEqual(int.from_bytes(again.incarnation[:4], "big"), 10)
     self.assertEqual(self.net.disk[again.origin], 10)
     self.net.run(2)
@@ -165,12 +165,12 @@ class Mesh(unittest.TestCase):
       words.append((signed.statement, signed.signature))
     found = wire.Contradiction(self.a.origin, 4, min(words), max(words))
     false = replace(found, a=(min(words)[0], bytes(64)))
-    self.b._on_message(false, path, self.net.now)
+    self.b.on_message(false, path, self.net.now)
     self.assertEqual(users(self.b, self.net.now), ["ada"])
-    self.b._on_message(found, path, self.net.now)
+    self.b.on_message(found, path, self.net.now)
     self.net.run(3)
     self.assertEqual(users(self.b, self.net.now), [])
-    self.a._begin(2, self.net.now)
+    self.a.begin(2, self.net.now)
     self.net.run(3)
     self.assertEqual(users(self.b, self.net.now), ["ada"])
 
@@ -195,23 +195,23 @@ class Mesh(unittest.TestCase):
     dice = random.Random(7)
     self.net.run(1)
     path = self.a.paths[address(2)]
-    kinds = [m.encode() for m in (self.a._own_checkpoint(self.net.now), self.a._own_beat(),
+    kinds = [m.encode() for m in (self.a.checkpoint(self.net.now), self.a.beat(),
                                   self.a._compare(path, self.net.now), wire.PeerExchange(((bytes(32), address(9)),)))]
     for n in range(3000):
       data = bytearray(dice.choice(kinds))
       for _ in range(dice.randint(1, 4)):
         data[dice.randrange(len(data))] = dice.randrange(256)
-      opened = wire.Header(self.a.origin, self.a.incarnation, 10_000 + n, self.b._token(address(1), self.net.now)).encode()
+      opened = wire.Header(self.a.origin, self.a.incarnation, 10_000 + n, self.b.token(address(1), self.net.now)).encode()
       sealed = self.a.seal.seal(opened + bytes(data), dice.randbytes(24))
       self.b.receive(sealed, address(1), self.net.now)
     self.assertGreater(self.b.counts["messagesMalformed"], 500)
-    self.assertLess(len(self.b.contacts), mesh.CONTACTS + 1)
+    self.assertLess(len(self.b.contacts), paths.CONTACTS + 1)
 
   def test_an_answer_to_a_stranger_is_never_longer_than_thrice(self) -> None:
     opened = wire.Header(bytes([5]) * 32, (1).to_bytes(4, "big") + bytes(8), 1, bytes(8))
     for port, (body, answers) in enumerate((
       (wire.Challenge(b"12345678").encode(), 1), (wire.Challenge(bytes(8)).encode(), 1), (b"", 1),
-      (b"\1\0\1a", 0), (wire.frame(99, b""), 1), (self.a._own_beat().encode(), 1))):
+      (b"\1\0\1a", 0), (wire.frame(99, b""), 1), (self.a.beat().encode(), 1))):
       self.b.outbox.clear()
       data = self.b.seal.seal(replace(opened, counter=1 + len(body)).encode() + body, bytes(24))
       self.b.receive(data, address(77 + port), self.net.now)
@@ -223,11 +223,11 @@ class Mesh(unittest.TestCase):
     s = self.a.open(wire.Session("ada"), ["design"], self.net.now)
     self.net.run(1)
     order = wire.Record(wire.REMOVAL, s, self.b.view(self.net.now) and 50, wire.Removal(False), "design")
-    self.b._write("", [order], self.net.now)
+    self.b.write("", [order], self.net.now)
     self.net.run(0.5)
     self.assertEqual((users(self.a, self.net.now), users(self.a, self.net.now, "design")), (["ada"], []))
-    self.assertEqual(self.a._said(s, "design"), None)
-    self.b._write("", [replace(order, room="", counter=60)], self.net.now)
+    self.assertEqual(self.a.said(s, "design"), None)
+    self.b.write("", [replace(order, room="", counter=60)], self.net.now)
     self.net.run(0.5)
     self.assertEqual(self.a.sessions(), [])
 
@@ -239,9 +239,9 @@ class Mesh(unittest.TestCase):
     self.assertEqual(len(self.b.held), mesh.ORIGINS)
     exchange = wire.PeerExchange(tuple((bytes(31) + bytes([n]), address(1000 + n)) for n in range(16)))
     for n in range(100):
-      self.b._on_message(replace(exchange, peers=tuple((o, address(2000 + 16 * n + i)) for i, (o, _) in
+      self.b.on_message(replace(exchange, peers=tuple((o, address(2000 + 16 * n + i)) for i, (o, _) in
                                                        enumerate(exchange.peers))), path, self.net.now)
-    self.assertLessEqual(len(self.b.contacts), mesh.CONTACTS)
+    self.assertLessEqual(len(self.b.contacts), paths.CONTACTS)
 
 
 class Logs(unittest.TestCase):
@@ -287,9 +287,10 @@ class Ages(unittest.TestCase):
     self.chain = beats.Chain(self.origin, self.incarnation, bytes(16), 0, 2000)
     self.age = beats.Age(self.origin)
 
-  def word(self, beat: int, chain: Optional[beats.Chain] = None) -> beats.Schedule:
+  def word(self, beat: int, chain: Optional[beats.Chain] = None) -> wire.Checkpoint:
     c = chain or self.chain
-    return beats.Schedule(self.incarnation, c.number, c.schedule, c.offset, beat, c.value(beat), c.period)
+    return wire.Checkpoint(self.incarnation, 1, 0, bytes(32), c.value(beat), c.number, c.schedule, c.offset, beat,
+                           c.period)
 
   def test_beats_fit_or_are_wrong(self) -> None:
     self.age.checkpoint(self.word(3), 0, 106, True, True)

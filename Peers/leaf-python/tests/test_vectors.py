@@ -38,7 +38,7 @@ def value_of(kind: int, v: Any) -> Any:
     return wire.Presence(v["entered_counter"], s["status"], s["counter"], s["changed_at"], v["message"],
                          v["is_typing"], b(v["data"]))
   if kind == wire.CURSOR:
-    return wire.Cursor(v["column"], v["row"], v["is_visible"], v["anchor"])
+    return wire.Cursor(v["column"], v["row"], v["is_visible"] | (v["anchor"] is not None) << 1, v["anchor"])
   if kind == wire.REMOVAL:
     return wire.Removal(v["is_final"])
   if kind == wire.SUBSCRIPTION:
