@@ -110,7 +110,9 @@ extension Engine {
       return
     }
     // A newer one is known, and is being repaired or fetched.
-    if let slot, let newest = records.newest(slot: slot), newest.facts.position > position {
+    if let slot, let newest = records.newest(slot: slot),
+      newest.facts.position > position || newest.isExcessive && newest.facts.position == position
+    {
       return
     }
     let address = source(of: other, near: address) ?? address
@@ -137,7 +139,8 @@ extension Engine {
   private mutating func adopt(_ fetched: FetchedOrigin, of other: OriginID) {
     guard let slot = records.slot(of: other), let changes = records.adopt(slot: slot, fetched)
     else { return }
-    context.counters.count(.fetchesCompleted)
+    context.counters.count(
+      records.isComplete(slot: slot) ? .fetchesCompleted : .checkpointsExcessive)
     noteChanges(changes, slot: slot)
     becameComplete(slot)
   }
@@ -152,6 +155,10 @@ extension Engine {
     if !isComplete { handle(members.setComplete(false, for: other, at: context.now)) }
     switch need {
     case .nothing: repairs.complete(other)
+    case .refusal:
+      repairs.complete(other)
+      context.counters.count(.checkpointsExcessive)
+      noteChanges(records.refuseNewest(slot: slot), slot: slot)
     case .repair: repairs.want(other, from: address, &context)
     case .fetch:
       if let position = records.newest(slot: slot)?.facts.position {

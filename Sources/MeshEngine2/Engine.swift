@@ -276,6 +276,8 @@ struct MeshRecords: MeshReading {
     return view.statusCounter(ofUser: user)
   }
 
+  var ownUsage: OriginUsage { records.replica.replica(slot: ownSlot)?.usage ?? OriginUsage() }
+
   func origin(slot: Int) -> OriginID? { records.origin(slot: slot) }
   func homes(of session: SessionID) -> [SessionHome] { records.homes(of: session) }
   func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {

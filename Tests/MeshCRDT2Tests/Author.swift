@@ -18,11 +18,11 @@ struct Author {
   /// The rooms that each checkpoint names.
   private(set) var changed: [[RoomName: UInt64]] = []
 
-  init(counter: UInt64 = 1, nonce: UInt64 = 7) {
+  init(counter: UInt64 = 1, nonce: UInt64 = 7, bounds: OriginBounds = OriginBounds()) {
     guard let incarnation = Incarnation(counter: counter, nonce: nonce) else {
       fatalError("counter")
     }
-    replica = OriginReplica(incarnation: incarnation, hashKey: meshKey)
+    replica = OriginReplica(incarnation: incarnation, hashKey: meshKey, bounds: bounds)
   }
 
   var incarnation: Incarnation { replica.incarnation }
@@ -57,6 +57,11 @@ struct Author {
     guard evaluation == .complete else { fatalError("an author holds what it signs") }
     checkpoints.append(facts)
     return facts
+  }
+
+  /// Signs a checkpoint with the number of another author's.
+  mutating func complete(_ facts: CheckpointFacts) -> Bool {
+    replica.evaluate(facts, blake) == .complete
   }
 
   /// Opens, moves and ends sessions in some rooms.

@@ -3,7 +3,7 @@ package import MeshCRDT
 /// The room logs of an origin at a checkpoint, as a fetch brought them.
 package struct FetchedOrigin: Sendable {
   package let checkpoint: CheckpointFacts
-  let scope: RoomScope
+  package let scope: RoomScope
   let rooms: HashTree
   let trees: [RoomName: (version: UInt64, tree: HashTree)]
 }
@@ -61,6 +61,11 @@ package struct OriginFetch: Sendable {
   /// Nodes that came before the nodes above them.
   private var early: [Place: [UInt8]] = [:]
   private var earlyBytes = 0
+  /// Bytes of nodes that the checkpoint's trees may still have.
+  private var room: Int
+  private let bounds: OriginBounds
+  /// True when the origin signed what no origin may say: nothing of it stays.
+  private var isUnsound = false
 
   /// The most bytes of nodes that came early; the others are asked for again.
   package static let earlyBound = 131_072
@@ -76,6 +81,8 @@ package struct OriginFetch: Sendable {
     self.target = target
     hashKey = replica.hashKey
     scope = replica.scope
+    bounds = replica.bounds
+    room = Self.room(bounds)
     heldRooms = replica.settle(hash)
     held = replica.logs.mapValues(\.tree)
     beginRooms(hash)
@@ -91,6 +98,11 @@ package struct OriginFetch: Sendable {
     }
   }
 
+  /// Branches, and the heads of entries, are less than what they lead to.
+  private static func room(_ bounds: OriginBounds) -> Int {
+    2 * bounds.bytes + 128 * bounds.records
+  }
+
   /// Goes on with a later checkpoint of the same incarnation. What is here and equal in both is kept.
   /// Cost: the rooms.
   package mutating func retarget(_ target: CheckpointFacts, _ hash: some TreeHash) {
@@ -99,16 +111,22 @@ package struct OriginFetch: Sendable {
     self.target = target
     for (room, entry) in trees { held[room] = entry.fetch.tree }
     if let rooms { heldRooms = rooms.tree }
+    beginAnew(hash)
+  }
+
+  private mutating func beginAnew(_ hash: some TreeHash) {
+    isUnsound = false
     trees = [:]
     open = []
     queue = []
     early = [:]
     earlyBytes = 0
+    room = Self.room(bounds)
     beginRooms(hash)
   }
 
   /// True when nothing is missing.
-  package var isDone: Bool { rooms?.isDone == true && open.isEmpty }
+  package var isDone: Bool { rooms?.isDone == true && open.isEmpty && !isUnsound }
 
   /// Everything, when nothing is missing.
   package var result: FetchedOrigin? {
@@ -182,16 +200,22 @@ package struct OriginFetch: Sendable {
         }
       }
     }
+    if isUnsound { beginAnew(hash) }
     return outcome
   }
 
   private mutating func place(
     _ tree: Tree, _ path: TreePath, _ content: [UInt8]?, _ hash: some TreeHash
   ) -> Outcome {
-    switch tree {
-    case .rooms: acceptRooms(path, content, hash)
-    case .records(let room): acceptRecords(room, path, content, hash)
-    }
+    let outcome =
+      switch tree {
+      case .rooms: acceptRooms(path, content, hash)
+      case .records(let room): acceptRecords(room, path, content, hash)
+      }
+    guard outcome == .progress else { return outcome }
+    room -= content?.count ?? 0
+    isUnsound = isUnsound || room < 0
+    return isUnsound ? .wrong : .progress
   }
 
   /// Keeps a node whose place is not known yet.
@@ -252,7 +276,8 @@ package struct OriginFetch: Sendable {
       }
       if scope.contains(room) { found.append((room, entry)) }
     }
-    guard isSound, trees.count + found.count <= 2 * OriginReplica.roomsPerOrigin else {
+    guard isSound, trees.count + found.count <= bounds.rooms else {
+      isUnsound = true
       return .wrong
     }
     for (room, entry) in found where trees[room] == nil {
@@ -282,7 +307,7 @@ package struct OriginFetch: Sendable {
       path, content, base: held[room] ?? HashTree(hashKey: hashKey), hash)
     if known.fetch.isDone {
       known.fetch.finish(
-        count: min(Int(clamping: known.entry.count), OriginReplica.recordsPerRoom))
+        count: min(Int(clamping: known.entry.count), bounds.records))
       open.remove(room)
     }
     trees[room] = known

@@ -31,6 +31,8 @@ package struct OriginReplica: Sendable {
   package let incarnation: Incarnation
   /// The rooms that are held.
   package private(set) var scope: RoomScope
+  let bounds: OriginBounds
+  package private(set) var usage = OriginUsage()
   package internal(set) var logs: [RoomName: RoomLog] = [:]
   /// The tree of rooms, but for ``stale`` entries. Of a replica of some rooms: that of a fetch.
   var rooms: HashTree
@@ -49,10 +51,14 @@ package struct OriginReplica: Sendable {
   /// before, and only a fetch helps. A replica of all rooms needs no more of it than that.
   private var chain: CheckpointChain? = CheckpointChain()
 
-  package init(incarnation: Incarnation, hashKey: HashKey, scope: RoomScope = .all) {
+  package init(
+    incarnation: Incarnation, hashKey: HashKey, scope: RoomScope = .all,
+    bounds: OriginBounds = OriginBounds()
+  ) {
     self.incarnation = incarnation
     self.hashKey = hashKey
     self.scope = scope
+    self.bounds = bounds
     rooms = HashTree(hashKey: hashKey)
     completeRooms = rooms
   }
@@ -99,12 +105,6 @@ package enum BatchOutcome: Hashable, Sendable {
 }
 
 extension OriginReplica {
-  /// The most records of one room log. The lobby's can have a session, a presence, a cursor and some
-  /// occupancies of each session.
-  package static let recordsPerRoom = 8 * Limits.sessionsPerOrigin
-  /// The most rooms, the lobby included.
-  package static let roomsPerOrigin = Limits.shelvesPerOrigin + 1
-
   /// Applies a batch: the changes of consecutive versions in one room. Cost: a tree write for each.
   package mutating func apply(_ place: BatchPlace, _ changes: [RecordChange]) -> BatchOutcome {
     guard place.incarnation == incarnation else { return .otherIncarnation }
@@ -116,11 +116,10 @@ extension OriginReplica {
     }
     guard place.previous == version || place.previous == 0 && place.versions.lowerBound > version
     else { return .gap }
-    let additions = changes.filter { $0.value != nil }.count
-    guard logs[place.room] != nil || logs.count < Self.roomsPerOrigin,
-      (logs[place.room]?.tree.count ?? 0) + additions <= Self.recordsPerRoom
-    else { return .refused }
-    guard noteApplied(place.versions) else { return .refused }
+    let rooms = logs.count + (logs[place.room] == nil ? 1 : 0)
+    guard !usage.exceeds(bounds, rooms: rooms, times: 2), noteApplied(place.versions) else {
+      return .refused
+    }
     return .applied(write(changes, from: place.versions.lowerBound, place: place))
   }
 
@@ -163,6 +162,7 @@ extension OriginReplica {
     logs[place.room] = log
     stale.insert(place.room)
     written.insert(place.room)
+    usage.note(result)
     return result
   }
 
@@ -204,6 +204,8 @@ extension OriginReplica {
     case missing([Gap])
     /// All versions are here, and their root is another one; or only a fetch can tell.
     case differs
+    /// Exactly this is held, and is more than may be.
+    case excessive
     /// It is of another incarnation.
     case otherIncarnation
   }
@@ -234,6 +236,7 @@ extension OriginReplica {
     guard missing.isEmpty else { return .missing(missing.map { Gap($0) }) }
     guard applied.highest == checkpoint.version else { return .overtaken }
     guard root(hash) == checkpoint.root else { return .differs }
+    guard !usage.exceeds(bounds, rooms: rooms.count) else { return .excessive }
     keepComplete(checkpoint)
     return .complete
   }
@@ -272,6 +275,7 @@ extension OriginReplica {
     }
     guard missing.isEmpty else { return .missing(missing) }
     guard !isOvertaken else { return .overtaken }
+    guard !usage.exceeds(bounds) else { return .excessive }
     // Where no other rooms changed, the root can be computed all the same.
     var tree = completeRooms
     for room in chain.changed.keys.sorted() where isProven {
@@ -333,6 +337,7 @@ extension OriginReplica {
       completeRooms.prune(scope.reaches)
       rooms = completeRooms
     }
+    usage.note(result)
     return result
   }
 
@@ -350,6 +355,7 @@ extension OriginReplica {
     stale = []
     rooms = completeRooms
     applied = VersionSet(through: complete?.version ?? 0)
+    usage.note(result)
     if !scope.isAll {
       chain =
         complete.map { CheckpointChain(at: $0.sequence) } ?? chain.map { _ in CheckpointChain() }
@@ -378,8 +384,8 @@ extension OriginReplica {
   }
 
   /// Takes over the trees of a checkpoint that was fetched, in the place of all that is held. Returns what
-  /// changed. Cost: what differs.
-  /// A fetch of other rooms than are held changes nothing.
+  /// changed; `nil`, and nothing did, when they are more than may be, or of other rooms than are held.
+  /// Cost: what differs.
   package mutating func adopt(_ fetched: FetchedOrigin) -> [AppliedChange]? {
     guard fetched.scope == scope else { return nil }
     var result: [AppliedChange] = []
@@ -389,6 +395,10 @@ extension OriginReplica {
     for room in Set(logs.keys).union(new.keys).sorted() {
       Self.note(from: logs[room]?.tree ?? empty, to: new[room]?.tree ?? empty, room, &result)
     }
+    var usage = usage
+    usage.note(result)
+    guard !usage.exceeds(bounds, rooms: fetched.trees.count) else { return nil }
+    self.usage = usage
     logs = new
     rooms = fetched.rooms
     completeRooms = fetched.rooms

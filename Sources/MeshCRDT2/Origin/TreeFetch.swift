@@ -5,13 +5,8 @@ struct TreeFetch: Sendable {
   private(set) var missing: Int
   /// Where they are, and some that are not missing any more; the last ones are asked for first.
   private var places: [TreePath]
-  /// The entries that came.
-  private var entries = 0
   /// What is fetched of a tree of rooms; what is not stays missing.
   private let scope: RoomScope
-
-  /// The most entries that a fetch takes in.
-  static let entryBound = OriginReplica.recordsPerRoom
 
   init(_ tree: HashTree, scope: RoomScope = .all) {
     self.tree = tree
@@ -49,8 +44,7 @@ struct TreeFetch: Sendable {
       let children = all.filter(scope.reaches)
       missing += children.count - 1
       places += children.reversed()
-      if content.first == Bucket.form { entries += Bucket.count(content) }
-      return entries > Self.entryBound ? .wrong : .progress
+      return .progress
     }
   }
 }

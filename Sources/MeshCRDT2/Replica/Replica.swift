@@ -5,6 +5,7 @@ package import MeshCRDT
 /// Origins have numbers, their *slots*, in the order in which they were first heard of.
 package struct Replica: Sendable {
   package let hashKey: HashKey
+  private let bounds: OriginBounds
   private var origins: [OriginID?] = []
   private var replicas: [OriginReplica?] = []
   private var slots: [OriginID: Int] = [:]
@@ -18,8 +19,9 @@ package struct Replica: Sendable {
   /// The slots of the origins that have a live removal of a session from a room.
   private var removers: [SessionID: [SessionIndex.Place]] = [:]
 
-  package init(hashKey: HashKey) {
+  package init(hashKey: HashKey, bounds: OriginBounds = OriginBounds()) {
     self.hashKey = hashKey
+    self.bounds = bounds
     tree = HashTree(hashKey: hashKey)
   }
 
@@ -54,7 +56,8 @@ package struct Replica: Sendable {
     _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     func replica() -> OriginReplica {
-      OriginReplica(incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope)
+      OriginReplica(
+        incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope, bounds: bounds)
     }
     if let slot = slots[origin], let held = replicas[slot]?.incarnation {
       guard incarnation >= held else { return nil }
@@ -98,7 +101,7 @@ package struct Replica: Sendable {
     }
     // The records are gone before the index is asked whether others are left.
     replicas[slot] = OriginReplica(
-      incarnation: replica.incarnation, hashKey: hashKey, scope: replica.scope)
+      incarnation: replica.incarnation, hashKey: hashKey, scope: replica.scope, bounds: bounds)
     note(changes, slot)
     return changes
   }
@@ -177,8 +180,7 @@ package struct Replica: Sendable {
       scope, rooms: held?.completeRooms, held?.logs.mapValues(\.complete) ?? [:])
   }
 
-  /// Takes over a checkpoint that was fetched. Returns what changed; `nil`, and nothing changed, when other
-  /// rooms, or another incarnation, are held. Cost: what differs.
+  /// Takes over a checkpoint that was fetched: see ``OriginReplica/adopt(_:)``.
   package mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
     guard let origin = origin(slot: slot),
       replicas[slot]?.incarnation == fetched.checkpoint.incarnation,

@@ -71,6 +71,8 @@ package struct Counters: Hashable, Sendable {
     case recordsJoined
     /// A bound of the tables kept it out.
     case recordsRefused, cursorUpdatesRefused, originsRefused, removedPeersForgotten
+    /// A checkpoint speaks of more than an origin may have.
+    case checkpointsExcessive
 
     // Comparing.
     case comparisonsSent, comparisonsReceived, comparisonsEqual

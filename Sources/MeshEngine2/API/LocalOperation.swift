@@ -71,6 +71,16 @@ package enum OperationError: Error, Hashable, Sendable {
   case meshLeft
 }
 
+extension LocalOperation {
+  /// True for operations that may make this node's records more.
+  var addsRecords: Bool {
+    switch self {
+    case .open, .setProfile, .enter, .setStatus, .setData, .moveCursor: true
+    default: false
+    }
+  }
+}
+
 extension OperationError: CustomStringConvertible {
   package var description: String {
     switch self {

@@ -142,6 +142,11 @@ extension Hosting {
       effects.isUrgent = true
     case .leaveMesh: effects.isLeaving = true
     default:
+      if operation.addsRecords, mesh.ownUsage.exceeds(HostingLimits.records) {
+        let bytes = mesh.ownUsage.bytes
+        throw .tooLong(
+          field: "what this node says", bytes: bytes, limit: HostingLimits.records.bytes)
+      }
       let first = actions.count
       try sessions.perform(operation, seeing(mesh), &actions)
       noteDepartures(in: &actions, from: first, now: now)

@@ -1,4 +1,5 @@
 import MeshCRDT
+import MeshCRDT2
 
 /// The bounds of the tables of hosting, and its spans that no setting changes.
 enum HostingLimits {
@@ -11,6 +12,15 @@ enum HostingLimits {
   /// Occupancy records of this node. More are not written: such a session is seen in the room only
   /// by those who subscribe to it.
   static let occupancies = 4 * Limits.sessionsPerOrigin
+
+  /// What this node's records may be before operations that add to them are refused: less than others take,
+  /// since what waits to be written comes on top.
+  static let records: OriginBounds = {
+    var bounds = OriginBounds()
+    (bounds.sessions, bounds.removals) = (.max, .max)
+    (bounds.records, bounds.bytes) = (bounds.records / 4 * 3, bounds.bytes / 4 * 3)
+    return bounds
+  }()
 
   // MARK: Moving sessions
 

@@ -14,6 +14,8 @@ protocol MeshReading: RecordReading {
   func isComplete(slot: Int) -> Bool
   /// The highest counter of a status that is held of a user, of whatever origin; 0: none.
   func statusCounter(of user: String) -> UInt64
+  /// How much this node's own records are.
+  var ownUsage: OriginUsage { get }
 }
 
 /// What another origin says of a session.

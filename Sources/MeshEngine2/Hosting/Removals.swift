@@ -192,6 +192,7 @@ struct MeshWithRemovals<Base: MeshReading>: MeshReading {
   func isVisible(slot: Int) -> Bool { base.isVisible(slot: slot) }
   func isComplete(slot: Int) -> Bool { base.isComplete(slot: slot) }
   func statusCounter(of user: String) -> UInt64 { base.statusCounter(of: user) }
+  var ownUsage: OriginUsage { base.ownUsage }
 
   func removals(of session: SessionID, from room: RoomName) -> [(slot: Int, record: StoredRecord)] {
     let others = base.removals(of: session, from: room).filter { $0.slot != ownSlot }

@@ -8,6 +8,8 @@ struct RecordStore: Sendable {
   /// The newest checkpoint of an origin, complete here or not.
   struct Newest: Sendable {
     let checkpoint: Authentic<Checkpoint>
+    /// True when it speaks of more than an origin may have: it becomes complete nowhere.
+    var isExcessive = false
     var facts: CheckpointFacts { checkpoint.body.facts }
   }
 
@@ -19,8 +21,8 @@ struct RecordStore: Sendable {
   /// The message of the complete checkpoint.
   private var complete: [Authentic<Checkpoint>?] = []
 
-  init(hashKey: HashKey, hash: any TreeHash) {
-    replica = Replica(hashKey: hashKey)
+  init(hashKey: HashKey, hash: any TreeHash, bounds: OriginBounds = OriginBounds()) {
+    replica = Replica(hashKey: hashKey, bounds: bounds)
     self.hash = hash
   }
 
@@ -96,7 +98,16 @@ struct RecordStore: Sendable {
   mutating func revert(slot: Int) -> [AppliedChange] {
     guard windows.indices.contains(slot) else { return [] }
     windows[slot] = RecentBatches()
-    newest[slot] = complete[slot].map(Newest.init(checkpoint:))
+    newest[slot] = complete[slot].map { Newest(checkpoint: $0) }
+    return replica.revert(slot: slot)
+  }
+
+  /// Notes that the newest checkpoint speaks of more than an origin may have, and drops what is above the
+  /// complete one. Returns what changed.
+  mutating func refuseNewest(slot: Int) -> [AppliedChange] {
+    guard windows.indices.contains(slot) else { return [] }
+    windows[slot] = RecentBatches()
+    newest[slot]?.isExcessive = true
     return replica.revert(slot: slot)
   }
 }
@@ -245,12 +256,15 @@ extension RecordStore {
     /// The trees of the newest checkpoint are to be fetched: too much is missing, or what was signed in
     /// batches has another root.
     case fetch
+    /// It speaks of more than an origin may have: see ``RecordStore/refuseNewest(slot:)``.
+    case refusal
   }
 
   /// Compares what is held of an origin with its newest checkpoint. Cost: as of
   /// ``OriginReplica/evaluate(_:_:)``.
   mutating func need(slot: Int) -> Need {
     guard let newest = newest(slot: slot) else { return waitingNeed(slot) }
+    guard !newest.isExcessive else { return .nothing }
     guard !isComplete(slot: slot) else { return waitingNeed(slot) }
     switch replica.evaluate(slot: slot, newest.facts, hash) {
     case .complete:
@@ -258,6 +272,7 @@ extension RecordStore {
       return waitingNeed(slot)
     case .overtaken, .otherIncarnation: return waitingNeed(slot)
     case .differs: return .fetch
+    case .excessive: return .refusal
     case .missing(let gaps): return Self.isSmall(gaps) ? .repair(gaps) : .fetch
     }
   }
@@ -314,12 +329,14 @@ extension RecordStore {
     return replica.fetch(slot: slot, newest.facts, hash)
   }
 
-  /// Takes over what was fetched, and applies the recent batches above it. Returns what changed; `nil`
-  /// when the newest checkpoint is another one by now, or other rooms are held.
+  /// Takes over what was fetched, and applies the recent batches above it; refuses it when it is more than
+  /// an origin may have. Returns what changed; `nil` when the newest checkpoint is another one by now, or
+  /// other rooms are held.
   mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
     guard let newest = newest(slot: slot), newest.facts == fetched.checkpoint,
-      var changes = replica.adopt(slot: slot, fetched)
+      replica.replica(slot: slot)?.scope == fetched.scope
     else { return nil }
+    guard var changes = replica.adopt(slot: slot, fetched) else { return refuseNewest(slot: slot) }
     complete[slot] = newest.checkpoint
     windows[slot].dropWaiting(through: fetched.checkpoint.version)
     windows[slot].reopen(above: fetched.checkpoint.version)

@@ -70,7 +70,7 @@ struct LogVectors {
     case .complete: step["outcome"] = "complete"
     case .overtaken: step["outcome"] = "overtaken"
     case .differs: step["outcome"] = "differs"
-    case .otherIncarnation: step["outcome"] = "refused"
+    case .otherIncarnation, .excessive: step["outcome"] = "refused"
     case .missing(let ranges):
       step["outcome"] = "missing"
       step["missing"] = ranges.map { [$0.versions.lowerBound, $0.versions.upperBound] }

@@ -17,6 +17,7 @@ struct FakeMesh: MeshReading {
   static func origin(_ slot: Int) -> OriginID { OriginID(UInt64(slot), 1, 2, 3) }
 
   let ownSlot: Int
+  var ownUsage = OriginUsage()
 
   init(ownSlot: Int = 0) { self.ownSlot = ownSlot }
 

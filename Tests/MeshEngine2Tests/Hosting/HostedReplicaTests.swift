@@ -21,6 +21,7 @@ private struct FastHash: TreeHash {
 private struct OwnReplica: MeshReading {
   var replica: OriginReplica
   var ownSlot: Int { 0 }
+  var ownUsage: OriginUsage { replica.usage }
   func origin(slot: Int) -> OriginID? { FakeMesh.origin(0) }
   func slot(of origin: OriginID) -> Int? { 0 }
   func isVisible(slot: Int) -> Bool { true }

@@ -137,6 +137,51 @@ struct LiarTests {
     #expect(time != nil)
   }
 
+  @Test("What an origin says beyond its bounds is complete nowhere, and costs no fetch after fetch")
+  func tooMuch() throws {
+    var world = try mesh(3)
+    let liar = try Liar(99)
+    var replica = OriginReplica(
+      incarnation: liar.incarnation, hashKey: try #require(World.mesh).hashKey)
+    var batches: [SignedMessage] = []
+    let value = RecordValues.bytes(RemovalValue(isFinal: false))
+    for first in stride(from: UInt64(1), through: 4097, by: 32) {
+      let changes = (first..<first + 32).map {
+        RecordChange(EntryKey(.removal, SessionID(9, $0)), counter: 1, value: value)
+      }
+      let body = Batch(
+        incarnation: liar.incarnation, room: .lobby, previous: first - 1, first: first,
+        changes: changes)
+      _ = replica.apply(try #require(body.place), changes)
+      batches.append(try #require(liar.verifier.sign(body)).message)
+    }
+    let checkpoint = try liar.checkpoint(
+      sequence: 2, version: UInt64(32 * batches.count), root: replica.root(TestTreeHash()))
+    let before = try liar.checkpoint(sequence: 1, version: 0)
+    for node in 0..<3 {
+      let other = (node + 1) % 3
+      inject(.checkpoint(ageMilliseconds: 0, before), &world, at: node, from: other)
+    }
+    // One hears all, one a part, one the end alone.
+    for message in batches { inject(.batch(message), &world, at: 0, from: 1) }
+    for message in batches.prefix(40) { inject(.batch(message), &world, at: 1, from: 2) }
+    for node in 0..<3 {
+      let other = (node + 1) % 3
+      inject(.checkpoint(ageMilliseconds: 0, checkpoint), &world, at: node, from: other)
+    }
+    let sent = world.bytes
+    world.run(milliseconds: 20_000)
+    #expect(world.nodes[0].engine.counters[.checkpointsExcessive] == 1)
+    #expect(world.bytes - sent < 200_000, "\(world.bytes - sent) bytes")
+    let isEqual = world.agree()
+    #expect(isEqual)
+    for node in world.nodes {
+      let slot = try #require(node.engine.records.slot(of: liar.origin))
+      #expect(node.engine.records.complete(slot: slot)?.body.sequence == 1)
+      #expect(node.engine.records.replica.replica(slot: slot)?.recordCount == 0)
+    }
+  }
+
   @Test("A counter at its bound fixes one session, and stops nobody else")
   func poisonedCounter() throws {
     var world = try mesh(3)
