@@ -25,7 +25,7 @@ let plantable: [SwiftSetting] =
 let isProtocol2 = Context.environment["PRESENCEMESH_PROTOCOL"] == "2"
 let oldCoreAlone: Set = [
   "MeshEngine2", "MeshSimulator", "MeshBench", "allocations", "MeshEngineTests", "MeshEngine2Tests",
-  "MeshSimulatorTests", "BenchTests",
+  "MeshSimulatorTests", "BenchTests", "MeshSimulator2", "MeshSimulator2Tests",
 ]
 /// Settings of what is built on either core.
 let switched = strict + (isProtocol2 ? [.define("PROTOCOL_2")] : [])
@@ -119,6 +119,10 @@ let package = Package(
       dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine"],
       swiftSettings: plantable),
     .target(
+      name: "MeshSimulator2",
+      dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2"],
+      swiftSettings: plantable),
+    .target(
       name: "MeshBench",
       dependencies: [
         "CSodium",
@@ -136,7 +140,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-      ] + (isProtocol2 ? [] : ["MeshBench", "MeshSimulator"]),
+      ] + (isProtocol2 ? [] : ["MeshBench", "MeshCRDT2", "MeshSimulator", "MeshSimulator2"]),
       path: "Peers/presence",
       exclude: isProtocol2 ? ["Bench", "Simulate"] : [],
       swiftSettings: plantable + switched),
@@ -213,6 +217,12 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       exclude: ["trace-hash"],
+      swiftSettings: plantable),
+    .testTarget(
+      name: "MeshSimulator2Tests",
+      dependencies: [
+        "MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2", "MeshSimulator2",
+      ],
       swiftSettings: plantable),
     .testTarget(
       name: "CommandLineTests",

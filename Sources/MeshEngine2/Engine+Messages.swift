@@ -81,10 +81,11 @@ extension Engine {
     if let held, held < incarnation, members.remove(origin) != nil {
       view.visibility(slot: opened.slot, isVisible: false)
     }
-    guard members.open(origin, at: context.now) else {
+    guard let events = members.open(origin, at: context.now) else {
       context.counters.count(.originsRefused)
       return nil
     }
+    handle(events)
     if !opened.changes.isEmpty { comparison.forget(origin) }
     _ = quarantine.release(origin, by: incarnation)
     _ = removedPeers.remove(origin)

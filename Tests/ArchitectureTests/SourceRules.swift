@@ -43,6 +43,8 @@ enum SourceRules {
       prefixes: ["NIO"]),
     "Peers/web": Imports(names: []),
     "Sources/MeshSimulator": Imports(names: ["MeshCRDT", "MeshEngine", "MeshTrust", "MeshWire"]),
+    "Sources/MeshSimulator2": Imports(
+      names: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2"]),
     "Sources/MeshBench": Imports(
       names: systemLibraries.union([
         "CSodium", "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator",
@@ -54,7 +56,7 @@ enum SourceRules {
     "Peers/presence": Imports(
       names: systemLibraries.union([
         "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshGateway",
-        "MeshSimulator",
+        "MeshCRDT2", "MeshSimulator", "MeshSimulator2",
         "Metrics", "PresenceMesh", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),

@@ -12,6 +12,8 @@ extension FailureDetector {
     var health = NodeHealth.offline
     private(set) var isVerified = true
     var isComplete = false
+    /// False until its first health was reported, whatever that is.
+    var isReported = false
     /// When it is shown at the latest; `nil`: it does not wait for its log.
     private(set) var shownBy: MonotonicTime?
     private var isLeaving = false

@@ -59,13 +59,13 @@ struct FailureDetector: Sendable {
 
   /// Watches an origin that was heard by its batches alone: it is not shown, and is forgotten if no
   /// checkpoint comes.
-  /// - Returns: false if there is no room.
-  mutating func open(_ origin: OriginID, at now: MonotonicTime) -> Bool {
-    guard rows[origin] == nil else { return true }
-    guard let row = insert(origin, clock: nil, at: now) else { return false }
+  /// - Returns: `nil` if there is no room.
+  mutating func open(_ origin: OriginID, at now: MonotonicTime) -> [MembershipEvent]? {
+    guard rows[origin] == nil else { return [] }
+    guard let row = insert(origin, clock: nil, at: now) else { return nil }
     var events: [MembershipEvent] = []
     evaluate(row, at: now, into: &events)
-    return true
+    return events
   }
 
   /// Takes in a verified checkpoint, a new one or one that another teller sent as well.
@@ -203,7 +203,10 @@ struct FailureDetector: Sendable {
       forgetAfter: forgetAfter, isLarge: isLarge, isCutOff: isCutOff,
       grant: pauses.grant(since: before.freshAt))
     var verdict = Member.Verdict.forget
-    update(row) { verdict = $0.evaluate(by: rules, at: now) }
+    update(row) {
+      verdict = $0.evaluate(by: rules, at: now)
+      $0.isReported = true
+    }
     guard case .keep(let next, let isProbed) = verdict, let after = members[row] else {
       _ = drop(row)
       if before.health.isVisible {
@@ -213,7 +216,8 @@ struct FailureDetector: Sendable {
       }
       return events.append(.forgotten(before.origin, before.clock))
     }
-    if (before.health, before.isVerified) != (after.health, after.isVerified) {
+    if !before.isReported || (before.health, before.isVerified) != (after.health, after.isVerified)
+    {
       events.append(
         .changed(
           HealthTransition(

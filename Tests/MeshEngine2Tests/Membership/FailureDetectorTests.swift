@@ -105,7 +105,7 @@ struct FailureDetectorTests {
   @Test("An origin whose age at first contact is beyond the uptime is never shown")
   func oldAtFirstContact() {
     let old = origin.sign(age: .seconds(40 * 3600), isOwnWord: false)
-    #expect(detector.accept(old, at: at(1_680_000)) == [.probe(origin.id)])
+    #expect(detector.accept(old, at: at(1_680_000)) == [reported(.offline), .probe(origin.id)])
     let events = detector.run(to: at(1_680_000 + 11_000))
     #expect(transitions(events) == [])
     // It is given ten seconds to be heard better, and then forgotten.
@@ -117,6 +117,11 @@ struct FailureDetectorTests {
     #expect(detector.count == 0)
   }
 
+  /// The first health of an origin.
+  private func reported(_ health: NodeHealth) -> MembershipEvent {
+    .changed(HealthTransition(origin: origin.id, from: .offline, to: health))
+  }
+
   private func forgotten(_ event: MembershipEvent) -> BeatClock? {
     if case .forgotten(_, let clock) = event { clock } else { nil }
   }
@@ -125,7 +130,8 @@ struct FailureDetectorTests {
 
   @Test("An origin that was hidden is shown when its log is complete")
   func shownWhenComplete() {
-    #expect(detector.accept(origin.sign(), isComplete: false, at: at(0)) == [])
+    #expect(
+      detector.accept(origin.sign(), isComplete: false, at: at(0)) == [reported(.offline)])
     #expect(detector.health(origin) == .offline)
     #expect(
       detector.change { $0.setComplete(true, for: origin.id, at: at(300)) } == [
@@ -300,7 +306,10 @@ struct FailureDetectorTests {
 
   @Test("Origins without a checkpoint are not shown, and forgotten")
   func withoutCheckpoint() {
-    #expect(detector.change { $0.open(origin.id, at: at(0)) })
+    let reported = detector.change { $0.open(origin.id, at: at(0)) }
+    #expect(
+      reported == [self.reported(.offline)])
+    #expect(detector.change { $0.open(origin.id, at: at(0)) } == [])
     #expect(detector.health(origin) == .offline)
     #expect(detector.accept(1, of: origin, at: at(10)) == nil)
     #expect(
@@ -312,9 +321,9 @@ struct FailureDetectorTests {
   @Test("Beyond 4,096 origins a further one is refused, until one goes")
   func bound() {
     for number: UInt64 in 1...4096 {
-      #expect(detector.change { $0.open(testOrigin(number), at: at(0)) })
+      #expect(detector.change { $0.open(testOrigin(number), at: at(0)) } != nil)
     }
-    #expect(!detector.change { $0.open(testOrigin(5000), at: at(0)) })
+    #expect(detector.change { $0.open(testOrigin(5000), at: at(0)) } == nil)
     #expect(detector.accept(TestOrigin(5000).sign(), at: at(0)) == nil)
     _ = detector.change { $0.remove(testOrigin(17)) }
     #expect(detector.accept(TestOrigin(5000).sign(), at: at(0))?.count == 1)

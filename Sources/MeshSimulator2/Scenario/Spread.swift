@@ -1,0 +1,58 @@
+import MeshCRDT
+import MeshEngine2
+
+/// A status change that is waited for.
+struct SpreadWatch {
+  let session: SessionID
+  let message: String
+  var missing: Set<Int>
+  /// When the last node told it.
+  var lastAt: UInt64 = 0
+
+  mutating func note(_ event: MeshEvent, at node: Int, time: UInt64) {
+    switch event {
+    case .appeared(let snapshot), .changed(let snapshot):
+      guard snapshot.id == session, snapshot.place(in: .lobby)?.presence.message == message,
+        missing.remove(node) != nil
+      else { return }
+      lastAt = time
+    default: break
+    }
+  }
+}
+
+extension World {
+  /// Nodes join over links that lose nothing; then one status after another changes, and is timed on its way
+  /// to all nodes.
+  func runSpread(changes: Int) -> Outcome {
+    let links = weather
+    weather.loss = 0
+    prepare()
+    run(until: 14 * Self.second)
+    for node in nodes { open(at: node.index) }
+    run(until: time + 10 * Self.second)
+    weather = links
+    var spans: [Double?] = []
+    for change in 0..<changes where failure == nil {
+      let index = random.below(nodes.count)
+      let client = clients[clients.count - nodes.count + index]
+      let message = "change \(change)"
+      watched = SpreadWatch(session: client.id, message: message, missing: Set(nodes.indices))
+      let begin = time
+      _ = perform(index, .setStatus(client.id, .lobby, .busy, message: message, at: wall))
+      run(until: begin + 30 * Self.second) { watched?.missing.isEmpty ?? true }
+      if let watched, !watched.missing.isEmpty {
+        fail(
+          "spread",
+          "change \(change) of node \(index) is not at \(watched.missing.count) nodes after 30 s")
+        spans.append(nil)
+      } else {
+        spans.append(Double((watched?.lastAt ?? begin) - begin) / Double(Self.millisecond))
+      }
+      run(until: time + UInt64(300 + random.below(700)) * Self.millisecond)
+    }
+    var outcome = outcome(nil)
+    outcome.changes = spans
+    return outcome
+  }
+}
