@@ -56,7 +56,8 @@ class Leaf(Publisher):
     self._walks: Dict[bytes, Walk] = {}
     self._request, self._next_compare = 0, now
     self._lost_at: Dict[bytes, float] = {}  # sessions that another host has, since when
-    super().__init__(seal, signer, now, period, contacts, random, counter=counter, remember=remember, wall=wall, now=now)
+    super().__init__(seal, signer, now, period, contacts, random, counter=counter, remember=remember, wall=wall,
+                     now=now)
 
   def sources(self, now: float) -> List[Source]:
     others = (Source(h.origin, h.logs, h.moves, h.health(now)) for h in self.held.values())

@@ -115,8 +115,9 @@ class Publisher(Paths):
     """Writes tombstones for all of a session, or for what it says in one room."""
     counter = self._count(session)
     for room in sorted(self.logs, reverse=True):
-      self.write(room, [replace(r, counter=counter, value=None) for _, r in self.logs[room].records.values()
-                        if r.session == session and (only in (None, room) or (r.kind, r.room) == (OCCUPANCY, only))], now)
+      gone = [r for _, r in self.logs[room].records.values() if r.session == session
+              and (only in (None, room) or (r.kind, r.room) == (OCCUPANCY, only))]
+      self.write(room, [replace(record, counter=counter, value=None) for record in gone], now)
     self._moves = {key: move for key, move in self._moves.items() if key[0] != session or only not in (None, key[1])}
 
   def leave(self, now: float) -> None:

@@ -44,8 +44,8 @@ Logs = Dict[str, Log]
 
 def trees(logs: Logs, mesh_id: bytes) -> Tuple[Dict[tree.Place, bytes], bytes]:
   """All nodes of the tree of rooms and of its rooms' trees, and the root."""
-  rooms = {b"/" + room.encode(): write_varint(log.version) + write_varint(len(log.records)) + tree.top(log.nodes(mesh_id))
-           for room, log in logs.items() if log.records}
+  rooms = {b"/" + room.encode(): write_varint(log.version) + write_varint(len(log.records))
+           + tree.top(log.nodes(mesh_id)) for room, log in logs.items() if log.records}
   top = tree.build(rooms, mesh_id)
   nodes: Dict[tree.Place, bytes] = {(None, path): node for path, node in top.items()}
   for room, log in logs.items():
@@ -86,7 +86,7 @@ def answer(ask: Compare, own: Optional[Place], nodes: Dict[tree.Place, bytes], m
   return pages
 
 def logs_of(gather: tree.Gather, checkpoint: Checkpoint, mesh_id: bytes) -> Logs:
-  """The room logs from gathered trees. Raises Malformed unless they are the ones that were signed, in their one form."""
+  """The room logs from gathered trees. Raises Malformed unless they are in their one form."""
   logs: Logs = {}
   for key, value in gather.rooms.items():
     room, log = key[1:].decode(), Log()

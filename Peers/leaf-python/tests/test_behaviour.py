@@ -65,7 +65,8 @@ class Behaviour(unittest.TestCase):
               self.assertEqual(dict(held.logs), before[1])
           elif "checkpoint" in step:
             c = step["checkpoint"]
-            held.word = wire.Checkpoint(bytes(12), c["sequence"], c["version"], b(c["root"]), bytes(16), 1, 1, 0, 0, 2000)
+            held.word = wire.Checkpoint(bytes(12), c["sequence"], c["version"], b(c["root"]), bytes(16), 1, 1, 0, 0,
+                                        2000)
             self.assertEqual(held.is_whole(MESH), step["outcome"] == "complete")
             if step["outcome"] == "missing":
               self.assertLess(held.reached, c["version"])
@@ -128,8 +129,10 @@ class Behaviour(unittest.TestCase):
             cursor = wire.read_value(wire.CURSOR, b(r["cursor"])) if r.get("cursor") else None
             assert isinstance(presence, wire.Presence)
             self.assertEqual(row["typing"], presence.typing)
-            seen = isinstance(cursor, wire.Cursor) and cursor.visible
-            self.assertEqual(row["cursor"], [round(x / 65535, 5) for x in (cursor.column, cursor.row)] if seen else None)
+            place = None
+            if isinstance(cursor, wire.Cursor) and cursor.visible:
+              place = [round(x / 65535, 5) for x in (cursor.column, cursor.row)]
+            self.assertEqual(row["cursor"], place)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ class Network:
            **more: Any) -> mesh.Leaf:
     signer = crypto.Signer(bytes([number if seed is None else seed]) * 32)
     disk = self.disk
-    leaf = mesh.Leaf(crypto.Seal(MESH, {1: KEY}), signer, disk.get(signer.origin, 0) + 1 if counter is None else counter,
-                     self.now, random=self.dice.randbytes, remember=lambda n: disk.update({signer.origin: n}),
-                     wall=lambda: 1_700_000_000_000, contacts=[address(n) for n in contacts], **more)
+    counter = disk.get(signer.origin, 0) + 1 if counter is None else counter
+    leaf = mesh.Leaf(crypto.Seal(MESH, {1: KEY}), signer, counter, self.now, random=self.dice.randbytes,
+                     remember=lambda n: disk.update({signer.origin: n}), wall=lambda: 1_700_000_000_000, contacts=[address(n) for n in contacts], **more)
     self.leaves[address(number)] = leaf
     return leaf
 
@@ -174,6 +174,48 @@ class Mesh(unittest.TestCase):
     self.net.run(3)
     self.assertEqual(users(self.b, self.net.now), ["ada"])
 
+  def test_wrong_signatures_bring_nothing_in(self) -> None:
+    self.net.run(1)
+    path = self.b.paths[address(1)]
+    stranger = crypto.Signer(bytes([9]) * 32)
+    word = replace(self.a.word, sequence=50)
+    forged = wire.Signed.sign(word, stranger, MESH)
+    self.b.on_message(replace(forged, origin=self.a.origin), path, self.net.now)
+    self.assertLess(self.b.held[self.a.origin].checkpoint.body.sequence, 50)  # type: ignore[union-attr]
+    batch = wire.Batch(self.a.incarnation, "", 0, 1, (wire.Record(9, bytes(16), 1, b"x"),))
+    self.b.on_message(replace(wire.Signed.sign(batch, stranger, MESH), origin=self.a.origin), path, self.net.now)
+    self.assertEqual(self.b.held[self.a.origin].reached, 0)
+    self.assertEqual(self.b.counts["signaturesWrong"], 2)
+    body = wire.PathProof(self.a.incarnation, self.b.token(address(5), self.net.now), bytes(8), False)
+    for signer in (stranger, self.a.signer):
+      proof = replace(wire.Signed.sign(body, signer, MESH), origin=self.a.origin)
+      opened = wire.Header(self.a.origin, self.a.incarnation, 900, body.echo).encode() + proof.encode()
+      self.b.receive(self.b.seal.seal(opened, self.net.dice.randbytes(24)), address(5), self.net.now)
+      self.assertEqual(address(5) in self.b.paths, signer is self.a.signer)
+
+  def test_one_datagram_and_one_token_are_answered_twice_in_a_second(self) -> None:
+    head = wire.Header(bytes([5]) * 32, (1).to_bytes(4, "big") + bytes(8), 1, bytes(8))
+    same = self.b.seal.seal(head.encode() + wire.Challenge(b"12345678").encode(), bytes(24))
+    for port in range(5):
+      self.b.receive(same, address(80 + port), self.net.now)
+    self.assertEqual(len(self.b.outbox), 2)
+    for count in range(2, 7):
+      body = replace(head, counter=count).encode() + wire.Challenge(b"abcdefgh").encode()
+      self.b.receive(self.b.seal.seal(body, bytes([count]) * 24), address(90), self.net.now)
+    self.assertEqual(len(self.b.outbox), 4)
+
+  def test_a_room_that_became_empty_begins_anew(self) -> None:
+    s = self.a.open(wire.Session("ada"), ["design"], self.net.now)
+    self.net.run(0.5)
+    self.a.close(s, self.net.now, "design")
+    self.assertEqual(self.a.logs["design"].version, 0)
+    self.a.say(s, "design", self.net.now)
+    batch = self.a._recent[-1].body
+    assert isinstance(batch, wire.Batch)
+    self.assertEqual((batch.room, batch.previous), ("design", 0))
+    self.net.run(0.02)
+    self.assertEqual(users(self.b, self.net.now, "design"), ["ada"])
+
   def test_replayed_and_spoilt_datagrams_change_nothing(self) -> None:
     self.a.open(wire.Session("ada"), [], self.net.now)
     self.net.run(3)
@@ -201,7 +243,8 @@ class Mesh(unittest.TestCase):
       data = bytearray(dice.choice(kinds))
       for _ in range(dice.randint(1, 4)):
         data[dice.randrange(len(data))] = dice.randrange(256)
-      opened = wire.Header(self.a.origin, self.a.incarnation, 10_000 + n, self.b.token(address(1), self.net.now)).encode()
+      token = self.b.token(address(1), self.net.now)
+      opened = wire.Header(self.a.origin, self.a.incarnation, 10_000 + n, token).encode()
       sealed = self.a.seal.seal(opened + bytes(data), dice.randbytes(24))
       self.b.receive(sealed, address(1), self.net.now)
     self.assertGreater(self.b.counts["messagesMalformed"], 500)
@@ -237,6 +280,10 @@ class Mesh(unittest.TestCase):
     for n in range(mesh.ORIGINS + 50):
       self.b._told(n.to_bytes(32, "big"), ((1).to_bytes(4, "big") + bytes(8), 1), path, self.net.now)
     self.assertEqual(len(self.b.held), mesh.ORIGINS)
+    stranger = crypto.Signer(bytes([9]) * 32)
+    self.b.on_message(wire.Signed.sign(self.a.word, stranger, MESH), path, self.net.now)
+    self.assertNotIn(stranger.origin, self.b.held)
+    self.assertEqual(self.b.counts["originsRefused"], 1)
     exchange = wire.PeerExchange(tuple((bytes(31) + bytes([n]), address(1000 + n)) for n in range(16)))
     for n in range(100):
       self.b.on_message(replace(exchange, peers=tuple((o, address(2000 + 16 * n + i)) for i, (o, _) in
@@ -262,7 +309,24 @@ class Logs(unittest.TestCase):
     self.assertEqual((held.reached, held.logs), (3, {}))
     for known in (one, two, gone):
       self.assertTrue(held.hear(known))
-    self.assertEqual((held.reached, held.logs), (3, {}))
+      self.assertEqual((held.reached, held.logs), (3, {}))
+
+  def test_batches_above_what_was_fetched_are_applied_again(self) -> None:
+    held = state.Held(bytes(32))
+    held.hear(self.batch("b", 0, 3, wire.Record(9, bytes(16), 1, b"later")))
+    log = state.Log()
+    log.apply(self.batch("a", 0, 1, self.record(1), self.record(2)))
+    word = wire.Checkpoint(bytes(12), 1, 2, state.trees({"a": log}, MESH)[1], bytes(16), 1, 1, 0, 0, 2000)
+    held.replace({"a": log}, word)
+    self.assertEqual((held.reached, sorted(held.logs)), (3, ["a", "b"]))
+
+  def test_a_removal_outweighs_what_has_its_counter(self) -> None:
+    for counter, shown in ((4, True), (5, False), (6, False)):
+      log = state.Log()
+      log.apply(self.batch("", 0, 1, wire.Record(0, bytes(16), 5, wire.Session("ada")),
+                           wire.Record(3, bytes(16), counter, wire.Removal(False))))
+      rows = state.view([state.Source(bytes(32), {"": log}, {}, "online")])
+      self.assertEqual(bool(rows), shown)
 
   def test_an_emptied_room_forgets_what_was_missed_before(self) -> None:
     held = state.Held(bytes(32))
@@ -273,12 +337,31 @@ class Logs(unittest.TestCase):
     self.assertEqual((held.reached, len(held.logs["a"].records)), (4, 1))
 
   def test_a_wrong_node_is_noticed(self) -> None:
-    nodes = tree.build({bytes([n]): bytes(200) for n in range(1, 40)}, MESH)
+    nodes = tree.build({b"/" + str(n).encode(): bytes(200) for n in range(1, 40)}, MESH)
     gather = tree.Gather(tree.root(nodes), {})
-    gather.rooms = {}
+    child = next(path for path in nodes if path)
     with self.assertRaises(tree.BadNode):
-      gather.offer((None, ""), nodes[""] + b"\0")
-    self.assertFalse(gather.offer((None, "0"), nodes[next(p for p in nodes if p)]))
+      gather.offer((None, ""), nodes[child])
+    self.assertFalse(gather.offer((None, child), nodes[child]))
+
+  def test_trees_in_another_form_are_refused_though_their_hashes_are_right(self) -> None:
+    log = state.Log()
+    log.apply(self.batch("a", 0, 1, self.record(1), wire.Record(9, bytes(16), 1, b"x")))
+    value = wire.write_varint(log.version) + wire.write_varint(2)
+    bucket = log.nodes(MESH)[""]
+    split = [b"\0" + tree.entry(k, r.in_tree(v)) for k, (v, r) in sorted(log.records.items())]
+    branch = b"\1\0\3" + b"".join(map(crypto.hash128, split))
+    for top, below in ((bucket, []), (branch, split)):
+      rooms = b"\0" + tree.entry(b"/a", value + crypto.hash128(top))
+      root = crypto.hash256(rooms)
+      gather = tree.Gather(root, {root: rooms, **{crypto.hash128(node): node for node in (top, *below)}})
+      self.assertEqual(gather.wanted, {})
+      word = wire.Checkpoint(bytes(12), 1, 2, root, bytes(16), 1, 1, 0, 0, 2000)
+      if below:
+        with self.assertRaises(wire.Malformed):
+          state.logs_of(gather, word, MESH)
+      else:
+        self.assertEqual(state.logs_of(gather, word, MESH)["a"].records, log.records)
 
 
 class Ages(unittest.TestCase):

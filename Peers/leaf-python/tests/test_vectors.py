@@ -73,7 +73,8 @@ def message_of(v: Any) -> wire.Message:
       body = wire.Checkpoint(
         i, f["sequence"], f["version"], b(f["root"]), b(f["value"]), f["chain"], f["schedule"],
         f["offset_milliseconds"], f["beat"], f["period_milliseconds"],
-        f["is_leaving"] | (f["certificate"] != "") << 1 | f["names_all_changed"] << 2, f["features"], b(f["certificate"]), tuple((c["room"], c["version"]) for c in f["changed"]))
+        f["is_leaving"] | (f["certificate"] != "") << 1 | f["names_all_changed"] << 2, f["features"],
+        b(f["certificate"]), tuple((c["room"], c["version"]) for c in f["changed"]))
     else:
       body = wire.CursorFrame(i, f["room"], tuple(
         (b(u["session"]), u["counter"], value_of(wire.CURSOR, u["cursor"])) for u in f["updates"]))
