@@ -384,8 +384,10 @@ class Leaf(Publisher):
       for room, at, node in message.nodes:
         if fetch.gather.offer((room, at), node):
           fetch.news, fetch.silences, fetch.taken = True, 0, fetch.taken + len(node)
-      if fetch.taken > FETCH_BYTES:
-        raise tree.BadNode("too much of one origin")
+      if fetch.taken > FETCH_BYTES:  # not asked for again, until a newer checkpoint comes
+        self.counts["originsTooLarge"] += 1
+        del self._fetches[place.origin], self._due[place.origin]
+        return
       if fetch.checkpoint is not None and not fetch.gather.wanted:
         self._take(held, fetch.gather, fetch.checkpoint, now)
         return

@@ -33,7 +33,8 @@ class Network:
     disk = self.disk
     counter = disk.get(signer.origin, 0) + 1 if counter is None else counter
     leaf = mesh.Leaf(crypto.Seal(MESH, {1: KEY}), signer, counter, self.now, random=self.dice.randbytes,
-                     remember=lambda n: disk.update({signer.origin: n}), wall=lambda: 1_700_000_000_000, contacts=[address(n) for n in contacts], **more)
+                     remember=lambda n: disk.update({signer.origin: n}), wall=lambda: 1_700_000_000_000,
+                     contacts=[address(n) for n in contacts], **more)
     self.leaves[address(number)] = leaf
     return leaf
 
