@@ -1,6 +1,7 @@
 import MeshCRDT
 import MeshCRDT2
 import MeshTrust
+import MeshWire2
 
 // Who subscribes to what, and what follows from it.
 
@@ -55,6 +56,18 @@ extension Engine {
     }
     if let own = paths.table.bestAddress(of: other) { return own }
     let good = Self.sources(of: other, paths, subscriptions).first ?? []
+    if good.isEmpty { paths.contact(other, &context) }
     return context.random.sample(good, 1).first ?? address
+  }
+
+  /// Fetches the nodes that prove what is held of an origin, where checkpoints alone have told that it is
+  /// complete: somebody asks for them.
+  mutating func prove(_ other: OriginID, for address: PeerAddress) {
+    guard let slot = records.slot(of: other), records.isComplete(slot: slot),
+      records.replica.replica(slot: slot)?.isProven == false,
+      let position = records.complete(slot: slot)?.body.position,
+      let source = source(of: other), source != address
+    else { return }
+    handle(fetch(other, position, from: source))
   }
 }

@@ -38,6 +38,7 @@ extension Engine {
     guard paths.takeWork(units, of: address, isOwnWord: false, &context),
       let answer = ComparisonAnswers.answer(request, from: &records)
     else { return }
+    if case .origin(let other, _, _) = request.place { prove(other, for: address) }
     if let checkpoint = answer.checkpoint {
       let bytes = checkpoint.message.bytes.count
       guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
@@ -115,12 +116,18 @@ extension Engine {
     {
       return
     }
-    let address = source(of: other, near: address) ?? address
-    let events = comparison.want(
+    handle(fetch(other, position, from: source(of: other, near: address) ?? address))
+  }
+
+  /// Fetches the trees of an origin that it has at a position, now or when others are done.
+  mutating func fetch(
+    _ other: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
+  ) -> [ComparisonEvent] {
+    let slot = records.slot(of: other)
+    return comparison.want(
       other, position, from: address, timeout: patience(address),
       first: records.replica.firstWants(slot: slot),
       begin: { slot.flatMap { records.fetch(slot: $0) } }, &context)
-    handle(events)
   }
 
   private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {
