@@ -196,9 +196,11 @@ class Program:
   def obey(self, line: str) -> None:
     """One line of the standard input, such as *status busy in a call*, or *cursor 0.2 0.8*."""
     word, _, rest = line.strip().partition(" ")
-    if self.session is None or not word:
+    if not word:
       return
     try:
+      if self.session not in self.leaf.sessions():
+        raise ValueError("there is no session, or it has ended")
       for room in self.options.room or [""]:
         if word == "status":
           status, _, message = rest.partition(" ")

@@ -144,6 +144,27 @@ class BesideANode(Case):
     self.within(15, lambda: self.node.user("ada", "design").get("message") == "answer 39")
     self.within(15, lambda: leaf.row("ada", "design").get("message") == "answer 39")
 
+  def test_the_last_status_of_a_user_counts_on_all_devices(self) -> None:
+    leaf = Leaf(self, self.invite, "--user", "bob", "--room", "design")
+    self.within(5, lambda: leaf.row("bob", "design") and self.node.user("bob", "design").get("devices") == 2)
+    self.node.run("status", "busy", "--room", "design")
+    self.within(5, lambda: "busy" in {row["status"] for row in list(leaf.rows.values())})
+    leaf.say("status away")
+    self.within(5, lambda: self.node.user("bob", "design")["status"] == "away")
+    self.node.run("status", "active", "--room", "design")
+    self.within(5, lambda: self.node.user("bob", "design")["status"] == "active")
+
+  def test_a_session_that_moves_to_a_node_is_ended_here(self) -> None:
+    leaf = self.leaf("--say", "status busy typed here")
+    self.within(5, lambda: self.node.user("ada", "design") and leaf.row("ada"))
+    session = leaf.row("ada")["session"]
+    self.heartbeat("ada", "design", sessionId=session)
+    self.within(5, lambda: leaf.row("ada", "design").get("host") == self.node.origin)
+    self.assertEqual(leaf.row("ada", "design")["message"], "typed here")
+    time.sleep(1)
+    leaf.end()
+    self.assertEqual(self.node.user("ada", "design")["devices"], 1)
+
   def test_one_that_cannot_be_reached_stays_shown_by_probes(self) -> None:
     """A leaf that hears one node alone, while another lives behind it."""
     eve = Node(self, "--invite", self.invite, "--name", "eve", state="third")
