@@ -129,6 +129,7 @@ extension Engine {
     else { return context.counters.count(.cursorFramesKnown) }
     guard verified(message, frame, from: address) != nil else { return }
     let outcome = view.move(frame.updates, in: frame.room, slot: slot, records)
+    context.counters.count(.cursorUpdatesJoined, outcome.news)
     context.counters.count(.cursorUpdatesRefused, outcome.refused)
     for event in outcome.events { context.emit(event) }
   }

@@ -68,7 +68,7 @@ package struct Counters: Hashable, Sendable {
     /// Of a room that is not subscribed to here.
     case batchesUnwanted, cursorFramesUnwanted
     case cursorFramesSent, cursorFramesReceived, cursorFramesKnown
-    case recordsJoined
+    case recordsJoined, cursorUpdatesJoined
     /// A bound of the tables kept it out.
     case recordsRefused, cursorUpdatesRefused, originsRefused, removedPeersForgotten
     /// A checkpoint speaks of more than an origin may have.
