@@ -176,7 +176,7 @@ extension Engine {
 
   mutating func answer(_ probe: Probe, to address: PeerAddress) {
     context.counters.count(.probesReceived)
-    guard paths.takeAnswer(bytes: 256, of: address, &context),
+    guard paths.answerBytes(of: address, &context) != nil,
       let slot = records.slot(of: probe.origin),
       let newest = records.newest(slot: slot)?.checkpoint
     else { return }
@@ -184,12 +184,14 @@ extension Engine {
       Checkpoint.Position(incarnation: $0, sequence: probe.sequence)
     }
     if known.map({ $0 < newest.body.position }) ?? true {
+      paths.spendAnswer(bytes: newest.message.bytes.count, of: address)
       send(newest, to: address)
     }
     let isSame = known?.incarnation == newest.body.incarnation
     let beat = self.newestBeat(of: probe.origin)
     guard let beat, !isSame || beat.index > probe.beat else { return }
     context.counters.count(.beatsSent)
+    paths.spendAnswer(bytes: Int(MembershipLimits.beatBytes), of: address)
     context.send(.beats([beat]), to: address)
   }
 
@@ -234,7 +236,14 @@ extension Engine {
     else { return }
     view.visibility(slot: slot, isVisible: transition.to.isVisible)
     noteVisibleSubscriber(transition.origin)
-    if !transition.to.isVisible {
+    if transition.to.isVisible {
+      noteChanges(records.resume(slot: slot), slot: slot)
+      if let address = paths.table.bestAddress(of: transition.origin)
+        ?? paths.table.best.first?.address
+      {
+        touched.append((slot, address))
+      }
+    } else {
       // What is above the complete checkpoint may never be completed by anybody.
       repairs.complete(transition.origin)
       comparison.forget(transition.origin)
@@ -250,7 +259,6 @@ extension Engine {
   /// Somebody was heard on a proven path.
   mutating func hearSomebody() {
     guard let silence = staleness.hear(at: context.now) else { return }
-    context.emit(.stale(false))
     handle(members.endCutOff(silence: silence, at: context.now))
   }
 
@@ -258,7 +266,6 @@ extension Engine {
   mutating func lookForSilence() {
     guard staleness.evaluate(at: context.now, typicalPeriod: members.typicalPeriod) else { return }
     members.beginCutOff()
-    context.emit(.stale(true))
   }
 
   // MARK: The own key

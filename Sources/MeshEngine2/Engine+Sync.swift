@@ -35,18 +35,18 @@ extension Engine {
   mutating func answer(_ request: CompareRequest, to address: PeerAddress) {
     context.counters.count(.comparisonsReceived)
     let units = WorkUnits.treeNode * UInt64(request.nodes.count)
-    guard paths.takeWork(units, of: address, isOwnWord: false, &context),
-      let answer = ComparisonAnswers.answer(request, from: &records)
+    guard let bytes = paths.answerBytes(of: address, &context),
+      paths.takeWork(units, of: address, isOwnWord: false, &context),
+      let answer = ComparisonAnswers.answer(request, from: &records, atMost: bytes)
     else { return }
     if case .origin(let other, _, _) = request.place { prove(other, for: address) }
     if let checkpoint = answer.checkpoint {
-      let bytes = checkpoint.message.bytes.count
-      guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
+      paths.spendAnswer(bytes: checkpoint.message.bytes.count, of: address)
       send(checkpoint, to: address)
     }
     for nodes in answer.nodes {
       let message = OutgoingMessage.answer(.nodes(nodes))
-      guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }
+      paths.spendAnswer(bytes: message.byteCount, of: address)
       context.counters.count(.nodesSent, nodes.nodes.count)
       context.send(message, to: address)
     }
@@ -54,6 +54,7 @@ extension Engine {
 
   mutating func answer(_ request: RepairRequest, to address: PeerAddress) {
     context.counters.count(.repairsReceived)
+    guard paths.answerBytes(of: address, &context) != nil else { return }
     for batch in records.batches(request) {
       let message = OutgoingMessage.answer(.batch(batch))
       guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }

@@ -53,7 +53,7 @@ extension Engine {
     _ = records.need(slot: ownSlot)
     beats.noteSigned(beat)
     for address in paths.table.best.map(\.address) { send(checkpoint, to: address) }
-    if body.isLeaving { setLeft() }
+    if body.isLeaving { setLeft(checkpoint) }
   }
 
   /// Sends what is said in a room to those who subscribe to it.

@@ -42,6 +42,10 @@ package struct Engine: Sendable {
   /// with whoever sent it.
   var touched: [(slot: Int, address: PeerAddress)] = []
   private var hasLeft = false
+  /// The last checkpoint of a node that left, which is sent once more: datagrams get lost.
+  private var farewell: Authentic<Checkpoint>?
+  /// What users were told of ``isStale``.
+  private var wasStale = false
   /// True when another process lives with this node's key: this one says nothing any more.
   var isCloned = false
   /// How often the incarnation was raised above words of this node that it did not write.
@@ -83,7 +87,8 @@ package struct Engine: Sendable {
   /// The present life of the node.
   package var incarnation: Incarnation { context.incarnation }
   package var counters: Counters { context.counters }
-  package var isStale: Bool { staleness.isCutOff }
+  /// True when nobody is heard of those who were there. A node alone is not stale.
+  package var isStale: Bool { staleness.isCutOff && !members.isAlone }
   package var pathCount: Int { paths.table.count }
   /// The nodes that are seen, this one among them.
   package var visibleCount: Int { members.visibleCount + 1 }
@@ -184,6 +189,10 @@ extension Engine {
     touched = []
     startWaitingFetches()
     commit()
+    if isStale != wasStale {
+      wasStale = isStale
+      context.emit(.stale(isStale))
+    }
     for event in view.work(budget: EngineLimits.sessionsPerTurn, records) { context.emit(event) }
     setTimers()
   }
@@ -231,14 +240,25 @@ extension Engine {
       self.durable = nil
       return .persist(durable)
     }
-    if let datagram = paths.nextDatagram(&context) {
+    if let datagram = nextDatagram() {
       return datagram.address.map { .send(datagram.bytes, to: $0) } ?? .announce(datagram.bytes)
     }
     return context.nextEvent().map { .event($0) }
   }
 
-  /// Says farewell: nothing is said or heard any more.
-  mutating func setLeft() { hasLeft = true }
+  private mutating func nextDatagram() -> (bytes: [UInt8], address: PeerAddress?)? {
+    if let datagram = paths.nextDatagram(&context) { return datagram }
+    guard let checkpoint = farewell else { return nil }
+    farewell = nil
+    for address in paths.table.best.map(\.address) { send(checkpoint, to: address) }
+    return paths.nextDatagram(&context)
+  }
+
+  /// Says farewell: once what waits was sent, and the last checkpoint once more, nothing is said or heard.
+  mutating func setLeft(_ checkpoint: Authentic<Checkpoint>) {
+    hasLeft = true
+    farewell = checkpoint
+  }
 
   /// Begins a higher incarnation, because the mesh knows of this node's words in one that this process did
   /// not write: its disk was put back.

@@ -35,6 +35,8 @@ extension LocalSessions {
     var host = HostedSession(value: value, highest: endedCounters[session])
     host.witness(mesh.highestCounter(of: session))
     host.witness(table.handedOver(session)?.host.highest ?? 0)
+    // Not below the clock: what was said of an earlier stay, and was not heard here, is older.
+    host.witness(min(value.joinedAt.milliseconds, Limits.counterBound / 2))
     guard let counter = host.takeCounter() else { throw .sessionRemoved(session) }
     host.counter = counter
     if let brought {

@@ -24,6 +24,8 @@ struct FailureDetector: Sendable {
   private var pauses = PauseLog()
   private var periods = SortedPeriods()
   private var isCutOff = false
+  /// Origins that count as offline while nobody is heard.
+  private var unverifiedCount = 0
 
   /// True in a mesh where beats are sent on by neighbours: they come later, and probes are sooner.
   var isLarge = false
@@ -37,6 +39,9 @@ struct FailureDetector: Sendable {
 
   /// The origins that are shown, this node not among them.
   var visibleCount: Int { periods.count }
+
+  /// True when no other origin is shown, nor would be but for this node's not hearing anybody.
+  var isAlone: Bool { visibleCount == 0 && unverifiedCount == 0 }
 
   /// The lower median of the visible origins' periods.
   var typicalPeriod: Span? { periods.median }
@@ -178,6 +183,7 @@ struct FailureDetector: Sendable {
     let before = member.health.isVisible ? member.clock?.period : nil
     change(&member)
     let after = member.health.isVisible ? member.clock?.period : nil
+    unverifiedCount += (member.isVerified ? 0 : 1) - (members[row]?.isVerified == false ? 1 : 0)
     members[row] = member
     guard before != after else { return }
     if let before { periods.remove(before) }
@@ -187,6 +193,7 @@ struct FailureDetector: Sendable {
   private mutating func drop(_ row: Int) -> Member? {
     guard let member = members[row] else { return nil }
     update(row) { $0.health = .offline }
+    if !member.isVerified { unverifiedCount -= 1 }
     members[row] = nil
     rows[member.origin] = nil
     if prefixes[member.origin.word0] == row { prefixes[member.origin.word0] = nil }

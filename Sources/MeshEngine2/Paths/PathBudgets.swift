@@ -114,6 +114,21 @@ extension PathBudgets {
     return true
   }
 
+  /// The bytes of answers that a path may have now; `nil`, and counted, when that is less than a datagram.
+  mutating func answerBytes(of address: PeerAddress, _ context: inout EngineContext) -> Int? {
+    let bytes = accounts[address]?.answers.available(now: context.now) ?? 0
+    guard bytes >= UInt64(Limits.datagramBytes) else {
+      context.counters.count(.answersRefused)
+      return nil
+    }
+    return Int(clamping: bytes)
+  }
+
+  /// Takes bytes of an answer that was asked for by ``answerBytes(of:_:)``.
+  mutating func spendAnswer(bytes: Int, of address: PeerAddress) {
+    accounts[address]?.answers.spend(UInt64(clamping: bytes))
+  }
+
   /// Takes bytes of answers of a path. False, and counted, when it has too few.
   mutating func takeAnswer(
     bytes: Int, of address: PeerAddress, _ context: inout EngineContext

@@ -161,6 +161,15 @@ extension Paths {
     budgets.takeWork(units, of: address, isOwnWord: isOwnWord, &context)
   }
 
+  /// The bytes of answers that a path may have now; `nil`: no answer is to be made.
+  mutating func answerBytes(of address: PeerAddress, _ context: inout EngineContext) -> Int? {
+    budgets.answerBytes(of: address, &context)
+  }
+
+  mutating func spendAnswer(bytes: Int, of address: PeerAddress) {
+    budgets.spendAnswer(bytes: bytes, of: address)
+  }
+
   /// Takes bytes of answers of a path. False when no answer is to be given.
   mutating func takeAnswer(
     bytes: Int, of address: PeerAddress, _ context: inout EngineContext

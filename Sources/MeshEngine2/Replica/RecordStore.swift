@@ -10,6 +10,8 @@ struct RecordStore: Sendable {
     let checkpoint: Authentic<Checkpoint>
     /// True when it speaks of more than an origin may have: it becomes complete nowhere.
     var isExcessive = false
+    /// True when it was not complete when its origin became hidden: it is not asked for until that is visible.
+    var isPassedOver = false
     var facts: CheckpointFacts { checkpoint.body.facts }
   }
 
@@ -94,12 +96,21 @@ struct RecordStore: Sendable {
     complete[slot] = nil
   }
 
-  /// Drops what is above the complete checkpoint: the origin is not shown any more. Returns what changed.
+  /// Drops what is above the complete checkpoint: the origin is not shown any more. What was signed is kept, so
+  /// that what contradicts it is known when the origin comes back. Returns what changed.
   mutating func revert(slot: Int) -> [AppliedChange] {
     guard windows.indices.contains(slot) else { return [] }
-    windows[slot] = RecentBatches()
-    newest[slot] = complete[slot].map { Newest(checkpoint: $0) }
+    windows[slot].reopen(above: complete[slot]?.body.version ?? 0)
+    let isComplete = isComplete(slot: slot)
+    newest[slot]?.isPassedOver = !isComplete
     return replica.revert(slot: slot)
+  }
+
+  /// Goes on with what was heard of an origin: it is visible again. Returns what changed.
+  mutating func resume(slot: Int) -> [AppliedChange] {
+    guard windows.indices.contains(slot) else { return [] }
+    newest[slot]?.isPassedOver = false
+    return applyWaiting(slot)
   }
 
   /// Notes that the newest checkpoint speaks of more than an origin may have, and drops what is above the
@@ -264,7 +275,7 @@ extension RecordStore {
   /// ``OriginReplica/evaluate(_:_:)``.
   mutating func need(slot: Int) -> Need {
     guard let newest = newest(slot: slot) else { return waitingNeed(slot) }
-    guard !newest.isExcessive else { return .nothing }
+    guard !newest.isExcessive, !newest.isPassedOver else { return .nothing }
     guard !isComplete(slot: slot) else { return waitingNeed(slot) }
     switch replica.evaluate(slot: slot, newest.facts, hash) {
     case .complete:

@@ -42,6 +42,12 @@ struct Budget: Sendable {
     wait(for: min(amount, burst), now: now) == nil
   }
 
+  /// The tokens that are there.
+  mutating func available(now: MonotonicTime) -> UInt64 {
+    _ = wait(for: 1, now: now)
+    return nanoTokens / Self.nano
+  }
+
   /// Takes tokens, those that are there.
   mutating func spend(_ amount: UInt64) {
     nanoTokens -= min(nanoTokens, amount * Self.nano)

@@ -10,13 +10,14 @@ enum ComparisonAnswers {
     var nodes: [NodesAnswer] = []
   }
 
-  /// Answers a request; `nil`: nothing is held that it is about.
+  /// Answers a request; `nil`: nothing is held that it is about. What is above the allowed bytes is left out:
+  /// the asker asks on.
   static func answer(
-    _ request: CompareRequest, from source: inout some ComparisonSource
+    _ request: CompareRequest, from source: inout some ComparisonSource, atMost allowed: Int = .max
   ) -> Answer? {
     switch request.place {
     case .replica:
-      var writer = Writer(request, place: .replica)
+      var writer = Writer(request, place: .replica, atMost: allowed)
       let tree = source.summaries()
       for node in request.nodes { writer.add(node) { $0 == .rooms ? tree : nil } }
       return Answer(nodes: writer.finish())
@@ -26,7 +27,7 @@ enum ComparisonAnswers {
         (checkpoint.body.incarnation, checkpoint.body.sequence) < (incarnation, sequence)
       let place = ComparisonPlace.origin(
         origin, checkpoint.body.incarnation, sequence: checkpoint.body.sequence)
-      var writer = Writer(request, place: place)
+      var writer = Writer(request, place: place, atMost: allowed)
       // Who has less than is asked for, or cannot prove it, says so, and nothing else.
       if !isOlder && replica.isProven {
         for node in request.nodes { writer.add(node) { replica.completeTree($0) } }
@@ -43,15 +44,18 @@ enum ComparisonAnswers {
     private let place: ComparisonPlace
     private let request: UInt16
     private var budget: Int
+    /// What nodes that were asked about may take, too.
+    private var allowed: Int
     private var pages: [[NodesAnswer.Node]] = []
     private var page: [NodesAnswer.Node] = []
     private var room: Int
     private let pageRoom: Int
 
-    init(_ request: CompareRequest, place: ComparisonPlace) {
+    init(_ request: CompareRequest, place: ComparisonPlace, atMost allowed: Int) {
       self.place = place
       self.request = request.request
-      budget = Int(request.budget)
+      self.allowed = allowed
+      budget = min(Int(request.budget), allowed)
       pageRoom = NodesAnswer.room(at: place)
       room = pageRoom
     }
@@ -62,7 +66,7 @@ enum ComparisonAnswers {
       _ node: CompareRequest.Node, _ trees: (OriginFetch.Tree) -> HashTree?
     ) {
       // Of what is not held nothing is said.
-      guard let tree = trees(node.tree), tree.isKnown(node.path),
+      guard allowed > 0, let tree = trees(node.tree), tree.isKnown(node.path),
         tree.hash(at: node.path) != node.hash
       else { return }
       guard let bytes = tree.content(at: node.path) else {
@@ -103,6 +107,7 @@ enum ComparisonAnswers {
       page.append(node)
       room -= bytes
       budget -= bytes
+      allowed -= bytes
     }
 
     consuming func finish() -> [NodesAnswer] {

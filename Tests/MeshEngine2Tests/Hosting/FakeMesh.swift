@@ -171,7 +171,7 @@ struct TestHost {
   ) throws {
     try perform(
       .open(
-        session, Profile(userID: user), device: "", lease, at: WallTime(milliseconds: 9)))
+        session, Profile(userID: user), device: "", lease, at: WallTime(milliseconds: 0)))
     for room in rooms { try perform(.enter(session, room)) }
   }
 

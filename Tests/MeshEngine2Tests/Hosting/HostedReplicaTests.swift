@@ -101,6 +101,61 @@ struct HostedReplicaTests {
     #expect(checkpoints > 50 && emptied > 50 && own.replica.recordCount > 0)
   }
 
+  @Test(
+    "A session that ends and one that opens, at the bound of sessions, pass no bound in between")
+  func changeAtTheBound() throws {
+    let incarnation = try TestHost.incarnation(1)
+    var bounds = OriginBounds()
+    (bounds.sessions, bounds.records, bounds.rooms) = (200, 600, 3)
+    var own = OwnReplica(
+      replica: OriginReplica(incarnation: incarnation, hashKey: key, bounds: bounds))
+    var hosting = Hosting(
+      origin: FakeMesh.origin(0),
+      configuration: Configuration(
+        mesh: try #require(MeshID(bytes: [UInt8](repeating: 7, count: 16))),
+        incarnation: incarnation, seed: (1, 2, 3, 4)))
+    var now = MonotonicTime(milliseconds: 1000)
+    func open(_ number: UInt64) -> [LocalOperation] {
+      [
+        .open(
+          SessionID(0, number), Profile(userID: "u"), device: "", .attached,
+          at: WallTime(milliseconds: 1)),
+        .enter(SessionID(0, number), named("room \(number % 2)")),
+        .setStatus(
+          SessionID(0, number), .lobby, .busy, message: nil, at: WallTime(milliseconds: 1)),
+      ]
+    }
+    for step: UInt64 in 0..<100 {
+      var operations: [LocalOperation] = []
+      if step == 0 {
+        for number: UInt64 in 0..<200 { operations += open(number) }
+      } else {
+        for number in 2 * step - 2...2 * step - 1 {
+          // Also where what opens stands before what ends.
+          let leave = LocalOperation.leave(SessionID(0, number))
+          operations += step % 2 == 0 ? [leave] + open(200 + number) : open(200 + number) + [leave]
+        }
+      }
+      _ = try hosting.perform(.all(operations), own, now: now)
+      while let due = hosting.batchDeadline {
+        now = max(now, due)
+        for written in hosting.takeBatches(own, now: now) {
+          guard case .applied = own.replica.apply(written.place, written.batch.changes) else {
+            Issue.record("an own batch is not applied")
+            return
+          }
+        }
+      }
+      let draft = hosting.takeCheckpoint()
+      let facts = CheckpointFacts(
+        incarnation: incarnation, sequence: draft.sequence, version: draft.version,
+        root: own.replica.root(FastHash()))
+      #expect(own.replica.evaluate(facts, FastHash()) == .complete)
+      #expect(own.replica.usage.sessions == 200)
+      now = now + .milliseconds(20)
+    }
+  }
+
   private static func operation(_ random: inout RandomSource) -> LocalOperation {
     let session = SessionID(0, UInt64(random.below(20)))
     let room = named(["", "a", "b", "c", "d"][random.below(5)])

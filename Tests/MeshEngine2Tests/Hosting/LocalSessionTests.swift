@@ -37,6 +37,30 @@ struct LocalSessionTests {
     #expect(host.own(.session, session)?.counter == 41)
   }
 
+  @Test("A session is opened above the clock: what is older, and was not heard, does not end it")
+  func openedAboveTheClock() throws {
+    var host = try TestHost()
+    _ = try host.perform(
+      .open(
+        session, Profile(userID: "ada"), device: "", .attached, at: WallTime(milliseconds: 5000))
+    )
+    host.pass(.milliseconds(20))
+    #expect(host.own(.session, session)?.counter == 5001)
+    _ = try host.perform(.leave(session))
+    _ = try host.perform(
+      .open(
+        session, Profile(userID: "ada"), device: "", .attached, at: WallTime(milliseconds: 4000))
+    )
+    host.pass(.milliseconds(20))
+    #expect(host.own(.session, session)?.counter == 5003)
+    _ = try host.perform(
+      .open(
+        SessionID(5, 5), Profile(userID: "ada"), device: "", .attached,
+        at: WallTime(milliseconds: .max)))
+    host.pass(.milliseconds(20))
+    #expect(host.own(.session, SessionID(5, 5))?.counter == Limits.counterBound / 2 + 1)
+  }
+
   @Test("The counters of one session do not follow those of others")
   func countersAreOfTheSubject() throws {
     var host = try TestHost()

@@ -33,7 +33,7 @@ struct MovingSessionTests {
       try host.perform(
         .open(
           session, Profile(userID: "ada", name: "Ada"), device: "new", .attached,
-          at: WallTime(milliseconds: 99))) == [.restored(session)])
+          at: WallTime(milliseconds: 6))) == [.restored(session)])
     host.pass(.milliseconds(20))
     let value = host.own(.session, session).flatMap { RecordValues.session(from: $0.value) }
     #expect(value?.device == "new" && value?.profile.name == "Ada")

@@ -174,6 +174,70 @@ struct FaultTests {
     #expect(world.nodes[0].health[world.origin(3)] == .left)
   }
 
+  @Test("A farewell is said twice, in two datagrams, and nothing behind it")
+  func farewellTwice() throws {
+    var world = try mesh(3)
+    var seen = [0, 0, 0]
+    // The first datagram that the node that leaves sends to each other one is lost.
+    world.filter = { _, from, to in
+      guard from == 2 else { return true }
+      seen[to] += 1
+      return seen[to] > 1
+    }
+    try world.perform(2, .leaveMesh)
+    let sent = seen
+    let time = world.run(atMost: 5000) { world in
+      (0..<2).allSatisfy { world.nodes[$0].health[world.origin(2)] == .left }
+    }
+    #expect(time.map { $0 <= 50 } == true, "after \(String(describing: time)) ms")
+    world.run(milliseconds: 5000)
+    #expect(seen == sent && sent[0] == 2 && sent[1] == 2)
+  }
+
+  @Test("Who missed a farewell has it of others soon, and who hears nobody else hides in time")
+  func missedFarewell() throws {
+    var four = try mesh(4)
+    four.filter = { _, from, to in from != 3 || to != 0 }
+    try four.open(3, SessionID(4, 2), user: "late", in: room("last"))
+    try four.perform(3, .leaveMesh)
+    var time = four.run(atMost: 20_000) { world in world.nodes[0].sessions[SessionID(4, 1)] == nil }
+    #expect(time.map { $0 <= 3000 } == true, "after \(String(describing: time)) ms")
+    // Of the two others one knows no more than the one that missed it.
+    var three = try mesh(3)
+    three.filter = { _, from, to in from != 2 }
+    try three.perform(2, .leaveMesh)
+    time = three.run(atMost: 20_000) { world in
+      (0..<2).allSatisfy { world.nodes[$0].sessions[SessionID(3, 1)] == nil }
+    }
+    #expect(time.map { $0 <= 5500 } == true, "after \(String(describing: time)) ms")
+  }
+
+  @Test("A node that is alone is not stale: neither at first, nor when all others have left")
+  func aloneIsNotStale() throws {
+    var world = World()
+    world.start()
+    world.run(milliseconds: 60_000)
+    #expect(!world.nodes[0].engine.isStale)
+    world = try mesh(3)
+    try world.perform(1, .leaveMesh)
+    try world.perform(2, .leaveMesh)
+    world.run(milliseconds: 60_000)
+    #expect(!world.nodes[0].engine.isStale)
+    // Who is cut off is, also when it has hidden the others, and until they are forgotten.
+    world = try mesh(3)
+    world.groups = [0: 1]
+    world.run(milliseconds: 60_000)
+    #expect(world.nodes[0].engine.isStale)
+    #expect(world.nodes[0].sessions.count == 1)
+    world.run(milliseconds: 40 * 60_000)
+    #expect(!world.nodes[0].engine.isStale)
+    let told = world.nodes[0].events.compactMap { event in
+      if case .stale(let isStale) = event { isStale } else { Bool?.none }
+    }
+    #expect(told == [true, false])
+    #expect(world.nodes[0].engine.snapshot().isStale == false)
+  }
+
   @Test("A mesh in which nothing happens suspects nobody, and costs next to nothing")
   func idle() throws {
     var world = try mesh(8)

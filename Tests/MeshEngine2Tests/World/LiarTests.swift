@@ -137,6 +137,86 @@ struct LiarTests {
     #expect(time != nil)
   }
 
+  /// An origin that signs a batch, and is hidden before any checkpoint speaks of it.
+  private func hiddenLiar(_ world: inout World) throws -> (Liar, [SignedMessage]) {
+    let liar = try Liar(99)
+    let session = SessionID(9, 9)
+    let batches = [
+      try liar.batch(session, "one", in: room("design")),
+      try liar.batch(session, "two", in: room("design")),
+    ]
+    let first = try liar.checkpoint(sequence: 1, version: 0)
+    let second = try liar.checkpoint(sequence: 2, version: 1, root: Hash256(Hash128(1, 2), .empty))
+    for node in 0..<3 {
+      for checkpoint in [first, second] {
+        world.inject(
+          .checkpoint(ageMilliseconds: 0, checkpoint), at: node, from: (node + 1) % 3)
+      }
+      world.inject(.batch(batches[0]), at: node, from: (node + 1) % 3)
+    }
+    world.run(milliseconds: 20_000)
+    for node in world.nodes { #expect(node.health[liar.origin] == .offline) }
+    return (liar, batches)
+  }
+
+  @Test("What a hidden origin said before is remembered, and what contradicts it is found")
+  func contradictionAfterHiding() throws {
+    for isBatch in [true, false] {
+      var world = try mesh(3)
+      let (liar, batches) = try hiddenLiar(&world)
+      let other: MeshMessage =
+        isBatch
+        ? .batch(batches[1])
+        : .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 2, version: 5))
+      world.inject(other, at: 0, from: 1)
+      world.run(milliseconds: 1000)
+      for node in world.nodes {
+        #expect(node.engine.quarantine.contains(liar.origin, liar.incarnation))
+      }
+    }
+  }
+
+  @Test("An origin that contradicted itself while it was hidden, or forgotten, does not come back")
+  func quarantineLasts() throws {
+    for isForgotten in [false, true] {
+      var world = try mesh(3)
+      let (liar, batches) = try hiddenLiar(&world)
+      if isForgotten { world.run(milliseconds: 40 * 60_000) }
+      let (one, two) = (
+        try liar.verifier.verify(batches[0], try batches[0].read(Batch.self)),
+        try liar.verifier.verify(batches[1], try batches[1].read(Batch.self))
+      )
+      let proof = try #require(liar.verifier.contradiction(one, two)).contradiction
+      world.inject(.contradiction(proof), at: 0, from: 1)
+      world.run(milliseconds: 1000)
+      for pause: UInt64 in [0, 40 * 60_000] {
+        world.run(milliseconds: pause)
+        for node in 0..<3 {
+          world.inject(
+            .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 3, version: 0)), at: node,
+            from: (node + 1) % 3)
+          world.inject(.batch(batches[0]), at: node, from: (node + 1) % 3)
+        }
+        world.run(milliseconds: 1000)
+        for node in world.nodes {
+          #expect(node.engine.records.slot(of: liar.origin) == nil)
+          #expect(node.engine.quarantine.contains(liar.origin, liar.incarnation))
+        }
+      }
+    }
+  }
+
+  @Test("A forgotten origin does not come back by a checkpoint that was never complete here")
+  func forgottenWithAnIncompleteCheckpoint() throws {
+    var world = try mesh(3)
+    let (liar, _) = try hiddenLiar(&world)
+    world.run(milliseconds: 40 * 60_000)
+    let old = try liar.checkpoint(sequence: 2, version: 1, root: Hash256(Hash128(1, 2), .empty))
+    world.inject(.checkpoint(ageMilliseconds: 0, old), at: 0, from: 1)
+    world.run(milliseconds: 100)
+    #expect(world.nodes[0].engine.records.slot(of: liar.origin) == nil)
+  }
+
   @Test("What an origin says beyond its bounds is complete nowhere, and costs no fetch after fetch")
   func tooMuch() throws {
     var world = try mesh(3)
@@ -253,5 +333,25 @@ struct LiarTests {
       if step % 300 == 299 { world.run(milliseconds: 100) }
     }
     #expect(world.bytes - before < 400_000, "\(world.bytes - before) bytes")
+    // Who is over its share is told nothing, and nothing is made for it.
+    let refused = world.nodes[0].engine.counters[.answersRefused]
+    let sent = world.nodes[0].engine.counters[.nodesSent]
+    for step in 0..<100 {
+      inject(
+        .compare(
+          CompareRequest(
+            place: .replica, request: UInt16(step), budget: 65_536,
+            nodes: [.init(tree: .rooms, path: .top, hash: .empty)])), &world, at: 0, from: 1)
+      inject(
+        .repair(
+          RepairRequest(
+            origin: world.origin(0), incarnation: facts.incarnation, room: nil, after: 0,
+            through: 9)), &world, at: 0, from: 1)
+      inject(
+        .probe([Probe(origin: world.origin(0), incarnation: nil, sequence: 0, beat: 0)]), &world,
+        at: 0, from: 1)
+    }
+    #expect(world.nodes[0].engine.counters[.answersRefused] - refused > 250)
+    #expect(world.nodes[0].engine.counters[.nodesSent] - sent < 10)
   }
 }
