@@ -12,9 +12,6 @@ extension Engine {
     return OriginSummary(complete.body.facts)
   }
 
-  /// True when anything of an origin is held.
-  package func holds(_ other: OriginID) -> Bool { records.slot(of: other) != nil }
-
   /// True when an incarnation of an origin contradicted itself.
   package func isQuarantined(_ other: OriginID, _ incarnation: Incarnation) -> Bool {
     quarantine.contains(other, incarnation)

@@ -6,7 +6,7 @@ import MeshWire2
 
 extension Engine {
   /// True when the next output is a datagram, so that others wait for it.
-  package var hasDatagram: Bool { durable == nil && !context.outbox.isEmpty }
+  package var hasDatagram: Bool { durable == nil && (!context.outbox.isEmpty || farewell != nil) }
 
   /// The version of the last record that this node wrote; 0: none yet.
   package var ownVersion: UInt64 { hosting.checkpoints.version }

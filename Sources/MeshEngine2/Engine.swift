@@ -43,7 +43,7 @@ package struct Engine: Sendable {
   var touched: [(slot: Int, address: PeerAddress)] = []
   private var hasLeft = false
   /// The last checkpoint of a node that left, which is sent once more: datagrams get lost.
-  private var farewell: Authentic<Checkpoint>?
+  private(set) var farewell: Authentic<Checkpoint>?
   /// What users were told of ``isStale``.
   private var wasStale = false
   /// True when another process lives with this node's key: this one says nothing any more.
