@@ -112,6 +112,22 @@ class BesideANode(Case):
     by_leaf = Node(self, "--invite", bare, "--peer", leaf.address, state="by-leaf")
     self.within(8, lambda: by_leaf.user("ada", "design").get("message") == "long ago")
 
+  def test_the_leafs_trees_of_many_rooms_are_fetched_by_who_holds_all_and_by_who_holds_one(self) -> None:
+    rooms = [f"a room with quite a long name {number}" for number in range(31)]
+    leaf = Leaf(self, self.invite, "--user", "ada", *(word for room in rooms for word in ("--room", room)),
+                "--say", "status busy everywhere")
+    self.within(5, lambda: self.node.user("ada"))
+    time.sleep(1)
+    arguments = ("--invite", self.bare_invite(), "--peer", leaf.address)
+    whole = Node(self, *arguments, state="whole")
+    part = Node(self, *arguments, "--follow", rooms[7], state="part")
+    for node in (whole, part):
+      self.within(8, lambda: node.user("ada", rooms[7]).get("message") == "everywhere")
+    self.within(8, lambda: all(whole.user("ada", room).get("message") == "everywhere" for room in rooms))
+    leaf.say("status away not any more")
+    for node in (whole, part, self.node):
+      self.within(8, lambda: node.user("ada", rooms[7]).get("message") == "not any more")
+
   def bare_invite(self) -> str:
     """The invite without addresses."""
     invite = Invite.decode(self.invite)
