@@ -51,6 +51,7 @@ class Leaf(Publisher):
                contacts: Iterable[bytes] = ()) -> None:
     self.held: Dict[bytes, Held] = {}
     self.quarantine: Dict[bytes, bytes] = {}  # origin: highest incarnation that is not heard
+    self._begins: Dict[bytes, bytes] = {}  # the first 8 bytes of origins with a checkpoint
     self._fetches: Dict[bytes, Fetch] = {}
     self._due: Dict[bytes, Tuple[float, float]] = {}  # origin: when to fetch, and the rest after a failure
     self._walks: Dict[bytes, Walk] = {}
@@ -105,7 +106,7 @@ class Leaf(Publisher):
         self._on_words(message, message.body, path, now)
     elif isinstance(message, Beats):
       for prefix, index, value in message.beats:
-        held = next((h for o, h in self.held.items() if o[:8] == prefix and h.word is not None), None)
+        held = self.held.get(self._begins.get(prefix, b""))
         if held is not None and held.word is not None and not held.word.leaving:
           if held.age.beat(index, value, now, path.life == (held.origin, held.word.incarnation)) is False:
             self.counts["beatsWrong"] += 1
@@ -151,6 +152,7 @@ class Leaf(Publisher):
     if held.word is None or word.incarnation > held.word.incarnation:
       held.reset()
       held.since = now
+    self._begins.setdefault(held.origin[:8], held.origin)
     held.checkpoint, held.word, self.changed = replace(message, age=0), word, True
     held.age.checkpoint(word, message.age, now, True, direct)
     if held.reached <= word.version and not held.is_whole(self.mesh_id):
@@ -186,6 +188,8 @@ class Leaf(Publisher):
   def _forget(self, origin: bytes) -> None:
     for table in (self.held, self._fetches, self._due):
       table.pop(origin, None)
+    if self._begins.get(origin[:8]) == origin:
+      del self._begins[origin[:8]]
     self.changed = True
 
   def _forget_and_probe(self, now: float) -> None:

@@ -13,6 +13,7 @@ from wire import (MESSAGES, Challenge, Header, Malformed, Message, Passed, PathP
                   read_messages)
 
 PATHS, PATHS_OF_ONE, CONTACTS, PEERS_WANTED, ANSWERS = 1024, 4, 256, 16, 200
+HINT_BYTES = 250  # what hints may make it send in a second, besides 3 times their own bytes
 NO_TOKEN = bytes(8)
 
 @dataclass
@@ -55,6 +56,7 @@ class Contact:
   tries: Optional[int]  # None: without end
   next: float
   delay: float = 0.5
+  hinted: bool = False
 
 class Paths:
   """The lowest layer of the leaf."""
@@ -71,6 +73,7 @@ class Paths:
     self.contacts = {address: Contact(None, now) for address in contacts}
     self._nonce, self._token_key, self._bits = random_bytes(16), random_bytes(16), random_bytes(8)
     self._sent, self._second, self._answers = 0, now, Counter[Any]()
+    self._hint_bytes = 0
 
   # What the layers above do.
 
@@ -86,7 +89,8 @@ class Paths:
       for origin, address in message.peers:
         if origin != self.origin and origin not in routes and len(routes) < PEERS_WANTED:
           if address not in self.paths and len(self.contacts) < CONTACTS:
-            self.contacts.setdefault(address, Contact(6, now))
+            self.contacts.setdefault(address, Contact(6, now, hinted=True))
+            self._hint_bytes += 3 * 50
 
   def period_of(self, origin: bytes) -> int:
     raise NotImplementedError
@@ -225,12 +229,15 @@ class Paths:
         if contact.tries == 0:
           del self.contacts[address]
           continue
+        if contact.hinted and self._hint_bytes < 124:
+          continue
+        self._hint_bytes -= 124 * contact.hinted
         contact.tries = None if contact.tries is None else contact.tries - 1
         contact.next, contact.delay = now + contact.delay * (1 - self.dice.random() / 5), min(8.0, contact.delay * 2)
         self.send(address, [Challenge(self.token(address, now))], NO_TOKEN)
     if now - self._second < 1:
       return False
-    self._second, self._answers = now, Counter()
+    self._second, self._answers, self._hint_bytes = now, Counter(), min(self._hint_bytes + HINT_BYTES, 2400)
     for address, path in list(self.paths.items()):
       if now - path.heard > max(10.0, 3 * self.period_of(path.origin) / 1000):
         del self.paths[address]

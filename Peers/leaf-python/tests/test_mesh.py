@@ -291,6 +291,21 @@ class Mesh(unittest.TestCase):
                                                        enumerate(exchange.peers))), path, self.net.now)
     self.assertLessEqual(len(self.b.contacts), paths.CONTACTS)
 
+  def test_hints_make_it_send_little(self) -> None:
+    self.net.run(1)
+    path = self.b.paths[address(1)]
+    exchange = wire.PeerExchange(tuple((bytes(31) + bytes([n]), address(1000 + n)) for n in range(16)))
+    self.b.on_message(exchange, path, self.net.now)
+    sent: List[int] = []
+    end = self.net.now + 10
+    while self.net.now < end:
+      self.net.now += 0.01
+      self.b.tick(self.net.now)
+      sent += [len(datagram) for target, datagram in self.b.outbox if int.from_bytes(target[16:], "big") >= 1000]
+      self.b.outbox.clear()
+    self.assertGreater(len(sent), 15)
+    self.assertLess(sum(sent), 3 * 16 * 50 + 11 * paths.HINT_BYTES)
+
 
 class Logs(unittest.TestCase):
   def record(self, counter: int, kind: int = 1, value: bool = True) -> wire.Record:
