@@ -8,6 +8,9 @@ extension Engine {
   /// True when the next output is a datagram, so that others wait for it.
   package var hasDatagram: Bool { durable == nil && (!context.outbox.isEmpty || farewell != nil) }
 
+  /// True when something is held of an origin.
+  package func holds(_ origin: OriginID) -> Bool { records.slot(of: origin) != nil }
+
   /// The version of the last record that this node wrote; 0: none yet.
   package var ownVersion: UInt64 { hosting.checkpoints.version }
 
