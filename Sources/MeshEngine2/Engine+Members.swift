@@ -53,6 +53,9 @@ extension Engine {
   private mutating func ingest(
     _ checkpoint: Authentic<Checkpoint>, age: Span, isOwnWord: Bool, from address: PeerAddress
   ) {
+    let isNewLife =
+      records.slot(of: checkpoint.origin).flatMap { records.replica.replica(slot: $0) }?.incarnation
+      != checkpoint.body.incarnation
     guard let opened = records.open(checkpoint.origin, checkpoint.body.incarnation) else {
       return context.counters.count(.originsRefused)
     }
@@ -72,6 +75,7 @@ extension Engine {
         at: context.now)
     else { return context.counters.count(.originsRefused) }
     handle(events)
+    forward(checkpoint, isNewLife: isNewLife, from: address)
     if records.slot(of: checkpoint.origin) == opened.slot { touched.append((opened.slot, address)) }
   }
 
@@ -127,8 +131,10 @@ extension Engine {
       reception.receipt.hashes * WorkUnits.hash, of: address, isOwnWord: false, &context)
     handle(reception.events)
     switch reception.receipt.verdict {
-    case .fits: break
-    case .known: context.counters.count(.beatsKnown)
+    case .fits: add(beatOf: reception.origin, from: address)
+    case .known:
+      context.counters.count(.beatsKnown)
+      noteKnown(beatOf: reception.origin, from: address)
     // Not charged as waste: it may belong to a chain whose checkpoint was lost.
     case .wrong: context.counters.count(.beatsRefused)
     // A newer checkpoint than is held says where its chain is by now: comparisons bring it.
@@ -145,8 +151,9 @@ extension Engine {
     {
     case .nothing: break
     case .checkpoint: hosting.demandCheckpoint(now: context.now)
+    case .beat where router.isLarge: add(beatOf: origin, from: nil)
     case .beat(let beat):
-      for address in paths.table.best.map(\.address) {
+      for address in receivers() {
         context.counters.count(.beatsSent)
         context.send(.beats([beat]), to: address)
       }
@@ -156,7 +163,7 @@ extension Engine {
   // MARK: Probes
 
   /// Asks for a newer sign of life of an origin.
-  private mutating func probe(
+  mutating func probe(
     _ other: OriginID, at addresses: [PeerAddress], anything: Bool = false
   ) {
     let slot = records.slot(of: other)
@@ -176,6 +183,7 @@ extension Engine {
 
   mutating func answer(_ probe: Probe, to address: PeerAddress) {
     context.counters.count(.probesReceived)
+    router.graft(probe.origin, to: address)
     guard paths.answerBytes(of: address, &context) != nil,
       let slot = records.slot(of: probe.origin),
       let newest = records.newest(slot: slot)?.checkpoint
@@ -187,6 +195,10 @@ extension Engine {
       paths.spendAnswer(bytes: newest.message.bytes.count, of: address)
       send(newest, to: address)
     }
+    // Who asks for anything may want to know where it is, too.
+    if known == nil, router.isLarge {
+      paths.sendPeers([probe.origin], andOthers: false, to: address, &context)
+    }
     let isSame = known?.incarnation == newest.body.incarnation
     let beat = self.newestBeat(of: probe.origin)
     guard let beat, !isSame || beat.index > probe.beat else { return }
@@ -196,7 +208,7 @@ extension Engine {
   }
 
   /// The newest beat of an origin that others can verify.
-  private func newestBeat(of other: OriginID) -> Beat? {
+  func newestBeat(of other: OriginID) -> Beat? {
     if other == origin { return beats.current(context) }
     guard let clock = members.clock(of: other), let value = clock.newestValue else { return nil }
     return Beat(of: other, index: clock.newest, value: value)
@@ -209,9 +221,7 @@ extension Engine {
       switch event {
       case .changed(let transition): handle(transition)
       case .probe(let other):
-        let others = paths.table.best.filter { $0.origin != other }.map(\.address)
-        let own = paths.table.bestAddress(of: other).map { [$0] } ?? []
-        probe(other, at: own + context.random.sample(others, 3))
+        probe(other, at: sources(ofMissed: other))
       case .forgotten(let other, let clock):
         let slot = records.slot(of: other)
         let newest = slot.flatMap { records.newest(slot: $0)?.facts }
@@ -236,6 +246,7 @@ extension Engine {
     else { return }
     view.visibility(slot: slot, isVisible: transition.to.isVisible)
     noteVisibleSubscriber(transition.origin)
+    noteMember(transition.origin, isVisible: transition.to.isVisible)
     if transition.to.isVisible {
       noteChanges(records.resume(slot: slot), slot: slot)
       if let address = paths.table.bestAddress(of: transition.origin)

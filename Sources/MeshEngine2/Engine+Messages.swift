@@ -18,8 +18,11 @@ extension Engine {
     case .repair(let request): answer(request, to: address)
     case .probe(let probes): for probe in probes { answer(probe, to: address) }
     case .contradiction(let contradiction): receive(contradiction, from: address)
-    case .peerExchange(let peers): paths.receive(peers, from: address, demand, &context)
-    case .prune, .challenge, .pathProof: break
+    case .peerExchange(let peers):
+      let demand = demand()
+      paths.receive(peers, from: address, demand, &context)
+    case .prune(let origins): receivePrune(origins, from: address)
+    case .challenge, .pathProof: break
     }
   }
 
@@ -80,6 +83,7 @@ extension Engine {
     // A new life is not shown by the beats of the one before.
     if let held, held < incarnation, members.remove(origin) != nil {
       view.visibility(slot: opened.slot, isVisible: false)
+      noteMember(origin, isVisible: false)
     }
     guard let events = members.open(origin, at: context.now) else {
       context.counters.count(.originsRefused)
@@ -102,6 +106,9 @@ extension Engine {
     if result.isRefused { return context.counters.count(.recordsRefused) }
     if result.isNews { context.counters.count(.recordsJoined, batch.body.changes.count) }
     noteChanges(result.changes, slot: slot)
+    if result.isNews {
+      forward(.batch(batch.message), .batchesSent, in: batch.body.room, from: address)
+    }
     touched.append((slot, address))
   }
 
@@ -127,11 +134,14 @@ extension Engine {
       frame.incarnation == records.replica.replica(slot: slot)?.incarnation,
       view.isWanted(frame.updates, in: frame.room, slot: slot, records)
     else { return context.counters.count(.cursorFramesKnown) }
-    guard verified(message, frame, from: address) != nil else { return }
+    guard let authentic = verified(message, frame, from: address) else { return }
     let outcome = view.move(frame.updates, in: frame.room, slot: slot, records)
     context.counters.count(.cursorUpdatesJoined, outcome.news)
     context.counters.count(.cursorUpdatesRefused, outcome.refused)
     for event in outcome.events { context.emit(event) }
+    // What is not held would go round without end.
+    guard outcome.news > 0 else { return }
+    forward(.cursorFrame(authentic), .cursorFramesSent, in: frame.room, from: address)
   }
 
   // MARK: Contradictions
@@ -161,7 +171,7 @@ extension Engine {
     if contradictedAt.count >= MembershipLimits.quarantined { contradictedAt = [:] }
     contradictedAt[contradiction.origin] = context.now
     // Whoever makes one incarnation after the other contradict itself is sent on once a second.
-    for address in isRecent == true ? [] : paths.table.best.map(\.address) {
+    for address in isRecent == true ? [] : receivers() {
       context.counters.count(.contradictionsSent)
       context.send(.control(.contradiction(contradiction.contradiction)), to: address)
     }
@@ -178,7 +188,9 @@ extension Engine {
     comparison.forget(origin)
     repairs.complete(origin)
     subscriptions.forget(origin)
+    router.noteSubscriptions()
     guard let slot = records.slot(of: origin), slot != ownSlot else { return }
+    noteMember(origin, isVisible: false)
     view.visibility(slot: slot, isVisible: false)
     let changes = records.forget(slot: slot)
     for event in view.changed(slot: slot, changes, records) { context.emit(event) }

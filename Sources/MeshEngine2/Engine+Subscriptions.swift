@@ -26,7 +26,9 @@ extension Engine {
   /// Takes note of others' subscriptions. As soon as a visible origin subscribes to some rooms only, this
   /// node says in the lobby which rooms its sessions are in, and goes on doing so.
   mutating func noteSubscriptions(_ changes: [AppliedChange], of other: OriginID) {
-    if subscriptions.note(changes, of: other) { noteVisibleSubscriber(other) }
+    guard subscriptions.note(changes, of: other) else { return }
+    router.noteSubscriptions()
+    noteVisibleSubscriber(other)
   }
 
   mutating func noteVisibleSubscriber(_ other: OriginID) {

@@ -8,8 +8,9 @@ extension Engine {
   /// The first words on a new path: the own checkpoint, a comparison, and where others are.
   mutating func greet(_ address: PeerAddress) {
     sendCheckpoint(of: origin, to: address)
-    compare(with: address)
-    paths.sendPeers(to: address, &context)
+    // While much is fetched, much differs that will not differ soon.
+    if !router.isLarge || comparison.fetchCount == 0 { compare(with: address) }
+    introduce(to: address)
   }
 
   private mutating func compare(with address: PeerAddress) {
@@ -19,11 +20,10 @@ extension Engine {
   /// Compares with a random peer, and sets the next time.
   mutating func compareWithSomebody() {
     context.setTimer(.compare, afterJittered: configuration.comparisonPeriod)
-    let peers = paths.table.best.map(\.address)
-    guard let address = context.random.sample(peers, 1).first else { return }
+    guard let address = chooseForComparison() else { return }
     compare(with: address)
     // Now and then the others' addresses, so that all who can reach each other do.
-    if context.random.below(8) == 0 { paths.sendPeers(to: address, &context) }
+    if context.random.below(8) == 0, !router.isLarge { introduce(to: address) }
   }
 
   func patience(_ address: PeerAddress) -> Span {
@@ -213,9 +213,6 @@ extension Engine {
   }
 
   // MARK: Paths
-
-  /// Which paths this node needs.
-  var demand: PathDemand { .all }
 
   mutating func handle(_ lost: LostPath) {
     handle(

@@ -24,17 +24,14 @@ extension Engine {
     guard let batch = context.verifier.sign(written.batch) else { return }
     let result = records.ingest(batch, slot: ownSlot)
     noteChanges(result.changes, slot: ownSlot)
-    send(.batch(batch.message), ofRoom: batch.body.room, .batchesSent)
+    send(.batch(batch.message), .batchesSent, in: batch.body.room)
   }
 
   private mutating func send(_ frame: CursorFrame) {
     guard let signed = context.verifier.sign(frame) else { return }
     let outcome = view.move(frame.updates, in: frame.room, slot: ownSlot, records)
     for event in outcome.events { context.emit(event) }
-    let counters = frame.updates.map { (session: $0.session, counter: $0.counter) }
-    send(
-      .cursorFrame(signed.message, room: frame.room, counters: counters), ofRoom: frame.room,
-      .cursorFramesSent)
+    send(.cursorFrame(signed), .cursorFramesSent, in: frame.room)
   }
 
   private mutating func signCheckpoint() {
@@ -52,15 +49,15 @@ extension Engine {
     records.ingest(checkpoint, slot: ownSlot)
     _ = records.need(slot: ownSlot)
     beats.noteSigned(beat)
-    for address in paths.table.best.map(\.address) { send(checkpoint, to: address) }
+    for address in receivers() { send(checkpoint, to: address) }
     if body.isLeaving { setLeft(checkpoint) }
   }
 
-  /// Sends what is said in a room to those who subscribe to it.
+  /// Sends what was written of a room to those who subscribe to it, or to those who send it on to them.
   private mutating func send(
-    _ message: OutgoingMessage, ofRoom room: RoomName, _ counter: Counters.Name
+    _ message: OutgoingMessage, _ counter: Counters.Name, in room: RoomName
   ) {
-    for (other, address) in paths.table.best where subscriptions.subscribes(other, to: room) {
+    for address in receivers(in: room) {
       context.counters.count(counter)
       context.send(message, to: address)
     }

@@ -36,6 +36,7 @@ package struct Engine: Sendable {
   var subscriptions: Subscriptions
   var hosting: Hosting
   var view: SessionView
+  var router: Router
   /// Where the own records stand.
   private(set) var ownSlot: Int
   /// Origins of which something came with the present input: what they need is looked at once at its end,
@@ -69,6 +70,9 @@ package struct Engine: Sendable {
     subscriptions = Subscriptions(hashKey: configuration.mesh.hashKey)
     hosting = Hosting(origin: context.origin, configuration: configuration)
     view = SessionView(hashKey: configuration.mesh.hashKey)
+    router = Router(
+      origin: context.origin, directPeers: configuration.directPeers, rings: configuration.rings,
+      hashKey: configuration.mesh.hashKey)
     // An empty store has room for its own origin.
     ownSlot = records.open(context.origin, context.incarnation, scope: .all)?.slot ?? 0
     view.visibility(slot: ownSlot, isVisible: true)
@@ -213,6 +217,7 @@ extension Engine {
   private mutating func handle(_ timer: EngineTimer) {
     switch timer {
     case .paths(let timer):
+      let demand = demand()
       let lost = paths.handle(timer, demand, period: { members.clock(of: $0)?.period }, &context)
       if let lost { handle(lost) }
     case .comparison(let timer):
@@ -224,6 +229,7 @@ extension Engine {
     case .membership: handle(members.advance(to: context.now))
     case .staleness: lookForSilence()
     case .beat: beat()
+    case .beats: flushBeats()
     case .hosting:
       for event in hosting.advance(mesh, now: context.now) { context.emit(event) }
     case .outbox, .view: break

@@ -16,6 +16,8 @@ enum EngineTimer: Hashable, Sendable {
   case staleness
   /// A beat of this node is due.
   case beat
+  /// Beats that waited for company are to be sent on.
+  case beats
   /// Something of the sessions that this node hosts is due.
   case hosting
   /// Sessions are to be reported.

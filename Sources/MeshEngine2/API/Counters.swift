@@ -61,6 +61,7 @@ package struct Counters: Hashable, Sendable {
     /// Of no chain that is known, or beyond the bound of hashing.
     case beatsRefused
     case probesSent, probesReceived
+    case prunesSent, prunesReceived
     case pausesForgiven
 
     // Records.

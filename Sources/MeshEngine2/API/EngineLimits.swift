@@ -61,6 +61,13 @@ enum EngineLimits {
   /// For how long the hint of another path does not replace one that was not tried in vain.
   static let hintStands = Span.seconds(60)
 
+  // MARK: Large meshes
+
+  /// Beats wait for company for this part of a period, 1 in so many.
+  static let beatWaitsPerPeriod: UInt64 = 20
+  /// Neighbours of unknown address that are asked for at a time.
+  static let addressesAskedFor = 2
+
   // MARK: Work
 
   /// Units of work that one path may cause in a second. A unit is about a microsecond.

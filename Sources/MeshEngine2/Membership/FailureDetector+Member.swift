@@ -106,7 +106,7 @@ extension FailureDetector {
       if forgetAt <= now { return .forget }
       let rawAge = clock.age(at: now).nanoseconds
       let age = Span(nanoseconds: rawAge - min(rawAge, rules.grant.nanoseconds))
-      var (wanted, limit) = judge(age, timeToLive: clock.timeToLive, isCutOff: rules.isCutOff)
+      var (wanted, limit) = judge(age, timeToLive: clock.timeToLive, by: rules)
       if isLeaving { (wanted, limit) = (.left, nil) }
       if mayBecome(wanted, at: now) {
         let staysVerified = health == .offline && isVerified
@@ -126,14 +126,14 @@ extension FailureDetector {
 
     /// The health at an age, and the age at which it becomes another.
     private func judge(
-      _ age: Span, timeToLive: Span, isCutOff: Bool
+      _ age: Span, timeToLive: Span, by rules: Rules
     ) -> (health: NodeHealth, limit: Span?) {
-      let half = timeToLive.scaled(1, over: 2)
+      let suspectAge = timeToLive.scaled(rules.isLarge ? 4 : 2, over: rules.isLarge ? 5 : 4)
       if isSilent { return (.offline, nil) }
-      if age < half { return (.online, half) }
+      if age < suspectAge { return (.online, suspectAge) }
       if age < timeToLive { return (.suspect, timeToLive) }
       let cutOffLimit = timeToLive.scaled(MembershipLimits.cutOffFactor, over: 1)
-      if isCutOff, health.isVisible, age < cutOffLimit { return (.suspect, cutOffLimit) }
+      if rules.isCutOff, health.isVisible, age < cutOffLimit { return (.suspect, cutOffLimit) }
       return (.offline, nil)
     }
 

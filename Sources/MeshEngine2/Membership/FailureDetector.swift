@@ -3,7 +3,8 @@ import MeshCRDT2
 
 /// Judges from the ages of their beats which origins are alive.
 ///
-/// An origin is *suspect* from half of its time to live on (2.5 periods), *offline* from all of it on,
+/// An origin is *suspect* from half of its time to live on (2.5 periods), in a large mesh, where beats wait at
+/// each hop, from four fifths on, *offline* from all of it on,
 /// and *left* when it said so. While this node is cut off (``Staleness``) nobody becomes offline before
 /// three times the time to live, and then not verified by others. Hidden origins are kept for
 /// max(30 min, 10 periods) and then forgotten.

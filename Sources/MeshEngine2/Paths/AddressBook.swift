@@ -34,15 +34,15 @@ struct AddressBook: Sendable {
 
   var count: Int { entries.count }
 
+  /// The origins with an address. Cost: all of them.
+  var origins: [OriginID] { entries.keys.sorted() }
+
   /// Where an origin can be tried: where it was heard first, then where it is said to be.
   func addresses(of origin: OriginID) -> [PeerAddress] {
     guard let entry = entries[origin] else { return [] }
     return [entry.heard, entry.hint.flatMap { $0.address == entry.heard ? nil : $0.address }]
       .compactMap(\.self)
   }
-
-  /// Where an origin was heard last: what may be told to others.
-  func heardAddress(of origin: OriginID) -> PeerAddress? { entries[origin]?.heard }
 
   /// The path by which an address of an origin was hinted at; `nil` when it was not.
   func source(of origin: OriginID, at address: PeerAddress) -> PeerAddress? {

@@ -240,19 +240,25 @@ extension Paths {
     }
   }
 
-  /// Tells the node at an address where a few others are: those that are asked for, or any.
+  /// Tells the node at an address where some others are, as far as it is known: those that it needs, and any.
   mutating func sendPeers(
-    _ origins: [OriginID]? = nil, to address: PeerAddress, _ context: inout EngineContext
+    _ origins: [OriginID], andOthers: Bool, to address: PeerAddress, _ context: inout EngineContext
   ) {
     guard let path = table.path(at: address) else { return }
-    let known =
-      origins?.compactMap { origin in
-        (table.bestAddress(of: origin) ?? book.heardAddress(of: origin)).map { (origin, $0) }
-      } ?? table.best.map { ($0.origin, $0.address) }
-    let told = known.filter { origin, other in
+    func mayBeTold(_ origin: OriginID, _ other: PeerAddress) -> Bool {
       origin != path.sender.origin && address.mayTell(of: other)
     }
-    let chosen = context.random.sample(told, PeerExchange.bound)
+    var chosen = origins.compactMap { origin in
+      (table.bestAddress(of: origin) ?? book.addresses(of: origin).first).map { (origin, $0) }
+    }.filter(mayBeTold)
+    if andOthers {
+      let others = table.best.map { ($0.origin, $0.address) }.filter { other in
+        mayBeTold(other.0, other.1) && !chosen.contains { $0.0 == other.0 }
+      }
+      chosen += context.random.sample(
+        others, PeerExchange.bound - min(chosen.count, PeerExchange.bound))
+    }
+    chosen = Array(chosen.prefix(PeerExchange.bound))
     guard !chosen.isEmpty else { return }
     context.send(
       .control(

@@ -96,13 +96,12 @@ struct OutgoingMessage: Sendable {
 
   static func batch(_ signed: SignedMessage) -> Self { Self(.batch(signed), .batches) }
 
-  /// A frame of an origin's cursors in a room: the sessions, and the counters of their cursors.
-  static func cursorFrame(
-    _ signed: SignedMessage, room: RoomName, counters: [(session: SessionID, counter: UInt64)]
-  ) -> Self {
+  /// A frame of an origin's cursors in a room.
+  static func cursorFrame(_ frame: Authentic<CursorFrame>) -> Self {
     Self(
-      .cursorFrame(signed), .cursorFrames, key: .cursors(signed.origin, room),
-      parts: counters.map { MessagePart(subject: .session($0.session), rank: $0.counter) })
+      .cursorFrame(frame.message), .cursorFrames, key: .cursors(frame.origin, frame.body.room),
+      parts: frame.body.updates.map { MessagePart(subject: .session($0.session), rank: $0.counter) }
+    )
   }
 
   /// Beats, at most ``Beat/bound``. Of two beats of one origin the one that was added later wins: an

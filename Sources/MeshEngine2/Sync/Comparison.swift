@@ -101,6 +101,11 @@ struct Comparison: Sendable {
     fetches[origin] != nil || waiting[origin] != nil
   }
 
+  /// True when a peer is asked for an origin.
+  func isFetching(_ origin: OriginID, from address: PeerAddress) -> Bool {
+    fetches[origin]?.address == address
+  }
+
   private mutating func nextRequest() -> UInt16 {
     lastRequest &+= 1
     return lastRequest

@@ -21,6 +21,9 @@ struct Subscriptions: Sendable {
     return rooms.contains(RoomID(room, key: hashKey))
   }
 
+  /// True when somebody else subscribes to some rooms only.
+  var arePartial: Bool { !rooms.isEmpty }
+
   /// True when an origin subscribes to some rooms only.
   func isPartial(_ origin: OriginID) -> Bool { rooms[origin] != nil }
 

@@ -213,7 +213,6 @@ struct ContactsTests {
     #expect(!isNoted)
     #expect(book.note(OriginID(7, 0, 0, 0), hintedAt: source, by: source, &side.context))
     #expect(book.addresses(of: OriginID(7, 0, 0, 0)) == [heard, source])
-    #expect(book.heardAddress(of: OriginID(7, 0, 0, 0)) == heard)
     #expect(book.count == EngineLimits.addresses)
   }
 

@@ -28,8 +28,7 @@ struct Writer {
     }
     let signed = try #require(
       verifier.sign(CursorFrame(incarnation: incarnation, room: Self.room, updates: updates)))
-    return .cursorFrame(
-      signed.message, room: Self.room, counters: updates.map { ($0.session, $0.counter) })
+    return .cursorFrame(signed)
   }
 
   /// A batch whose first version is this one.
