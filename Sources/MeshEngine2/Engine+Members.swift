@@ -310,6 +310,7 @@ extension Engine {
   }
 
   private mutating func stopAsClone(of other: Incarnation) {
+    guard !isCloned else { return }
     hosting.silence()
     isCloned = true
     context.emit(.cloned(other))

@@ -66,11 +66,6 @@ struct ScenarioOptions: ParsableArguments {
     if let seconds { try Self.check(seconds, in: 1...86_400, "--seconds") }
     if let partition { try Self.check(partition, in: 1...86_400, "--partition") }
     if let bound { try Self.check(bound, in: 1...3600, "--bound") }
-    if let faults {
-      do { _ = try SimulationRun.faults(named: faults) } catch {
-        throw ValidationError(error.description)
-      }
-    }
     let aboutFaults = faults != nil || exact || partition != nil || seconds != nil || bound != nil
     if aboutFaults, options(seed: 1).changes != nil {
       let why = preset.map { "\($0.rawValue) times" } ?? "--changes times"

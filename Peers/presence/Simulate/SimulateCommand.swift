@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MeshSimulator
 
 /// Simulates meshes under virtual time.
@@ -30,6 +31,18 @@ struct SimulateCommand: AsyncParsableCommand {
   var fresh = false
 
   @Option(
+    name: .customLong("protocol"),
+    help: ArgumentHelp("The version of the protocol: 1, or 2, the next core.", valueName: "version")
+  )
+  var version = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "With --protocol 2: so many worlds run side by side. (default: all cores)", valueName: "count"
+    ))
+  var jobs: Int?
+
+  @Option(
     help: ArgumentHelp(
       "Every so many seeds one runs with libsodium in place of the stand-in; 0: none.",
       valueName: "n"))
@@ -56,8 +69,24 @@ struct SimulateCommand: AsyncParsableCommand {
     if let seeds, !(1...1_000_000).contains(seeds) {
       throw ValidationError("--seeds takes 1…1,000,000, not \(seeds).")
     }
-    do { _ = try SimulationRun.bugs(named: plant) } catch {
+    guard (1...2).contains(version) else {
+      throw ValidationError("--protocol takes 1 or 2, not \(version).")
+    }
+    do {
+      _ = try SimulationRun.bugs(named: plant)
+      if version == 2 {
+        _ = try NextCore.scenario(scenario, seed: 1)
+      } else if let faults = scenario.faults {
+        _ = try SimulationRun.faults(named: faults)
+      }
+    } catch let error as SimulationRun.UnknownName {
       throw ValidationError(error.description)
+    }
+    if version == 2, reporting.report != nil {
+      throw ValidationError("There are no reports of protocol 2 yet.")
+    }
+    if let jobs, version == 1 || !(1...1024).contains(jobs) {
+      throw ValidationError("--jobs takes 1…1,024, with --protocol 2.")
     }
     if plant != nil, reporting.report != nil {
       throw ValidationError("--plant ends at the first failure: there is no report of it.")
@@ -68,9 +97,12 @@ struct SimulateCommand: AsyncParsableCommand {
   }
 
   mutating func run() async throws {
-    if listFaults { return try Output.print(SimulationRun.faultNames) }
+    if listFaults {
+      return try Output.print(version == 2 ? NextCore.faultNames : SimulationRun.faultNames)
+    }
     if presets { return try Output.print(SimulationText.presets) }
     if fresh { seed = UInt64.random(in: 1...999_999_999) }
+    guard version == 1 else { return try await runNextCore() }
     var options = SimulationRun.Options(
       seed: seed, seeds: seeds ?? scenario.preset?.seeds ?? 20,
       scenario: scenario.options(seed: seed))
@@ -78,7 +110,9 @@ struct SimulateCommand: AsyncParsableCommand {
     options.sodiumEvery = sodiumEvery
     options.words = scenario.words + (sodiumEvery == 32 ? [] : ["--sodium-every \(sodiumEvery)"])
     let bugs = try SimulationRun.bugs(named: plant)
-    guard bugs.isEmpty else { return try hunt(bugs, options) }
+    guard bugs.isEmpty else {
+      return try hunt(bugs, options.seeds) { SimulationRun.hunt($0, options) }
+    }
     let file = try reporting.report.map { try ReportFile(directory: $0) }
     options.scenario.isSampled = file != nil
     let report = try SimulationRun.run(options) { result in
@@ -90,6 +124,22 @@ struct SimulateCommand: AsyncParsableCommand {
       try file.write(page(of: report, options))
       if !json { try Output.print("report       \(file.path)") }
     }
+    if !report.failures.isEmpty { throw ExitCode.failure }
+  }
+
+  private func runNextCore() async throws {
+    let next = NextCore(
+      seed: seed, seeds: seeds ?? scenario.preset?.seeds ?? 20,
+      scenario: try NextCore.scenario(scenario, seed: seed), preset: scenario.preset,
+      sodiumEvery: sodiumEvery,
+      jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount,
+      words: scenario.words + (sodiumEvery == 32 ? [] : ["--sodium-every \(sodiumEvery)"]))
+    let bugs = try SimulationRun.bugs(named: plant)
+    guard bugs.isEmpty else { return try hunt(bugs, next.seeds, next.hunt) }
+    let report = try await next.run { result in
+      if !json { try Output.print(next.line(result)) }
+    }
+    try Output.print(json ? next.json(report) : next.summary(report))
     if !report.failures.isEmpty { throw ExitCode.failure }
   }
 
@@ -115,13 +165,15 @@ struct SimulateCommand: AsyncParsableCommand {
     return (words + reporting.words).joined(separator: " ")
   }
 
-  private func hunt(_ bugs: [String], _ options: SimulationRun.Options) throws {
+  private func hunt(
+    _ bugs: [String], _ seeds: UInt64, _ find: (String) -> (seedsNeeded: UInt64, failure: String)?
+  ) throws {
     var missed: [String] = []
     try Output.print("planted bug                   seeds needed  found as")
     for bug in bugs {
-      guard let found = SimulationRun.hunt(bug, options) else {
+      guard let found = find(bug) else {
         missed.append(bug)
-        try Output.print("\(bug.padded(to: 29)) not found in \(options.seeds) seeds")
+        try Output.print("\(bug.padded(to: 29)) not found in \(seeds) seeds")
         continue
       }
       let count = "\(found.seedsNeeded)".padded(to: 13)

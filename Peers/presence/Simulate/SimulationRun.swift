@@ -91,7 +91,7 @@ enum SimulationRun {
   }
 
   /// 32 bytes from a number, for what has to be repeatable and not secret.
-  private static func secretBytes(_ word: UInt64, _ purpose: UInt64) -> SecretBytes {
+  static func secretBytes(_ word: UInt64, _ purpose: UInt64) -> SecretBytes {
     SecretBytes(
       (0..<4).flatMap { SipHash.hash([UInt8($0)], key: HashKey(word, purpose)).bigEndianBytes })
   }

@@ -38,7 +38,7 @@ extension World {
           node.process?.engine.summary(of: origin).map { "\($0.incarnation) \($0.sequence)" }
           ?? "nothing"
         return "node \(node.index) holds \(held) of node \(host.index), which says "
-          + "\(summary.incarnation) \(summary.sequence)"
+          + "\(summary.incarnation) \(summary.sequence) \(describe(origin, at: node))"
       }
     }
     return liarOrigins.isEmpty ? "state hashes differ by origins that are gone" : nil
@@ -54,10 +54,23 @@ extension World {
       let missing = live.keys.filter { visible[$0] == nil }.min()
       let surplus = visible.keys.filter { live[$0] == nil }.min()
       return "node \(node.index) shows \(visible.count) of \(live.count) nodes; "
-        + "missing: \(missing.flatMap { live[$0] }.map { "node \($0.index)" } ?? "none"), "
-        + "too many: \(surplus?.short ?? "none")"
+        + "missing: \(missing.flatMap { live[$0] }.map { "node \($0.index)" } ?? "none") "
+        + "\(missing.map { describe($0, at: node) } ?? ""), too many: \(surplus?.short ?? "none") "
+        + "\(surplus.map { describe($0, at: node) } ?? "")"
     }
     return nil
+  }
+
+  /// What a node knows of an origin, in a few words.
+  func describe(_ origin: OriginID, at node: SimulatedNode) -> String {
+    guard let engine = node.engine else { return "(down)" }
+    let paths = "\(engine.pathCount) paths"
+    guard let status = engine.peers(now: node.local(time)).first(where: { $0.origin == origin })
+    else {
+      return "(unknown, \(paths))"
+    }
+    return "(\(status.health), \(status.ageMilliseconds) ms old, "
+      + "path \(status.address.map { "\($0)" } ?? "none") of \(paths), complete \(status.isComplete))"
   }
 
   /// Whoever was found to contradict itself by one is in quarantine at all who were there.

@@ -34,7 +34,9 @@ extension World {
     guard let wrong = cursors.note(cursor, of: id, in: room, toldTo: node.index),
       let index = clientOf[id], !clients[index].wasSplit, !clients[index].isStolen
     else { return }
-    fail("cursorOrder", "node \(node.index) is told \(wrong)")
+    fail(
+      "cursorOrder",
+      "node \(node.index) is told \(wrong), client \(index) of node \(clients[index].node)")
   }
 
   /// A node is not called offline while it lives, and nothing came between it and who says so.

@@ -89,7 +89,7 @@ package final class StandInCrypto: Crypto {
     tokenKey = HashKey(secrets.node, secrets.process)
     meshSecret = secrets.mesh
     epochs = secrets.epochs
-    sealingEpoch = secrets.sealingEpoch
+    sealingEpoch = secrets.newestEpoch
     // The id is found from the secret, as a public key is from a seed.
     let hash = FoldedHash([], key: HashKey(secrets.node, 0x6964))
     origin = OriginID(hash.first, hash.second, hash.word(2), secrets.node)

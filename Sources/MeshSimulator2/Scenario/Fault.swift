@@ -24,8 +24,8 @@ extension Scenario {
     /// The process sleeps 0.7 s in each 2.4 s, or its timers come up to 550 ms late.
     case stalls
     case clockDrift
-    /// The monotonic clock leaps, as after a suspended machine.
-    case clockJump
+    /// The machine sleeps for up to a minute: nothing reaches it, and its clock goes on.
+    case suspension
     /// Everybody starts, and opens sessions, at once.
     case joinStorm
     /// Nodes leave politely and come back.

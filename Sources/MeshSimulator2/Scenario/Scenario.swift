@@ -29,6 +29,8 @@ package struct Scenario: Sendable {
   package var gatewayRooms: Int?
   /// So many status changes are timed on their way to everybody, in a world without faults.
   package var changes: Int?
+  /// How many of the last things that happened a failure tells.
+  package var traceLines = 60
   /// A fault of the code to switch on, in builds that have them.
   package var planted: PlantedBug?
   /// Makes the cryptography and the hash function of a node.
@@ -54,19 +56,19 @@ package struct NodeSecrets: Sendable {
   package let mesh: UInt64
   /// Another one in each process of a node.
   package let process: UInt64
-  /// The epochs of the mesh key that it can open, the highest that it may know last.
-  package let epochs: ClosedRange<UInt32>
-  package let sealingEpoch: UInt32
+  /// The highest epoch of the mesh key, with which it seals.
+  package let newestEpoch: UInt32
 
-  package init(
-    node: UInt64, mesh: UInt64, process: UInt64, epochs: ClosedRange<UInt32> = 1...1,
-    sealingEpoch: UInt32 = 1
-  ) {
+  package init(node: UInt64, mesh: UInt64, process: UInt64, newestEpoch: UInt32 = 1) {
     self.node = node
     self.mesh = mesh
     self.process = process
-    self.epochs = epochs
-    self.sealingEpoch = sealingEpoch
+    self.newestEpoch = newestEpoch
+  }
+
+  /// The epochs of the mesh key that it can open: as many as a keyring holds.
+  package var epochs: ClosedRange<UInt32> {
+    max(1, newestEpoch &- min(3, newestEpoch))...newestEpoch
   }
 }
 

@@ -129,6 +129,7 @@ extension World {
   }
 
   private func heed(_ refusal: OperationError, _ index: Int) {
+    guard !clients[index].isStolen else { return }
     switch refusal {
     case .unknownSession: clients[index].isInDoubt = true
     case .removedFromRoom(_, let room):
@@ -256,18 +257,15 @@ extension World {
   /// Another user tries the id of a session.
   private func trespass(_ index: Int) {
     let client = clients[index]
-    guard !client.isStolen else { return }
+    guard !client.isStolen, nodes[client.node].engine?.hostedSessions.contains(client.id) == true
+    else { return }
     var profile = client.profile
     profile.userID = "foreign"
     let refusal = perform(client.node, .open(client.id, profile, device: "", .attached, at: wall))
     switch refusal {
     case .sessionOfAnotherUser, .sessionRemoved, .cloned, .meshLeft: break
     default:
-      if nodes[client.node].process?.engine.hostedSessions.contains(client.id) == true {
-        fail(
-          "foreignUsers",
-          "session \(index) was opened by another user: \(String(describing: refusal))")
-      }
+      fail("foreignUsers", "session \(index) was opened by another user")
     }
   }
 
@@ -311,7 +309,10 @@ extension World {
       $0.bindingOrder = nil
     }
     guard isDone else {
-      if clients[index].phase == .live { clients[index].node = old }
+      guard old != node else { return }
+      // It stays where it was.
+      clients[index].node = old
+      if clients[index].phase == .lost { clients[index].phase = client.phase }
       return
     }
     if old != node {
@@ -347,9 +348,7 @@ extension World {
     guard nodes[node].pausedUntil == nil else {
       return queue.add(.disconnect(client: index, node: node, life: life), at: time + Self.second)
     }
-    if nodes[node].process?.engine.hostedSessions.contains(clients[index].id) == true {
-      _ = perform(node, .leave(clients[index].id))
-    }
+    _ = perform(node, .leave(clients[index].id))
   }
 
   func beat(_ index: Int) {
@@ -400,8 +399,11 @@ extension World {
   }
 
   /// A client's node is gone.
-  func loseClients(of node: Int) {
+  ///
+  /// - Parameter isSplit: true when the node comes back as another one.
+  func loseClients(of node: Int, isSplit: Bool = false) {
     for index in clients.indices where clients[index].node == node {
+      if isSplit { clients[index].wasSplit = true }
       switch clients[index].phase {
       case .live: clients[index].phase = .lost
       case .silent: clients[index].phase = .ended(time)
@@ -462,7 +464,9 @@ extension World {
       guard let lease = client.lease else {
         return fail("leases", "an attached client's lease ended")
       }
-      if time < client.beatAt + lease * 98 / 100 {
+      // A second pause before the next heartbeat is not granted.
+      let isGranted = node.stall == nil && node.disturbances.filter { $0 > client.beatAt }.count < 2
+      if isGranted, time < client.beatAt + lease * 98 / 100 {
         fail(
           "leases",
           "the lease of client \(index) ended \((time - client.beatAt) / Self.millisecond) ms after a heartbeat"

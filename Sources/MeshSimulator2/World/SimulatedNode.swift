@@ -38,11 +38,8 @@ final class SimulatedNode {
   var hasClone = false
   /// What a member that lies does with its datagrams.
   var liar: Liar?
-  /// The epochs of the mesh key, and which it seals with.
-  var epochs: ClosedRange<UInt32> = 1...1
-  var sealingEpoch: UInt32 = 1
-  /// The epochs that the present process was started with.
-  var startedEpochs: ClosedRange<UInt32> = 1...1
+  /// The highest epoch of the mesh key that it has.
+  var newestEpoch: UInt32 = 1
   var translation: Translation?
   /// The most bytes that it sends in a second, and to one address.
   var sendRate: UInt64?
@@ -55,6 +52,8 @@ final class SimulatedNode {
 
   /// Until when the process sleeps.
   var pausedUntil: UInt64?
+  /// True when nothing reaches the machine meanwhile.
+  var isDeaf = false
   /// What came in the meantime: a socket's buffer.
   var buffer: [(bytes: [UInt8], from: PeerAddress)] = []
   /// How its timers are late, until faults end.
@@ -62,7 +61,11 @@ final class SimulatedNode {
   /// True when the process dies with its next word to the disk.
   var diesAtPersist = false
   /// When something last happened to the process itself: a start, a pause, a leap of its clock.
-  var disturbedAt: UInt64 = 0
+  var disturbedAt: UInt64 = 0 {
+    didSet { disturbances = disturbances.suffix(7) + [disturbedAt] }
+  }
+  /// The last times of that.
+  private(set) var disturbances: [UInt64] = []
   var startedAt: UInt64 = 0
   /// When it last learned that its view was stale, or no longer is.
   var staleAt: UInt64 = 0

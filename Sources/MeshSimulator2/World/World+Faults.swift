@@ -46,7 +46,8 @@ extension World {
       victim.diesAtPersist = true
       queue.add(
         .start(node: victim.index), at: time + UInt64(random.below(4000)) * Self.millisecond)
-    case .pause: pause(victim)
+    case .pause:
+      suspend(victim, for: UInt64(500 + random.below(20_000)) * Self.millisecond, hears: true)
     case .stalls:
       let phase = UInt64(random.below(2400)) * Self.millisecond
       victim.stall =
@@ -57,12 +58,8 @@ extension World {
     case .clockDrift:
       victim.setRate(UInt64(990_000 + random.below(20_001)), at: time)
       if victim.pausedUntil == nil { reschedule(victim) }
-    case .clockJump:
-      guard victim.isAwake else { return }
-      victim.setRate(victim.clockRate, at: time)
-      victim.clockBase += UInt64(3 + random.below(60)) * Self.second
-      victim.disturbedAt = time
-      reschedule(victim)
+    case .suspension:
+      suspend(victim, for: UInt64(3 + random.below(60)) * Self.second, hears: false)
     case .churn:
       guard victim.isAwake, victim.isHonest else { return }
       note("node \(victim.index) leaves")
@@ -93,6 +90,7 @@ extension World {
     crash(victim.index)
     if fault == .crashOldDisk, let old = victim.backups.first { victim.disk = old }
     if fault == .crashLostDisk {
+      loseClients(of: victim.index, isSplit: true)
       victim.disk = Disk(secret: random.next())
       victim.backups = []
       victim.hasClone = false
@@ -126,17 +124,18 @@ extension World {
     victim.disturbedAt = time
   }
 
-  private func pause(_ victim: SimulatedNode) {
+  private func suspend(_ victim: SimulatedNode, for span: UInt64, hears: Bool) {
     guard victim.isAwake else { return }
-    let end = time + UInt64(500 + random.below(20_000)) * Self.millisecond
-    victim.pausedUntil = end
-    victim.disturbedAt = end
-    queue.add(.endPause(node: victim.index, life: victim.life), at: end)
+    victim.pausedUntil = time + span
+    victim.isDeaf = !hears
+    victim.disturbedAt = time + span
+    queue.add(.endPause(node: victim.index, life: victim.life), at: time + span)
   }
 
   func endPause(_ index: Int) {
     let node = nodes[index]
     node.pausedUntil = nil
+    node.isDeaf = false
     node.disturbedAt = time
     note("node \(index) wakes")
     // A process that wakes finds its timers late and its socket full, in either order.
@@ -159,21 +158,13 @@ extension World {
     start(index)
   }
 
-  /// A step of a change of the mesh key: nodes first learn the new one, then seal with it, then drop the old.
+  /// A step of a change of the mesh key: a node that has a new one seals with it at once, so that nodes
+  /// without it do not hear it until they have it, too.
   private func rotateKeys(_ victim: SimulatedNode) {
     guard victim.isUp, victim.isHonest else { return }
-    let newest = nodes.map(\.epochs.upperBound).max() ?? 1
-    let everybodyKnows = nodes.allSatisfy { $0.epochs.upperBound >= newest }
-    let everybodySeals = nodes.allSatisfy { $0.sealingEpoch >= newest }
-    if victim.epochs.upperBound < newest {
-      victim.epochs = victim.epochs.lowerBound...newest
-    } else if everybodySeals {
-      victim.epochs = newest...(random.chance(0.5) ? newest + 1 : newest)
-    } else if everybodyKnows {
-      victim.sealingEpoch = newest
-    } else {
-      return
-    }
+    let newest = nodes.map(\.newestEpoch).max() ?? 1
+    let isEverywhere = nodes.allSatisfy { $0.isClone || $0.newestEpoch == newest }
+    victim.newestEpoch = isEverywhere ? newest + 1 : newest
     crash(victim.index)
     queue.add(.start(node: victim.index), at: time + 500 * Self.millisecond)
   }
@@ -200,15 +191,14 @@ extension World {
     outsider = nil
     linksChangedAt = time
     for node in nodes where node.isClone && node.isUp { crash(node.index) }
-    // Whoever has not all keys that are in use is started again with them.
-    let sealing = nodes.filter { !$0.isClone }.map(\.sealingEpoch)
-    let epochs = (sealing.min() ?? 1)...(sealing.max() ?? 1)
+    // Whoever has not the newest key is started again with it.
+    let epoch = nodes.map(\.newestEpoch).max() ?? 1
     for node in nodes where !node.isClone {
       node.diesAtPersist = false
       node.stall = nil
       node.setRate(1_000_000, at: time)
-      node.epochs = epochs
-      let mustRestart = node.hasClone || node.startedEpochs != epochs
+      let mustRestart = node.hasClone || node.newestEpoch != epoch
+      node.newestEpoch = epoch
       if node.pausedUntil != nil { endPause(node.index) }
       if node.isUp, mustRestart { crash(node.index) }
       if node.isUp { reschedule(node) } else { start(node.index) }

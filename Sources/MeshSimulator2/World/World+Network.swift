@@ -87,7 +87,7 @@ extension World {
     guard let receiver = receivers[address], nodes[receiver.node].isUp else { return }
     let node = nodes[receiver.node]
     if !isAwake(node) {
-      if node.buffer.count < 128 { node.buffer.append((bytes, source)) }
+      if node.buffer.count < 128, !node.isDeaf { node.buffer.append((bytes, source)) }
       return
     }
     hear(node.index, bytes, from: source)

@@ -20,17 +20,15 @@ extension World {
     configuration.peerRate = node.peerRate
     if hasMulticast { configuration.announcePeriod = .seconds(5) }
     scenario.configure(&configuration)
+    let process = node.life &* 0x9E37 &+ UInt64(index) << 32 &+ 1
     let crypto = scenario.makeCrypto(
       NodeSecrets(
-        node: node.disk.secret, mesh: meshSecret,
-        process: node.life &* 0x9E37 &+ UInt64(index) << 32 &+ 1,
-        epochs: node.epochs, sealingEpoch: node.sealingEpoch))
+        node: node.disk.secret, mesh: meshSecret, process: process, newestEpoch: node.newestEpoch))
     let engine = Engine(
       configuration: configuration, crypto: crypto, treeHash: scenario.treeHash,
       now: node.local(time))
     node.process = RunningEngine(engine)
     node.crypto = crypto
-    node.startedEpochs = node.epochs
     node.replayed = ReplayedView(engine.snapshot())
     node.startedAt = time
     node.disturbedAt = time
@@ -56,6 +54,7 @@ extension World {
     node.disk.addresses = engine.knownAddresses
     node.process = nil
     node.pausedUntil = nil
+    node.isDeaf = false
     node.tickAt = nil
     node.diesAtPersist = false
     note("node \(index) crashes")

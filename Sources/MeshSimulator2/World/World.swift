@@ -155,7 +155,7 @@ final class World {
   func outcome(_ converged: UInt64?) -> Outcome {
     Outcome(
       seed: scenario.seed, nodes: nodes.count, faults: faults, failure: failure,
-      trace: failure == nil ? [] : trace.lines,
+      trace: failure == nil ? [] : trace.lines(scenario.traceLines),
       convergenceMilliseconds: failure == nil ? converged : nil, traceHash: trace.hash,
       virtualMilliseconds: time / Self.millisecond, datagrams: datagrams, operations: operations,
       events: events)
@@ -248,7 +248,7 @@ struct Trace {
     return copy.finalize()
   }
 
-  var lines: [String] { Array(recent.suffix(60)) }
+  func lines(_ count: Int) -> [String] { Array(recent.suffix(count)) }
 
   mutating func record(_ time: UInt64, _ kind: UInt64, _ value: UInt64) {
     hasher.combine(time)
@@ -260,6 +260,6 @@ struct Trace {
     hasher.combine(time)
     for byte in line.utf8 { hasher.combine(byte) }
     recent.append("\(time / World.millisecond) ms  \(line)")
-    if recent.count > 240 { recent.removeFirst(120) }
+    if recent.count > 8000 { recent.removeFirst(4000) }
   }
 }
