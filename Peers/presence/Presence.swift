@@ -49,7 +49,9 @@ struct Presence: AsyncParsableCommand {
   ]
 
   #if PROTOCOL_2
-    private static let laboratory: [CommandGroup] = []
+    private static let laboratory = [
+      CommandGroup(name: "Laboratory", subcommands: [BenchCommand.self])
+    ]
   #else
     private static let laboratory = [
       CommandGroup(

@@ -1,5 +1,4 @@
 import Logging
-import MeshCRDT2
 import MeshCrypto
 import MeshEngine
 import MeshTransport
@@ -181,19 +180,11 @@ extension PresenceMesh {
     _ configuration: Configuration, _ preparation: Preparation
   ) -> EngineConfiguration {
     var random = SystemRandomNumberGenerator()
-    let seed = (random.next(), random.next(), random.next(), random.next())
-    let mesh = preparation.credentials.mesh
-    let life = preparation.life
-    #if PROTOCOL_2
-      guard let incarnation = Incarnation(counter: life.incarnationCounter, nonce: random.next())
-      else { preconditionFailure("a life that was begun has a counter") }
-      var result = EngineConfiguration(mesh: mesh, incarnation: incarnation, seed: seed)
-      result.beatPeriod = Span(configuration.headPeriod)
-    #else
-      var result = EngineConfiguration(
-        mesh: mesh, generation: life.generation, lamport: life.lamportCeiling, seed: seed)
-      result.headPeriod = Span(configuration.headPeriod)
-    #endif
+    var result = EngineConfiguration(
+      mesh: preparation.credentials.mesh, generation: preparation.life.generation,
+      lamport: preparation.life.lamportCeiling,
+      seed: (random.next(), random.next(), random.next(), random.next()))
+    result.headPeriod = Span(configuration.headPeriod)
     result.sendRate = configuration.sendRate.map { UInt64($0) }
     result.peerRate = configuration.peerRate.map { UInt64($0) }
     result.announcePeriod = configuration.multicast ? .seconds(2) : nil

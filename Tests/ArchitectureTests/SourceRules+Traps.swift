@@ -43,6 +43,10 @@ extension SourceRules {
       "preconditionFailure(\"a signed body has at least one byte\")"):
       "bodies that are signed are own ones",
     Trap(
+      "Sources/MeshEngine2/API/ProductWords.swift",
+      "preconditionFailure(\"a life has a counter below 2^32\")"):
+      "the counter is read from the disk below its bound; peers raise another one",
+    Trap(
       "Sources/MeshEngine/Engine.swift",
       "else { preconditionFailure(\"an empty state has room for its own origin\") }"):
       "nothing was heard yet",

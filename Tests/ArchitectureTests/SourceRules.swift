@@ -28,7 +28,7 @@ enum SourceRules {
       names: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshWire"]),
     "Sources/MeshTransport": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust",
+        "Logging", "MeshCRDT", "MeshCRDT2", "MeshCrypto", "MeshEngine", "MeshTrust",
       ]),
       prefixes: ["NIO"]),
     "Sources/PresenceMesh": Imports(
@@ -49,7 +49,7 @@ enum SourceRules {
       names: systemLibraries.union([
         "CSodium", "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator",
         "MeshTransport",
-        "MeshTrust", "MeshWire", "PresenceMesh",
+        "MeshTrust", "MeshWire", "MeshWire2", "PresenceMesh",
       ]),
       prefixes: ["NIO"]),
     "Peers/allocations": Imports(names: systemLibraries.union(["CAllocationCount", "MeshBench"])),

@@ -25,9 +25,12 @@ struct CommandTests {
     let outcome = try await Program.run("--help")
     #expect(outcome.exitCode == 0)
     #expect(outcome.errors.isEmpty)
-    for word in ["Exit codes", "up", "join", "who", "watch", "doctor", "simulate", "bench"] {
+    for word in ["Exit codes", "up", "join", "who", "watch", "doctor", "bench"] {
       #expect(outcome.output.contains(word))
     }
+    #if !PROTOCOL_2
+      #expect(outcome.output.contains("simulate"))
+    #endif
     #expect(!outcome.output.contains("debug"))
   }
 

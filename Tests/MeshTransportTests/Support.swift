@@ -1,6 +1,5 @@
 import Logging
 import MeshCRDT
-import MeshCRDT2
 import MeshCrypto
 import MeshEngine
 import MeshTrust
@@ -33,18 +32,9 @@ struct TestMesh {
   ) async throws(TransportError) -> MeshDriver {
     var generator = SystemRandomNumberGenerator()
     let seed = (generator.next(), generator.next(), generator.next(), generator.next())
-    #if PROTOCOL_2
-      guard let incarnation = Incarnation(counter: 1, nonce: seed.0) else {
-        preconditionFailure("1 is a counter")
-      }
-      var configuration = Configuration(mesh: id, incarnation: incarnation, seed: seed)
-      configuration.beatPeriod = .milliseconds(200)
-      configuration.comparisonPeriod = .milliseconds(200)
-    #else
-      var configuration = EngineConfiguration(mesh: id, generation: 1, lamport: 0, seed: seed)
-      configuration.headPeriod = .milliseconds(200)
-      configuration.digestPeriod = .milliseconds(200)
-    #endif
+    var configuration = EngineConfiguration(mesh: id, generation: 1, lamport: 0, seed: seed)
+    configuration.headPeriod = .milliseconds(200)
+    configuration.digestPeriod = .milliseconds(200)
     configuration.retryPeriod = .milliseconds(200)
     configuration.announcePeriod = multicast == nil ? nil : .milliseconds(100)
     return try await MeshDriver.start(

@@ -145,6 +145,34 @@ struct DamageTests {
     }
   }
 
+  #if PROTOCOL_2
+    @Test(
+      "A counter of incarnations that is not alone, or no number below its bound, is named",
+      arguments: [
+        ["incarnation x"], ["incarnation 4294967296"], ["incarnation 01"],
+        ["incarnation 1", "lamport 1"],
+      ])
+    func malformedIncarnationIsNamed(lines: [String]) throws {
+      try fill()
+      try write("durable", lines)
+      let error = try errorOfReading("durable")
+      guard case .damaged(scratch.file("durable"), .malformedLine(2, _))? = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+    }
+
+    @Test("The lives of a node of protocol 1 go on, and are kept as incarnations")
+    func olderFileIsRead() throws {
+      try fill()
+      try write("durable", ["generation 41", "lamport 7"])
+      #expect(try open().beginLife() == DurableState(incarnationCounter: 42))
+      let text = String(decoding: try scratch.bytes("durable"), as: UTF8.self)
+      #expect(text.contains("\nincarnation 42\n") && !text.contains("generation"))
+      #expect(try open().beginLife() == DurableState(incarnationCounter: 43))
+    }
+  #endif
+
   @Test("Epochs that do not rise, and more keys than are used at once, are refused")
   func keysAreChecked() throws {
     try fill()

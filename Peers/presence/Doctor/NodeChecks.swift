@@ -20,6 +20,14 @@ enum NodeChecks {
       "a node with another key, or somebody who tries"
     ),
     (
+      "datagramsOfProtocol1", "nodes of an older version send here, and are not heard",
+      "bring all nodes of the mesh to this version"
+    ),
+    (
+      "pathsBanned", "nodes were not heard any more for a while: what they sent was waste",
+      "a member of the mesh is faulty, or tries to keep the others busy"
+    ),
+    (
       "signaturesWrong", "signatures were wrong",
       "a member of the mesh is faulty, or tries to speak for others"
     ),

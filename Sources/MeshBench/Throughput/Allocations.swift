@@ -126,11 +126,11 @@ package enum Allocations {
       pair.advance(milliseconds: 1500)
       datagrams += pair.takeWritten()
     }
-    let before = pair.reader.engine.counters[.recordsJoined]
+    let before = pair.reader.engine.counters.joined
     let warming = datagrams.count / 4
     let count = try hear(datagrams, by: &pair, warming: warming, per: 1, counter)
     let share = Double(datagrams.count - warming) / Double(datagrams.count)
-    let records = Double(pair.reader.engine.counters[.recordsJoined] - before) * share
+    let records = Double(pair.reader.engine.counters.joined - before) * share
     guard records > 0 else { throw .workMissing("no record was joined") }
     return count / records
   }
@@ -141,14 +141,14 @@ package enum Allocations {
   ) throws(BenchError) -> Double {
     var reader = pair.reader
     let (address, now) = (pair.writer.address, pair.now)
-    let joined = reader.engine.counters[.recordsJoined]
+    let joined = reader.engine.counters.joined
     for datagram in datagrams.prefix(warming) { reader.hear(datagram, from: address, now: now) }
     let count = try counter.count { () throws(BenchError) in
       for datagram in datagrams.dropFirst(warming) {
         reader.hear(datagram, from: address, now: now)
       }
     }
-    guard reader.engine.counters[.recordsJoined] > joined else {
+    guard reader.engine.counters.joined > joined else {
       throw .workMissing("no record was joined")
     }
     pair.reader = reader

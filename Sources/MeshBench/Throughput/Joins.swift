@@ -46,7 +46,7 @@ enum Joins {
       try moveAll(&pair, turn: turn)
       pair.advance(milliseconds: interval + 1)
       let frames = pair.takeWritten()
-      let before = pair.reader.engine.counters[.recordsJoined]
+      let before = pair.reader.engine.counters.joined
       let start = Clock.thread
       for frame in frames {
         pair.reader.hear(frame, from: pair.writer.address, now: pair.now)
@@ -54,7 +54,7 @@ enum Joins {
       // The first round warms up.
       guard turn > 0 || rounds == 1 else { continue }
       nanoseconds += Clock.thread - start
-      joined += pair.reader.engine.counters[.recordsJoined] - before
+      joined += pair.reader.engine.counters.joined - before
     }
     let expected = UInt64(max(1, rounds - 1) * rooms * cursorsPerFrame)
     guard joined >= expected - UInt64(rooms * cursorsPerFrame), nanoseconds > 0 else {

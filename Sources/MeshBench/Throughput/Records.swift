@@ -2,7 +2,6 @@ import MeshCRDT
 import MeshCrypto
 import MeshEngine
 import MeshTrust
-import MeshWire
 
 /// Records decoded, verified and joined per second on one core with libsodium, and the share of
 /// the processor that is not libsodium's.
@@ -95,7 +94,7 @@ enum Records {
         engineTime += engine
         sodiumTime += early + late
         self.datagrams += datagrams.count
-        records += after[.recordsJoined] - before[.recordsJoined]
+        records += after.joined - before.joined
       }
       guard records > 0, engineTime > 0 else { throw .workMissing("no record was joined") }
     }
@@ -166,46 +165,5 @@ enum Records {
       datagrams += pair.takeWritten()
     }
     return datagrams
-  }
-}
-
-/// The cryptography of one received datagram, laid out so that it can be done alone.
-struct CryptoWork {
-  let datagram: [UInt8]
-  let epoch: UInt32
-  let signatures: [(origin: OriginID, signed: [UInt8], signature: ArraySlice<UInt8>)]
-
-  /// `nil` when the datagram cannot be read.
-  init?(_ datagram: [UInt8], crypto: any Crypto) {
-    guard let outer = try? OuterHeader.read(datagram),
-      let inner = crypto.open(datagram, epoch: outer.epoch)
-    else { return nil }
-    var reader = ByteReader(inner)
-    guard (try? InnerHeader.read(&reader)) != nil else { return nil }
-    var signatures: [(origin: OriginID, signed: [UInt8], signature: ArraySlice<UInt8>)] = []
-    while !reader.isAtEnd {
-      guard let message = try? Message.read(&reader) else { return nil }
-      switch message {
-      case .batch(let envelope), .frame(let envelope):
-        signatures.append(
-          (
-            envelope.origin, envelope.signedBytes(mesh: Station.mesh.bytes), envelope.signature
-          ))
-      default: return nil
-      }
-    }
-    self.datagram = datagram
-    epoch = outer.epoch
-    self.signatures = signatures
-  }
-
-  /// Opens and verifies. True when all is right.
-  func isDone(by crypto: SodiumCrypto) -> Bool {
-    guard crypto.open(datagram, epoch: epoch) != nil else { return false }
-    for item in signatures
-    where !crypto.verify(item.signed, signature: item.signature, by: item.origin) {
-      return false
-    }
-    return true
   }
 }

@@ -1,5 +1,6 @@
 import MeshCRDT
 import MeshEngine
+import MeshTransport
 import MeshTrust
 
 /// An engine under a clock that only the measurement moves. Nothing that it does by itself happens
@@ -34,7 +35,7 @@ struct Station {
     configuration.pauseThreshold = .seconds(48 * 3600)
     configuration.cursorRest = .seconds(48 * 3600)
     configure(&configuration)
-    engine = Engine(configuration: configuration, crypto: crypto, now: now)
+    engine = MeshDriver.engine(configuration, crypto, now: now)
     // The first head.
     engine.tick(now: now)
   }

@@ -56,7 +56,7 @@ package final class MeshDriver: Sendable {
         return .failure(error)
       }
       let core = DriverCore(
-        engine: engine(configuration, crypto),
+        engine: engine(configuration, crypto, now: DriverCore.now),
         sockets: sockets, options: options, logger: logger, eventLoop: eventLoop,
         onEvent: onEvent, onPersist: onPersist)
       core.turn { core.start() }
@@ -65,13 +65,14 @@ package final class MeshDriver: Sendable {
     return try result.get()
   }
 
-  private static func engine(_ configuration: EngineConfiguration, _ crypto: any Crypto) -> Engine {
+  /// An engine as drivers make it.
+  package static func engine(
+    _ configuration: EngineConfiguration, _ crypto: any Crypto, now: MonotonicTime
+  ) -> Engine {
     #if PROTOCOL_2
-      Engine(
-        configuration: configuration, crypto: crypto, treeHash: SodiumTreeHash(),
-        now: DriverCore.now)
+      Engine(configuration: configuration, crypto: crypto, treeHash: SodiumTreeHash(), now: now)
     #else
-      Engine(configuration: configuration, crypto: crypto, now: DriverCore.now)
+      Engine(configuration: configuration, crypto: crypto, now: now)
     #endif
   }
 
