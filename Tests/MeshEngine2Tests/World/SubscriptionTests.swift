@@ -208,6 +208,29 @@ struct SubscriptionTests {
     }
   }
 
+  @Test("A room is there soon also while its origins write without pause, over slow lines")
+  func subscribesUnderLoad() throws {
+    var world = try world(nodes: 3, rooms: 6)
+    try world.perform(2, .subscribe([room(1)]))
+    world.run(milliseconds: 2000)
+    world.delay = 80_000_000...85_000_000
+    var time: UInt64?
+    for step in 0..<150 {
+      if step == 20 { try world.perform(2, .subscribe([room(1), room(2)])) }
+      for node in 0..<2 {
+        try world.perform(
+          node, .setData(session(node, step % 6), room(step % 6), [UInt8(step)]))
+      }
+      world.run(milliseconds: 47)
+      let isThere = (0..<2).allSatisfy { rooms(world, 2, of: session($0, 2)).0 == [room(2)] }
+      if isThere, time == nil { time = UInt64(step - 20) * 47 }
+    }
+    #expect(time.map { $0 <= 500 } == true, "after \(String(describing: time)) ms")
+    world.run(milliseconds: 2000)
+    let agreed = world.agree()
+    #expect(agreed)
+  }
+
   // MARK: Who is where
 
   @Test("Rooms and their sessions are known to all, also where nobody subscribes to all")
