@@ -30,9 +30,7 @@ extension Engine {
       guard let slot = records.slot(of: message.origin),
         let known = records.newest(slot: slot)?.checkpoint, known.message == message
       else { return }
-      comparison.retarget(message.origin, known.body.facts, context.treeHash) {
-        records.fetch(slot: slot)
-      }
+      comparison.note(known)
       accept(known, age: .milliseconds(age), isOwnWord: isOwnWord, slot: slot)
     case .contradicts:
       guard let body = try? message.read(Checkpoint.self),
@@ -63,9 +61,7 @@ extension Engine {
     _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
     noteChanges(opened.changes, slot: opened.slot)
     records.ingest(checkpoint, slot: opened.slot)
-    comparison.retarget(checkpoint.origin, checkpoint.body.facts, context.treeHash) {
-      records.fetch(slot: opened.slot)
-    }
+    comparison.note(checkpoint)
     // Before the origin may be hidden by its own farewell: what it says is complete then.
     _ = records.need(slot: opened.slot)
     let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)

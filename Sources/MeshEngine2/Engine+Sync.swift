@@ -88,7 +88,8 @@ extension Engine {
         {
           send(complete, to: address)
         }
-      case .fetched(let other, let fetched): adopt(fetched, of: other)
+      case .fetched(let other, let fetched, let checkpoint):
+        adopt(fetched, checkpoint, of: other)
       case .wrong(let address): charge(.wrongAnswer, to: address)
       case .roundTrip(let address, let span): paths.note(roundTrip: span, of: address)
       }
@@ -128,7 +129,7 @@ extension Engine {
     return comparison.want(
       other, position, from: address, timeout: patience(address),
       first: records.replica.firstWants(slot: slot),
-      begin: { slot.flatMap { records.fetch(slot: $0) } }, &context)
+      newest: slot.flatMap { records.newest(slot: $0)?.checkpoint }, &records, &context)
   }
 
   private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {
@@ -144,13 +145,20 @@ extension Engine {
     }
   }
 
-  private mutating func adopt(_ fetched: FetchedOrigin, of other: OriginID) {
-    guard let slot = records.slot(of: other), let changes = records.adopt(slot: slot, fetched)
+  private mutating func adopt(
+    _ fetched: FetchedOrigin, _ checkpoint: Authentic<Checkpoint>, of other: OriginID
+  ) {
+    guard let slot = records.slot(of: other),
+      let changes = records.adopt(slot: slot, fetched, checkpoint)
     else { return }
-    context.counters.count(
-      records.isComplete(slot: slot) ? .fetchesCompleted : .checkpointsExcessive)
+    let isAdopted = records.complete(slot: slot) == checkpoint
+    context.counters.count(isAdopted ? .fetchesCompleted : .checkpointsExcessive)
     noteChanges(changes, slot: slot)
     becameComplete(slot)
+    // The origin may have gone on since.
+    if isAdopted, !records.isComplete(slot: slot), let address = source(of: other) {
+      lookAfter(slot, from: address)
+    }
   }
 
   /// Finds out what is missing of an origin, and asks for it.

@@ -47,9 +47,10 @@ package struct OriginReplica: Sendable {
   package internal(set) var completeRooms: HashTree
   /// True when ``completeRooms`` proves what is held at ``complete``.
   package private(set) var isProven = true
-  /// What checkpoints have named since ``complete``; `nil`: one is missing, or rooms are held that were not
-  /// before, and only a fetch helps. A replica of all rooms needs no more of it than that.
-  private var chain: CheckpointChain? = CheckpointChain()
+  /// True when rooms are held that were not before: only a fetch brings them.
+  private var needsFetch = false
+  /// What the last checkpoints have named, of a replica of some rooms.
+  private var chain = CheckpointChain()
 
   package init(
     incarnation: Incarnation, hashKey: HashKey, scope: RoomScope = .all,
@@ -230,8 +231,8 @@ extension OriginReplica {
     if let complete, complete.sequence >= checkpoint.sequence {
       return complete == checkpoint ? .complete : .overtaken
     }
-    guard let chain else { return .differs }
-    guard scope.isAll else { return evaluate(checkpoint, chain, hash) }
+    guard !needsFetch else { return .differs }
+    guard scope.isAll else { return evaluateByChain(checkpoint, hash) }
     let missing = applied.missing(through: checkpoint.version)
     guard missing.isEmpty else { return .missing(missing.map { Gap($0) }) }
     guard applied.highest == checkpoint.version else { return .overtaken }
@@ -252,10 +253,12 @@ extension OriginReplica {
   }
 
   /// The same of some rooms: the checkpoints since the complete one tell what their logs must be.
-  private mutating func evaluate(
-    _ checkpoint: CheckpointFacts, _ chain: CheckpointChain, _ hash: some TreeHash
+  private mutating func evaluateByChain(
+    _ checkpoint: CheckpointFacts, _ hash: some TreeHash
   ) -> Evaluation {
-    guard chain.sequence == checkpoint.sequence else { return .differs }
+    guard chain.sequence == checkpoint.sequence, chain.start <= complete?.sequence ?? 0 else {
+      return .differs
+    }
     var missing: [Gap] = []
     var isOvertaken = false
     for room in written.union(chain.changed.keys).sorted() where scope.contains(room) {
@@ -286,7 +289,7 @@ extension OriginReplica {
     if isProven { rooms = tree }
     keepComplete(checkpoint)
     applied = VersionSet(through: checkpoint.version)
-    self.chain = CheckpointChain(at: checkpoint.sequence)
+    chain = CheckpointChain(at: checkpoint.sequence)
     return .complete
   }
 
@@ -296,10 +299,11 @@ extension OriginReplica {
   ///   are named.
   package mutating func follow(_ checkpoint: CheckpointFacts, changed: [RoomName: UInt64]?) {
     guard !scope.isAll, checkpoint.incarnation == incarnation else { return }
-    if chain?.follow(checkpoint.sequence, changed: changed) == true { return }
+    if chain.follow(checkpoint.sequence, changed: changed) { return }
     // Under the same root stands the same.
     let isSame = complete.map { $0.root == checkpoint.root } ?? (checkpoint.root == .empty)
-    chain = isSame ? CheckpointChain(at: checkpoint.sequence) : nil
+    chain = CheckpointChain(
+      at: checkpoint.sequence, from: isSame ? complete?.sequence ?? 0 : checkpoint.sequence)
   }
 
   /// Holds these rooms from now on. Drops the others, and returns what changed by that. Where rooms are held
@@ -311,9 +315,9 @@ extension OriginReplica {
       let key = RoomEntry.key(room)
       lacks =
         lacks || !isProven || !completeRooms.reaches(key) || completeRooms[key] != nil
-        || chain?.changed[room] != nil
+        || chain.changed[room] != nil
     }
-    if complete == nil && logs.isEmpty && chain?.sequence == 0 { lacks = false }
+    if complete == nil && logs.isEmpty && chain.sequence == 0 && !needsFetch { lacks = false }
     let wasAll = self.scope.isAll
     var result: [AppliedChange] = []
     let empty = HashTree(hashKey: hashKey)
@@ -325,12 +329,13 @@ extension OriginReplica {
     }
     self.scope = scope
     if wasAll && !scope.isAll {
-      chain = complete.map { CheckpointChain(at: $0.sequence) }
+      chain = CheckpointChain(at: complete?.sequence ?? 0)
+      needsFetch = needsFetch || complete == nil && !logs.isEmpty
       applied = VersionSet(through: complete?.version ?? 0)
       rooms = completeRooms
     }
     if lacks {
-      (chain, complete) = (nil, nil)
+      (needsFetch, complete) = (true, nil)
     }
     if !scope.isAll {
       _ = completeRooms.hash(hash)
@@ -356,10 +361,7 @@ extension OriginReplica {
     rooms = completeRooms
     applied = VersionSet(through: complete?.version ?? 0)
     usage.note(result)
-    if !scope.isAll {
-      chain =
-        complete.map { CheckpointChain(at: $0.sequence) } ?? chain.map { _ in CheckpointChain() }
-    }
+    chain = CheckpointChain(at: complete?.sequence ?? 0)
     return result
   }
 
@@ -407,13 +409,19 @@ extension OriginReplica {
     written = []
     stale = []
     isProven = true
-    chain = CheckpointChain(at: fetched.checkpoint.sequence)
+    needsFetch = false
+    // Checkpoints that came meanwhile may be links behind it.
+    if !(chain.start..<chain.sequence).contains(fetched.checkpoint.sequence) {
+      chain = CheckpointChain(at: fetched.checkpoint.sequence)
+    }
     return result
   }
 }
 
 /// What the checkpoints behind one have named, as long as none is missing.
 private struct CheckpointChain: Sendable {
+  /// The sequence of the one before the first.
+  let start: UInt64
   /// The sequence of the last one.
   private(set) var sequence: UInt64
   /// The rooms that changed, with their versions at the last one.
@@ -422,7 +430,10 @@ private struct CheckpointChain: Sendable {
   /// The most rooms.
   private static let bound = 256
 
-  init(at sequence: UInt64 = 0) { self.sequence = sequence }
+  init(at sequence: UInt64 = 0, from start: UInt64? = nil) {
+    self.start = start ?? sequence
+    self.sequence = sequence
+  }
 
   /// Takes the next checkpoint in. False when it is not the next one, or does not name all that changed.
   mutating func follow(_ sequence: UInt64, changed: [RoomName: UInt64]?) -> Bool {

@@ -132,6 +132,8 @@ enum EngineLimits {
 
   /// Origins that are fetched at a time. The others wait.
   static let fetches = 32
+  /// Checkpoints of an origin that an answer to its fetch may be about: the last ones that came.
+  static let recentCheckpoints = 8
   /// Bytes of answers that a fetch has under way.
   static let fetchBudget: UInt64 = 65_536
   /// The same, from one peer.

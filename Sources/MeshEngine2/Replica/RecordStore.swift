@@ -334,21 +334,21 @@ extension RecordStore {
   /// The root of everything that is held of an origin. Cost: what was written since it was asked for last.
   mutating func root(slot: Int) -> Hash256 { replica.root(slot: slot, hash) }
 
-  /// A fetch of the newest checkpoint of an origin.
-  mutating func fetch(slot: Int) -> OriginFetch? {
-    guard let newest = newest(slot: slot) else { return nil }
-    return replica.fetch(slot: slot, newest.facts, hash)
-  }
-
   /// Takes over what was fetched, and applies the recent batches above it; refuses it when it is more than
-  /// an origin may have. Returns what changed; `nil` when the newest checkpoint is another one by now, or
-  /// other rooms are held.
-  mutating func adopt(slot: Int, _ fetched: FetchedOrigin) -> [AppliedChange]? {
-    guard let newest = newest(slot: slot), newest.facts == fetched.checkpoint,
-      replica.replica(slot: slot)?.scope == fetched.scope
+  /// an origin may have. Returns what changed; `nil` when a later checkpoint is complete by now, or other
+  /// rooms or another incarnation are held.
+  mutating func adopt(
+    slot: Int, _ fetched: FetchedOrigin, _ checkpoint: Authentic<Checkpoint>
+  ) -> [AppliedChange]? {
+    guard let held = replica.replica(slot: slot), held.scope == fetched.scope,
+      held.incarnation == fetched.checkpoint.incarnation,
+      fetched.checkpoint == checkpoint.body.facts,
+      held.complete.map({ !$0.isNewer(than: fetched.checkpoint) }) ?? true
     else { return nil }
-    guard var changes = replica.adopt(slot: slot, fetched) else { return refuseNewest(slot: slot) }
-    complete[slot] = newest.checkpoint
+    guard var changes = replica.adopt(slot: slot, fetched) else {
+      return newest(slot: slot)?.facts == fetched.checkpoint ? refuseNewest(slot: slot) : nil
+    }
+    complete[slot] = checkpoint
     windows[slot].dropWaiting(through: fetched.checkpoint.version)
     windows[slot].reopen(above: fetched.checkpoint.version)
     changes += applyWaiting(slot)
@@ -360,6 +360,10 @@ extension RecordStore {
 
 extension RecordStore: ComparisonSource {
   mutating func summaries() -> HashTree { replica.summaries(hash) }
+
+  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch? {
+    slot(of: checkpoint.origin).flatMap { replica.fetch(slot: $0, checkpoint.body.facts, hash) }
+  }
 
   func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)?
   {

@@ -11,7 +11,7 @@ enum ComparisonEvent: Sendable {
   /// A peer lacks the complete checkpoint of an origin that is held here.
   case ahead(OriginID, PeerAddress)
   /// Everything of a checkpoint is here.
-  case fetched(OriginID, FetchedOrigin)
+  case fetched(OriginID, FetchedOrigin, Authentic<Checkpoint>)
   /// A peer sent a node that is not what it must be.
   case wrong(PeerAddress)
   /// Nobody who was asked has the origin: it is asked for again when somebody says so.
@@ -69,6 +69,10 @@ struct Comparison: Sendable {
     var position: Checkpoint.Position
     /// `nil`: its checkpoint has not come yet.
     var trees: OriginFetch?
+    /// The checkpoint whose trees are fetched.
+    var checkpoint: Authentic<Checkpoint>?
+    /// Those that came lately: an answer may be about one of them.
+    var recent: [Authentic<Checkpoint>] = []
     /// What is asked for until its checkpoint has come.
     let first: [OriginFetch.Want]
     var address: PeerAddress
@@ -83,6 +87,22 @@ struct Comparison: Sendable {
     var pages = AnswerPages()
     /// Whom nothing is asked of any more.
     var passed: [PeerAddress] = []
+
+    /// Goes on with a checkpoint. What is here and equal is kept.
+    mutating func aim(
+      at checkpoint: Authentic<Checkpoint>, _ source: inout some ComparisonSource,
+      _ context: EngineContext
+    ) {
+      let facts = checkpoint.body.facts
+      if trees?.target.incarnation == facts.incarnation {
+        trees?.retarget(facts, context.treeHash)
+      } else {
+        trees = source.fetch(of: checkpoint)
+      }
+      guard let position = trees?.target.position else { return }
+      (self.position, self.checkpoint) = (position, checkpoint)
+      hasProgress = true
+    }
   }
 
   private var walks: [PeerAddress: Walk] = [:]
@@ -257,11 +277,11 @@ extension Comparison {
   /// An origin is behind what a peer holds: its trees are fetched from there, now or when others are done.
   mutating func want(
     _ origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress,
-    timeout: Span, first: [OriginFetch.Want], begin: () -> OriginFetch?,
-    _ context: inout EngineContext
+    timeout: Span, first: [OriginFetch.Want], newest: Authentic<Checkpoint>?,
+    _ source: inout some ComparisonSource, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     if let rest = resting[origin], rest.until > context.now { return [] }
-    // Positions are believed when they are signed: see ``retarget(_:_:begin:)``.
+    // Positions are believed when they are signed: see ``note(_:)``.
     guard fetches[origin] == nil else { return [] }
     guard hasRoom(for: address) else {
       guard waiting.count < Limits.origins || waiting[origin] != nil else { return [] }
@@ -272,26 +292,21 @@ extension Comparison {
     var fetch = Fetch(
       position: position, trees: nil, first: first, address: address, askedAt: context.now,
       heardAt: context.now)
-    if let trees = begin(), trees.target.position == position { fetch.trees = trees }
+    if let newest, newest.body.position == position { fetch.aim(at: newest, &source, context) }
     fetch.timeout = timeout
     fetches[origin] = fetch
     return ask(origin, &context)
   }
 
-  /// A newer checkpoint of an origin has come: a fetch goes on with that one.
-  mutating func retarget(
-    _ origin: OriginID, _ facts: CheckpointFacts, _ hash: some TreeHash,
-    begin: () -> OriginFetch?
-  ) {
-    guard var fetch = fetches[origin], fetch.trees?.target != facts else { return }
-    if fetch.trees?.target.incarnation == facts.incarnation {
-      fetch.trees?.retarget(facts, hash)
-    } else {
-      fetch.trees = begin()
-    }
-    fetch.position = fetch.trees?.target.position ?? fetch.position
-    fetch.hasProgress = true
-    fetches[origin] = fetch
+  /// A checkpoint of an origin has come. A fetch goes on with it when an answer is about it: while an origin
+  /// writes on, there are newer ones than that of any answer.
+  mutating func note(_ checkpoint: Authentic<Checkpoint>) {
+    let position = checkpoint.body.position
+    guard let recent = fetches[checkpoint.origin]?.recent,
+      !recent.contains(where: { $0.body.position == position })
+    else { return }
+    let others = recent.suffix(EngineLimits.recentCheckpoints - 1)
+    fetches[checkpoint.origin]?.recent = others + [checkpoint]
   }
 
   /// An origin became complete by other means.
@@ -324,10 +339,10 @@ extension Comparison {
     _ origin: OriginID, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     guard var fetch = fetches[origin] else { return [] }
-    if let result = fetch.trees?.result {
+    if let result = fetch.trees?.result, let checkpoint = fetch.checkpoint {
       fetches[origin] = nil
       resting[origin] = nil
-      return [.fetched(origin, result)]
+      return [.fetched(origin, result, checkpoint)]
     }
     let place = ComparisonPlace.origin(
       origin, fetch.position.incarnation, sequence: fetch.position.sequence)
@@ -355,11 +370,17 @@ extension Comparison {
 
   private mutating func receiveTrees(
     _ answer: NodesAnswer, of origin: OriginID, at position: Checkpoint.Position,
-    from address: PeerAddress, peers: Sources, _ context: inout EngineContext
+    from address: PeerAddress, peers: Sources, _ source: inout some ComparisonSource,
+    _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     guard var fetch = fetches[origin], fetch.address == address,
       fetch.request == answer.request
     else { return [] }
+    if fetch.trees.map({ $0.target.position < position }) ?? true,
+      let checkpoint = fetch.recent.first(where: { $0.body.position == position })
+    {
+      fetch.aim(at: checkpoint, &source, context)
+    }
     let isWhole = fetch.pages.note(answer)
     var isDone = false
     if var trees = fetch.trees, trees.target.position == position {
@@ -441,7 +462,7 @@ extension Comparison {
     case .origin(let origin, let incarnation, let sequence):
       return receiveTrees(
         answer, of: origin, at: .init(incarnation: incarnation, sequence: sequence),
-        from: address, peers: peers, &context)
+        from: address, peers: peers, &source, &context)
     }
   }
 

@@ -8,4 +8,6 @@ protocol ComparisonSource {
   mutating func summaries() -> HashTree
   /// The complete checkpoint of an origin, and what is held at it.
   func completed(_ origin: OriginID) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)?
+  /// A fetch of a checkpoint; `nil`: of another incarnation than is held.
+  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch?
 }

@@ -28,10 +28,11 @@ struct ComparisonTests {
   }
 
   private mutating func want(_ number: UInt64, from address: PeerAddress) throws {
+    var source = EmptySource()
     _ = comparison.want(
       origin(number), try position(), from: address, timeout: .milliseconds(400),
       first: [OriginFetch.Want(tree: .rooms, path: .top, held: .empty)],
-      begin: { nil }, &context)
+      newest: nil, &source, &context)
   }
 
   /// The requests that went out since the last call, with where they went.
@@ -133,6 +134,8 @@ private struct EmptySource: ComparisonSource {
     _ = tree.hash(TestTreeHash())
     return tree
   }
+
+  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch? { nil }
 
   func completed(
     _ origin: OriginID

@@ -231,6 +231,29 @@ struct SubscriptionTests {
     #expect(agreed)
   }
 
+  @Test("A node that joins while all write without pause, over slow lines, gets everything soon")
+  func joinsUnderLoad() throws {
+    var world = try world(nodes: 2, rooms: 6)
+    world.delay = 80_000_000...85_000_000
+    var time: UInt64?
+    for step in 0..<150 {
+      if step == 20 { world.start(peers: [0, 1]) }
+      for node in 0..<2 {
+        try world.perform(
+          node, .setData(session(node, step % 6), room(step % 6), [UInt8(step)]))
+      }
+      world.run(milliseconds: 47)
+      if step >= 20, time == nil, world.nodes[2].engine.heldRooms.count == 7 {
+        let places = (0..<2).map { rooms(world, 2, of: session($0, 2)).0 }
+        if places == [[room(2)], [room(2)]] { time = UInt64(step - 20) * 47 }
+      }
+    }
+    #expect(time.map { $0 <= 1500 } == true, "after \(String(describing: time)) ms")
+    world.run(milliseconds: 2000)
+    let agreed = world.agree()
+    #expect(agreed)
+  }
+
   // MARK: Who is where
 
   @Test("Rooms and their sessions are known to all, also where nobody subscribes to all")
