@@ -56,7 +56,9 @@ struct NextCore {
     } else if given.preset != nil || given.partition != nil || options.changes != nil {
       // The traitor of protocol 1 is a liar of protocol 2.
       scenario.faults = Set(
-        options.faults.compactMap { .init(rawValue: $0 == .traitor ? "liars" : $0.rawValue) })
+        options.faults.compactMap {
+          Scenario.Fault(rawValue: $0 == .traitor ? "liars" : $0.rawValue)
+        })
     }
     return scenario
   }

@@ -79,7 +79,7 @@ struct SimulateCommand: AsyncParsableCommand {
       } else if let faults = scenario.faults {
         _ = try SimulationRun.faults(named: faults)
       }
-    } catch let error as SimulationRun.UnknownName {
+    } catch {
       throw ValidationError(error.description)
     }
     if version == 2, reporting.report != nil {
