@@ -77,7 +77,7 @@ extension World {
   private func quarantineGap(_ up: [SimulatedNode]) -> String? {
     for node in up {
       for (origin, incarnation) in node.contradicted.sorted(by: { $0.key < $1.key }) {
-        for other in up where other.startedAt < faultsEnd {
+        for other in up where other.startedAt < contradictedAt[origin] ?? 0 {
           guard let engine = other.engine, engine.holds(origin),
             !engine.isQuarantined(origin, incarnation),
             engine.summary(of: origin).map({ $0.incarnation <= incarnation }) ?? false

@@ -62,6 +62,7 @@ extension World {
   ) {
     note("node \(node.index) puts \(origin.short) \(incarnation) into quarantine")
     node.contradicted[origin] = max(incarnation, node.contradicted[origin] ?? incarnation)
+    if contradictedAt[origin] == nil { contradictedAt[origin] = time }
     if !liarOrigins.contains(origin) {
       fail("quarantine", "node \(node.index) puts \(origin.short) into quarantine, which is honest")
     }

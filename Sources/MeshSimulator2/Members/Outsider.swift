@@ -37,7 +37,7 @@ struct Outsider {
     let out = sent[node]?[target] ?? 0
     let into = received[node]?[target] ?? 0
     guard out > Limits.amplificationFactor * into else { return nil }
-    return "node \(node) sent \(out) bytes to an address that sent \(into)"
+    return "node \(node) sent \(out) bytes, at last \(count), to \(target), which sent \(into)"
   }
 }
 

@@ -367,9 +367,8 @@ extension World {
     clients[index].phase = .silent(since: clients[index].beatAt)
   }
 
-  private func leave(_ index: Int) {
-    say(index, .leave(clients[index].id)) { _ in }
-    if !clients[index].isInDoubt { end(index) }
+  func leave(_ index: Int) {
+    if say(index, .leave(clients[index].id), { _ in }) { end(index) }
   }
 
   func end(_ index: Int) {

@@ -48,9 +48,7 @@ extension World {
       case ..<8:
         guard let room = clients[index].places.keys.min() else { continue }
         say(index, .exit(clients[index].id, room)) { $0.places[room] = nil }
-      default:
-        say(index, .leave(clients[index].id)) { _ in }
-        if !clients[index].isInDoubt { end(index) }
+      default: leave(index)
       }
     }
   }

@@ -69,6 +69,8 @@ final class World {
   // Adversaries.
   var outsider: Outsider?
   var liarOrigins: Set<OriginID> = []
+  /// When origins were first found to contradict themselves.
+  var contradictedAt: [OriginID: UInt64] = [:]
 
   // What happened.
   var trace = Trace()
