@@ -17,6 +17,21 @@ extension Engine {
     quarantine.contains(other, incarnation)
   }
 
+  /// The bytes of keys and values of the living records of this node that another lacks. Cost: all of them.
+  package func ownBytes(missingAt other: Engine) -> UInt64 {
+    guard let held = records.replica.replica(slot: ownSlot) else { return 0 }
+    let there = other.records.slot(of: origin).flatMap { other.records.replica.replica(slot: $0) }
+    var bytes = 0
+    for (room, log) in held.logs {
+      log.tree.visit { key, value in
+        if there?.logs[room]?.tree[Array(key)].map({ $0 == value }) != true {
+          bytes += key.count + value.count
+        }
+      }
+    }
+    return UInt64(bytes)
+  }
+
   /// How old another origin's last sign of life is, as far as is known here, before pauses are granted.
   package func age(of other: OriginID) -> Span? { members.clock(of: other)?.age(at: context.now) }
 }

@@ -6,8 +6,8 @@ struct SpreadWatch {
   let session: SessionID
   let message: String
   var missing: Set<Int>
-  /// When the last node told it.
-  var lastAt: UInt64 = 0
+  /// When nodes told it, lowest first.
+  var arrivals: [UInt64] = []
 
   mutating func note(_ event: MeshEvent, at node: Int, time: UInt64) {
     switch event {
@@ -15,7 +15,7 @@ struct SpreadWatch {
       guard snapshot.id == session, snapshot.place(in: .lobby)?.presence.message == message,
         missing.remove(node) != nil
       else { return }
-      lastAt = time
+      arrivals.append(time)
     default: break
     }
   }
@@ -47,7 +47,7 @@ extension World {
           "change \(change) of node \(index) is not at \(watched.missing.count) nodes after 30 s")
         spans.append(nil)
       } else {
-        spans.append(Double((watched?.lastAt ?? begin) - begin) / Double(Self.millisecond))
+        spans.append(Double((watched?.arrivals.last ?? begin) - begin) / Double(Self.millisecond))
       }
       run(until: time + UInt64(300 + random.below(700)) * Self.millisecond)
     }

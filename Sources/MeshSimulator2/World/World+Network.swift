@@ -40,6 +40,7 @@ extension World {
     datagrams += 1
     trace.record(time, UInt64(node.index), FoldedHash(bytes).first)
     countSent(bytes.count, node)
+    meter?.note(bytes, from: node.index)
     outsider?.note(sent: bytes.count, by: node.index, to: address).map { fail("amplification", $0) }
     let source: PeerAddress
     if let translation = node.translation {
@@ -103,6 +104,10 @@ extension World {
   func hear(_ index: Int, _ bytes: [UInt8], from source: PeerAddress) {
     let node = nodes[index]
     guard let process = node.process else { return }
+    if meter != nil {
+      if let sender = receivers[source]?.node, sender % 2 != index % 2 { datagramsAcross += 1 }
+      return drive(index) { engine, now in engine.receive(bytes, from: source, now: now) }
+    }
     func acceptedCount() -> UInt64 { process.change { $0.counters[.datagramsAccepted] } }
     let before = acceptedCount()
     outsider?.note(received: bytes.count, by: index, from: source)
