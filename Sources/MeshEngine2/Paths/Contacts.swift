@@ -21,6 +21,8 @@ struct Contacts: Sendable {
     var kind: Kind
     /// How often it was tried since there was a path.
     var tries = 0
+    /// When it was tried last.
+    var triedAt: MonotonicTime?
     /// How often it is still tried, unless it is configured.
     var triesLeft: Int
   }
@@ -56,7 +58,8 @@ struct Contacts: Sendable {
 // MARK: - In and out
 
 extension Contacts {
-  /// Begins to try an address. False when there is no room for it.
+  /// Begins to try an address. One that is tried already and waits for its next try is tried now, when it
+  /// was not for a moment: somebody says that its node is there. False when there is no room for it.
   @discardableResult
   mutating func add(
     _ address: PeerAddress, _ kind: Kind, _ context: inout EngineContext
@@ -65,7 +68,15 @@ extension Contacts {
       context.counters.count(.addressesRefused)
       return false
     }
-    if let known = contacts[address], !Self.outranks(kind, known.kind) { return true }
+    if let known = contacts[address], !Self.outranks(kind, known.kind) {
+      // Hints of hints change nothing: those have a bound of tries, and are paid for.
+      if case .hinted = known.kind { return true }
+      if let triedAt = known.triedAt {
+        context.timers.set(
+          .paths(.contact(address)), at: max(context.now, triedAt + EngineLimits.firstRetry))
+      }
+      return true
+    }
     guard hasRoom(for: kind, at: address) else {
       context.counters.count(.contactsRefused)
       return false
@@ -130,6 +141,7 @@ extension Contacts {
       return .givenUp(contact.kind)
     }
     contact.tries += 1
+    contact.triedAt = context.now
     if contact.kind != .configured { contact.triesLeft -= 1 }
     contacts[address] = contact
     let wait = EngineLimits.firstRetry.scaled(1 << UInt64(min(contact.tries - 1, 10)), over: 1)

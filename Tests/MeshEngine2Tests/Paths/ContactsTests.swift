@@ -50,6 +50,32 @@ struct ContactsTests {
     #expect(Set(waits.suffix(10)).count > 5)
   }
 
+  @Test(
+    "An address whose next try is far off is tried soon when somebody says who is there, and no more often"
+  )
+  mutating func hintHastens() throws {
+    let address = PathNetwork.address(2, 1)
+    side.addConfigured(address, now: PathNetwork.start)
+    _ = Self.tries(at: address, of: &side, milliseconds: 40_000)
+    let later = PathNetwork.start + .milliseconds(40_000)
+    var tries: [UInt64] = []
+    // Hints come all the time, of several sources.
+    for step in 0..<4000 as Range<UInt64> {
+      let now = later + .milliseconds(step)
+      side.tick(now: now)
+      if step >= 100, step.isMultiple(of: 10) {
+        try side.receive(
+          [Self.exchange(5, at: address)], from: PathNetwork.address(3, UInt32(step % 3 + 1)))
+      }
+      while let datagram = side.nextDatagram(now: now) {
+        if datagram.address == address { tries.append(step) }
+      }
+    }
+    // The one of its own may fall into this span, too.
+    #expect(tries.contains { (100...700).contains($0) })
+    #expect((6...9).contains(tries.count), "\(tries)")
+  }
+
   @Test("A hinted address is tried few times, and then given up")
   mutating func hintedIsGivenUp() throws {
     let address = PathNetwork.address(2, 1)
