@@ -258,9 +258,6 @@ extension Engine {
       noteSubscriptions(changes, of: transition.origin)
       for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     }
-    for session in hosting.hostedSessions where records.hasRecord(of: session, slot: slot) {
-      for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
-    }
   }
 
   /// Somebody was heard on a proven path.

@@ -192,10 +192,22 @@ extension Engine {
     guard let slot = records.slot(of: origin), slot != ownSlot else { return }
     noteMember(origin, isVisible: false)
     view.visibility(slot: slot, isVisible: false)
-    let changes = records.forget(slot: slot)
-    for event in view.changed(slot: slot, changes, records) { context.emit(event) }
-    for event in view.forgotten(slot: slot, records) { context.emit(event) }
     touched.removeAll { $0.slot == slot }
     context.emit(.forgotten(origin))
+    _ = records.forget(slot: slot, atMost: 0)
+    leavers.append(slot)
+    dropForgotten()
+  }
+
+  /// Drops a slice of what was forgotten.
+  mutating func dropForgotten() {
+    guard let slot = leavers.first else { return }
+    // While sessions wait to be looked at there are fewer, so that they do not become ever more.
+    let bound = view.hasWork ? EngineLimits.sessionsPerTurn / 4 : EngineLimits.sessionsPerTurn
+    let changes = records.forget(slot: slot, atMost: bound)
+    for event in view.changed(slot: slot, changes, records) { context.emit(event) }
+    guard records.origin(slot: slot) == nil else { return }
+    leavers.removeFirst()
+    for event in view.forgotten(slot: slot, records) { context.emit(event) }
   }
 }

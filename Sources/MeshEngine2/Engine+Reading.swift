@@ -56,7 +56,8 @@ extension Engine {
 
   private var others: [(origin: OriginID, slot: Int)] {
     records.replica.allSlots.compactMap { slot in
-      slot == ownSlot ? nil : records.origin(slot: slot).map { ($0, slot) }
+      guard slot != ownSlot, let origin = records.origin(slot: slot) else { return nil }
+      return records.slot(of: origin) == slot ? (origin, slot) : nil
     }.sorted { $0.origin < $1.origin }
   }
 }

@@ -42,6 +42,8 @@ package struct Engine: Sendable {
   /// Origins of which something came with the present input: what they need is looked at once at its end,
   /// with whoever sent it.
   var touched: [(slot: Int, address: PeerAddress)] = []
+  /// Slots of origins that were forgotten, whose records are still to be dropped.
+  var leavers: [Int] = []
   private var hasLeft = false
   /// The last checkpoint of a node that left, which is sent once more: datagrams get lost.
   private(set) var farewell: Authentic<Checkpoint>?
@@ -197,7 +199,11 @@ extension Engine {
       wasStale = isStale
       context.emit(.stale(isStale))
     }
+    dropForgotten()
     for event in view.work(budget: EngineLimits.sessionsPerTurn, records) { context.emit(event) }
+    for session in view.scanned where hosting.isConcerned(with: session) {
+      for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
+    }
     setTimers()
   }
 
@@ -211,7 +217,7 @@ extension Engine {
       .hosting,
       earliest(
         hosting.deadline, hosting.batchDeadline, hosting.frameDeadline, hosting.checkpointDeadline))
-    if view.hasWork { set(.view, context.now + Span(nanoseconds: 1)) }
+    if view.hasWork || !leavers.isEmpty { set(.view, context.now + Span(nanoseconds: 1)) }
   }
 
   private mutating func handle(_ timer: EngineTimer) {

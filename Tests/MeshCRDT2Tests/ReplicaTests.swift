@@ -37,7 +37,11 @@ struct ReplicaTests {
         let facts = authors[number].checkpoint()
         _ = replica.evaluate(slot: slot, facts, blake)
       case 1: _ = replica.revert(slot: slot)
-      case 2 where random.below(4) == 0: _ = replica.forget(slot: slot)
+      case 2 where random.below(4) == 0:
+        while replica.origin(slot: slot) != nil {
+          _ = replica.forget(slot: slot, atMost: 1 + random.below(5))
+          #expect(replica.invariantViolation() == nil)
+        }
       case 3:
         let facts = authors[number].checkpoint()
         let begun = replica.fetch(slot: slot, facts, blake)

@@ -33,6 +33,8 @@ package struct OriginReplica: Sendable {
   package private(set) var scope: RoomScope
   let bounds: OriginBounds
   package private(set) var usage = OriginUsage()
+  /// The rooms whose records are still to be dropped, the last first; `nil`: nothing is.
+  private var leaving: [RoomName]?
   package internal(set) var logs: [RoomName: RoomLog] = [:]
   /// The tree of rooms, but for ``stale`` entries. Of a replica of some rooms: that of a fetch.
   var rooms: HashTree
@@ -362,6 +364,32 @@ extension OriginReplica {
     applied = VersionSet(through: complete?.version ?? 0)
     usage.note(result)
     chain = CheckpointChain(at: complete?.sequence ?? 0)
+    return result
+  }
+
+  /// Takes some records out, room by room: what is forgotten. The complete checkpoint goes at once.
+  mutating func drop(atMost bound: Int) -> [AppliedChange] {
+    var result: [AppliedChange] = []
+    let empty = HashTree(hashKey: hashKey)
+    var rooms = leaving ?? logs.keys.sorted()
+    (complete, completeRooms, self.rooms) = (nil, empty, empty)
+    while result.count < bound, let room = rooms.last {
+      guard var log = logs.removeValue(forKey: room) else {
+        rooms.removeLast()
+        continue
+      }
+      log.complete = empty
+      let keys = log.tree.keys(after: nil, atMost: bound - result.count).map(Array.init)
+      for bytes in keys {
+        let old = log.tree[bytes].flatMap(StoredRecord.init(bytes:))
+        log.tree.remove(bytes)
+        guard let key = EntryKey(bytes: bytes[...]) else { continue }
+        result.append(AppliedChange(room: room, key: key, old: old, new: nil))
+      }
+      if !keys.isEmpty, !log.tree.isEmpty { logs[room] = log }
+    }
+    leaving = rooms
+    usage.note(result)
     return result
   }
 

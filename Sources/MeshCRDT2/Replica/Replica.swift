@@ -79,11 +79,18 @@ package struct Replica: Sendable {
     return (slot, [])
   }
 
-  /// Drops an origin and all its records. Returns what changed. Cost: its records.
-  package mutating func forget(slot: Int) -> [AppliedChange] {
+  /// Drops an origin, and about so many of its records at the most. Its slot is free, and has no origin, once
+  /// none are left after a call that might drop some; until then the rest stands there, and the origin may be opened anew in another slot.
+  /// Returns what changed. Cost: what is dropped, and once the rooms.
+  package mutating func forget(slot: Int, atMost bound: Int = .max) -> [AppliedChange] {
     guard let origin = origin(slot: slot) else { return [] }
-    let changes = clear(slot)
-    slots[origin] = nil
+    if slots[origin] == slot {
+      tree.remove(origin.bytes)
+      slots[origin] = nil
+    }
+    let changes = replicas[slot]?.drop(atMost: bound) ?? []
+    note(changes, slot)
+    guard bound > 0, replicas[slot]?.logs.isEmpty ?? true else { return changes }
     origins[slot] = nil
     replicas[slot] = nil
     free.append(slot)

@@ -88,7 +88,10 @@ extension PathBudgets {
       origin: origin,
       work: Budget(
         perSecond: EngineLimits.workPerSecond, burst: Self.workBurst, now: context.now),
-      answers: Budget(bytesPerSecond: context.configuration.answerRate, now: context.now),
+      // A second at once: a fetch from nearby asks faster than it may in the long run.
+      answers: Budget(
+        perSecond: min(context.configuration.answerRate, 1 << 31),
+        burst: min(context.configuration.answerRate, 1 << 31), now: context.now),
       wasteAt: context.now)
   }
 

@@ -71,10 +71,11 @@ struct RecordStore: Sendable {
     return opened
   }
 
-  /// Drops an origin with all that is known of it. Returns what changed.
-  mutating func forget(slot: Int) -> [AppliedChange] {
+  /// Drops an origin with what is known of it, a part of its records at a time: see
+  /// ``Replica/forget(slot:atMost:)``.
+  mutating func forget(slot: Int, atMost bound: Int) -> [AppliedChange] {
     reset(slot)
-    return replica.forget(slot: slot)
+    return replica.forget(slot: slot, atMost: bound)
   }
 
   /// Holds these rooms of others from now on: see ``Replica/setScope(_:except:_:)``.

@@ -11,6 +11,7 @@ extension SessionView {
   /// again.
   package mutating func work(budget: Int, _ records: some RecordReading) -> [MeshEvent] {
     var events: [MeshEvent] = []
+    scanned = []
     var left = budget
     let kept = scans.isEmpty ? 0 : budget / 4
     while left > kept, !waiting.isEmpty {
@@ -43,6 +44,7 @@ extension SessionView {
       report(session, UnreportedChanges(), records, &events)
     }
     advanceScan(to: end)
+    scanned += sessions
     return sessions.count
   }
 

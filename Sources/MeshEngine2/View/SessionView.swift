@@ -26,6 +26,8 @@ package struct SessionView: Sendable {
   private(set) var hosts: [Host] = []
   var waiting = WaitingSessions()
   private(set) var scans = VisibilityScans()
+  /// The sessions of origins whose visibility changed that ``work(budget:_:)`` looked at when it was called last.
+  var scanned: [SessionID] = []
   private var statuses: UserStatusCounters
 
   /// The most sessions that wait. Beyond that the oldest are reported when new ones come.

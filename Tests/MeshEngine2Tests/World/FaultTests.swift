@@ -254,6 +254,35 @@ struct FaultTests {
     #expect(after == verified)
   }
 
+  @Test("A forgotten origin goes in slices, and may come back before all of it is gone")
+  func forgottenInSlices() throws {
+    var world = World()
+    for index in 0..<3 { world.start(peers: index == 0 ? [] : [0]) }
+    for index in 0..<700 {
+      try world.open(
+        2, SessionID(3, UInt64(index)), user: "user \(index)", in: room("room \(index % 9)"))
+    }
+    world.run(milliseconds: 3000)
+    #expect(world.nodes[0].engine.size.sessions == 700)
+    world.kill(2)
+    let isBegun = world.run(atMost: 40 * 60_000) { !$0.nodes[0].engine.leavers.isEmpty }
+    #expect(isBegun != nil)
+    #expect(world.nodes[0].engine.size.sessions > 300)
+    // Another process of it, with one session.
+    world.restart(2, peers: [0])
+    try world.open(2, SessionID(3, 5), user: "again", in: room("room 1"))
+    world.run(milliseconds: 5000)
+    for index in 0..<2 {
+      #expect(world.nodes[index].engine.leavers.isEmpty)
+      #expect(world.nodes[index].engine.size.sessions == 1)
+      #expect(world.nodes[index].engine.size.origins == 3)
+      #expect(world.nodes[index].sessions.keys.sorted() == [SessionID(3, 5)])
+      #expect(world.nodes[index].engine.records.replica.invariantViolation() == nil)
+    }
+    let isEqual = world.agree()
+    #expect(isEqual)
+  }
+
   @Test("A freshly booted node does not believe that somebody who died long ago is alive")
   func deadLongAgo() throws {
     var world = try mesh(3)
