@@ -108,7 +108,9 @@ extension Engine {
   mutating func receive(_ beat: Beat, from address: PeerAddress) {
     context.counters.count(.beatsReceived)
     guard beat.originPrefix != origin.word0,
-      paths.takeWork(WorkUnits.beat, of: address, isOwnWord: false, &context)
+      paths.takeWork(
+        WorkUnits.beat, reserved: MembershipLimits.stepsPerBeat * WorkUnits.hash, of: address,
+        isOwnWord: false, &context)
     else { return }
     guard
       let reception = members.accept(

@@ -102,10 +102,13 @@ extension PathBudgets {
   ///
   /// - Parameter isOwnWord: true for what the path's own origin says of itself. A part of the units is
   ///   kept for that.
+  /// - Parameter reserved: units that must be there as well, since what is done may cost them; whoever calls
+  ///   takes what it did cost.
   mutating func takeWork(
-    _ units: UInt64, of address: PeerAddress, isOwnWord: Bool, _ context: inout EngineContext
+    _ units: UInt64, reserved: UInt64 = 0, of address: PeerAddress, isOwnWord: Bool,
+    _ context: inout EngineContext
   ) -> Bool {
-    let kept = isOwnWord ? 0 : Self.workBurst / EngineLimits.workShareOfOwnWords
+    let kept = reserved + (isOwnWord ? 0 : Self.workBurst / EngineLimits.workShareOfOwnWords)
     guard units <= Self.workBurst - kept,
       accounts[address]?.work.wait(for: units + kept, now: context.now) == nil,
       accounts[address] != nil

@@ -156,9 +156,10 @@ extension Paths {
 extension Paths {
   /// Takes units of work of a path, see ``WorkUnits``. False when what it sent is to be dropped.
   mutating func takeWork(
-    _ units: UInt64, of address: PeerAddress, isOwnWord: Bool, _ context: inout EngineContext
+    _ units: UInt64, reserved: UInt64 = 0, of address: PeerAddress, isOwnWord: Bool,
+    _ context: inout EngineContext
   ) -> Bool {
-    budgets.takeWork(units, of: address, isOwnWord: isOwnWord, &context)
+    budgets.takeWork(units, reserved: reserved, of: address, isOwnWord: isOwnWord, &context)
   }
 
   /// The bytes of answers that a path may have now; `nil`: no answer is to be made.

@@ -137,6 +137,36 @@ struct LiarTests {
     #expect(time != nil)
   }
 
+  @Test("Beats far ahead that do not fit cost their path all that they make others hash")
+  func wrongBeats() throws {
+    var world = try mesh(2)
+    let liar = try Liar(99)
+    world.inject(
+      .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: 1, version: 0)), at: 0, from: 1)
+    let before = world.nodes[0].engine.counters[.beatsRefused]
+    for step in 0..<20 {
+      for number in 0..<50 {
+        let beats = (0..<40).map {
+          Beat(of: liar.origin, index: 512, value: Hash128(UInt64(step * 50 + number), $0))
+        }
+        world.inject(.beats(beats), at: 0, from: 1)
+      }
+      world.run(milliseconds: 50)
+    }
+    let refused = world.nodes[0].engine.counters[.beatsRefused] - before
+    let share = 2 * EngineLimits.workPerSecond / MembershipLimits.stepsPerBeat
+    #expect(refused > 100 && refused < share, "\(refused) beats")
+    // And the peer itself is heard as ever.
+    try world.perform(
+      1,
+      .setStatus(
+        SessionID(2, 1), room("design"), .busy, message: nil, at: WallTime(milliseconds: 1)))
+    world.run(milliseconds: 1000)
+    #expect(
+      world.nodes[0].sessions[SessionID(2, 1)]?.place(in: room("design"))?.presence.status?.status
+        == .busy)
+  }
+
   /// An origin that signs a batch, and is hidden before any checkpoint speaks of it.
   private func hiddenLiar(_ world: inout World) throws -> (Liar, [SignedMessage]) {
     let liar = try Liar(99)
