@@ -99,7 +99,9 @@ extension World {
       switch client.phase {
       case .ended, .silent, .lost:
         if let seen {
-          return "client \(index) is seen at \(seen.host.short), and is \(client.phase)"
+          let hosts = live.values.filter { $0.engine?.hostedSessions.contains(client.id) == true }
+          return "client \(index) is seen at \(seen.host.short), hosted by nodes "
+            + "\(hosts.map(\.index).sorted()), and is \(client.phase)"
         }
         if client.phase == .lost { return "client \(index) waits for its node" }
       case .live:

@@ -60,7 +60,9 @@ package func measureScale(
   return Measured(
     figures: [
       .init("join", joined, "s", "from the start of the last node until all saw all"),
-      .init("idle-mean", idle.reduce(0, +) / Double(count), "kB/s", "sent by a node while nothing happens"),
+      .init(
+        "idle-mean", idle.reduce(0, +) / Double(count), "kB/s",
+        "sent by a node while nothing happens"),
       .init("idle-most", idle.max(), "kB/s", "sent by the node that sends most"),
       .init("spread-p50", spread(0.5), "ms", "from a change until half of the nodes told it"),
       .init("spread-p99", spread(0.99), "ms", "until 99 % told it"),
@@ -72,7 +74,8 @@ package func measureScale(
       .init("copies-most", copies.most, "sizes", "sent by the node that sent most"),
       .init(
         "paths-mean", Double(paths.reduce(0, +)) / Double(count), "paths", "kept by a node"),
-      .init("paths-most", paths.max().map { Double($0) }, "paths", "kept by the node that keeps most"),
+      .init(
+        "paths-most", paths.max().map { Double($0) }, "paths", "kept by the node that keeps most"),
       .init("noticed", noticed, "s", "from the death of a node until nobody shows it"),
     ], idleCounters: idleCounters.filter { $0.1 > 0 }, virtualSeconds: world.seconds)
 }

@@ -74,8 +74,8 @@ final class SimulatedNode {
 
   /// What the events say; to be compared with snapshots.
   var replayed = ReplayedView()
-  /// Hashes of the datagrams that this life has accepted.
-  var accepted: Set<UInt64> = []
+  /// Hashes of the datagrams that this life has accepted, and how many paths were proven by then.
+  var accepted: [UInt64: UInt64] = [:]
   /// Datagrams that it sent in the present second, and the bytes.
   var sent = (second: UInt64.max, datagrams: 0, bytes: 0)
   /// Incarnations that its events put into quarantine.

@@ -34,7 +34,7 @@ extension World {
     node.disturbedAt = time
     node.staleAt = 0
     node.buffer = []
-    node.accepted = []
+    node.accepted = [:]
     node.contradicted = [:]
     cursors.forget(node: index)
     deaths[engine.origin] = nil
