@@ -459,7 +459,7 @@ private struct CheckpointChain: Sendable {
   private static let bound = 256
 
   init(at sequence: UInt64 = 0, from start: UInt64? = nil) {
-    self.start = start ?? sequence
+    self.start = min(start ?? sequence, sequence)
     self.sequence = sequence
   }
 
