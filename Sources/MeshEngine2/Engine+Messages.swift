@@ -202,9 +202,8 @@ extension Engine {
   /// Drops a slice of what was forgotten.
   mutating func dropForgotten() {
     guard let slot = leavers.first else { return }
-    // While sessions wait to be looked at there are fewer, so that they do not become ever more.
-    let bound = view.hasWork ? EngineLimits.sessionsPerTurn / 4 : EngineLimits.sessionsPerTurn
-    let changes = records.forget(slot: slot, atMost: bound)
+    // Fewer than are looked at in one turn, so that not ever more sessions wait.
+    let changes = records.forget(slot: slot, atMost: EngineLimits.sessionsPerTurn / 4)
     for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     guard records.origin(slot: slot) == nil else { return }
     leavers.removeFirst()
