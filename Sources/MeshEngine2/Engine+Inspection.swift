@@ -34,4 +34,9 @@ extension Engine {
 
   /// How old another origin's last sign of life is, as far as is known here, before pauses are granted.
   package func age(of other: OriginID) -> Span? { members.clock(of: other)?.age(at: context.now) }
+
+  /// True when something of an origin is held that its complete checkpoint does not have.
+  package func hasUnfinishedWords(of other: OriginID) -> Bool {
+    records.slot(of: other).flatMap { records.replica.replica(slot: $0) }?.written.isEmpty == false
+  }
 }

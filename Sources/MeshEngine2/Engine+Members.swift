@@ -100,7 +100,8 @@ extension Engine {
       ? context.now.since(beats.schedule.moment(ofBeat: checkpoint.body.beat))
       : clock?.age(ofBeat: checkpoint.body.beat, at: context.now) ?? Span(nanoseconds: 0)
     context.counters.count(.checkpointsSent)
-    context.send(.checkpoint(checkpoint.message, ageMilliseconds: age.milliseconds), to: address)
+    let told = PlantedBug.isActive(.ageNotCarried) ? 0 : age.milliseconds
+    context.send(.checkpoint(checkpoint.message, ageMilliseconds: told), to: address)
   }
 
   // MARK: Beats
@@ -151,7 +152,7 @@ extension Engine {
     case .checkpoint: hosting.demandCheckpoint(now: context.now)
     case .beat where router.isLarge: add(beatOf: origin, from: nil)
     case .beat(let beat):
-      for address in receivers() {
+      for address in PlantedBug.isActive(.beatNotSent) ? [] : receivers() {
         context.counters.count(.beatsSent)
         context.send(.beats([beat]), to: address)
       }
@@ -288,7 +289,7 @@ extension Engine {
   mutating func hearOwnWords(
     _ other: Incarnation, _ message: SignedMessage, from address: PeerAddress
   ) {
-    guard other > incarnation else { return }
+    guard other > incarnation, !PlantedBug.isActive(.ownWordsIgnored) else { return }
     let isAuthentic =
       switch message.kind {
       case .batch:
@@ -306,7 +307,7 @@ extension Engine {
 
   private mutating func stopAsClone(of other: Incarnation) {
     guard !isCloned else { return }
-    hosting.silence()
+    if !PlantedBug.isActive(.cloneWritesOn) { hosting.silence() }
     isCloned = true
     context.emit(.cloned(other))
   }

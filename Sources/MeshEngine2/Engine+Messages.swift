@@ -165,9 +165,10 @@ extension Engine {
       return
     }
     context.emit(.contradicted(contradiction.origin, contradiction.incarnation))
-    let isRecent = contradictedAt[contradiction.origin].map {
-      context.now.since($0) < EngineLimits.contradictionPause
-    }
+    let isRecent =
+      contradictedAt[contradiction.origin].map {
+        context.now.since($0) < EngineLimits.contradictionPause
+      } ?? PlantedBug.isActive(.contradictionNotTold)
     if contradictedAt.count >= MembershipLimits.quarantined { contradictedAt = [:] }
     contradictedAt[contradiction.origin] = context.now
     // Whoever makes one incarnation after the other contradict itself is sent on once a second.

@@ -19,8 +19,12 @@ extension Engine {
 
   /// Compares with a random peer, and sets the next time.
   mutating func compareWithSomebody() {
-    context.setTimer(.compare, afterJittered: configuration.comparisonPeriod)
-    guard let address = chooseForComparison() else { return }
+    let isStorm = PlantedBug.isActive(.comparesWithoutPause)
+    context.setTimer(
+      .compare, afterJittered: isStorm ? .milliseconds(1) : configuration.comparisonPeriod)
+    guard let address = chooseForComparison(), !PlantedBug.isActive(.nothingCompared) else {
+      return
+    }
     compare(with: address)
     // Now and then the others' addresses, so that all who can reach each other do.
     if context.random.below(8) == 0, !router.isLarge { introduce(to: address) }

@@ -22,7 +22,7 @@ extension Engine {
     _ message: OutgoingMessage, _ counter: Counters.Name, in room: RoomName? = nil,
     from sender: PeerAddress
   ) {
-    guard router.isLarge else { return }
+    guard router.isLarge, !PlantedBug.isActive(.notForwarded) else { return }
     for address in receivers(in: room) where address != sender {
       context.counters.count(counter)
       context.send(message, to: address)

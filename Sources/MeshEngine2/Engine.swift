@@ -50,7 +50,7 @@ package struct Engine: Sendable {
   /// What users were told of ``isStale``.
   private var wasStale = false
   /// True when another process lives with this node's key: this one says nothing any more.
-  var isCloned = false
+  package internal(set) var isCloned = false
   /// How often the incarnation was raised above words of this node that it did not write.
   var raises = 0
   /// True after a pause in which the clock may have stood still: the next beat begins a schedule.
@@ -180,7 +180,9 @@ extension Engine {
     let last = context.now
     let due = max(context.timers.deadline ?? now, last)
     context.advance(to: now)
-    guard now > due + configuration.pauseThreshold else { return }
+    guard now > due + configuration.pauseThreshold, !PlantedBug.isActive(.pauseNotForgiven) else {
+      return
+    }
     let pause = now.since(last)
     context.counters.count(.pausesForgiven)
     members.grant(pause, at: context.now)
@@ -248,7 +250,7 @@ extension Engine {
 extension Engine {
   /// What is to be done next; `nil`: nothing.
   package mutating func nextOutput() -> Output? {
-    if let durable {
+    if let durable, !PlantedBug.isActive(.persistAfterSend) || context.outbox.isEmpty {
       self.durable = nil
       return .persist(durable)
     }
@@ -282,7 +284,9 @@ extension Engine {
     }
     ownSlot = opened.slot
     noteChanges(opened.changes, slot: ownSlot)
-    durable = DurableState(incarnationCounter: incarnation.counter)
+    if !PlantedBug.isActive(.raiseNotPersisted) {
+      durable = DurableState(incarnationCounter: incarnation.counter)
+    }
     beats.restart(&context)
     hosting.restart(incarnation, now: context.now)
     paths.proveAll(&context)

@@ -112,12 +112,15 @@ extension OriginReplica {
   package mutating func apply(_ place: BatchPlace, _ changes: [RecordChange]) -> BatchOutcome {
     guard place.incarnation == incarnation else { return .otherIncarnation }
     guard scope.contains(place.room), !applied.contains(place.versions) else { return .known }
-    let version = logs[place.room]?.version ?? 0
+    let version =
+      PlantedBug.isActive(.batchesInAnyOrder) ? place.previous : logs[place.room]?.version ?? 0
     if place.versions.upperBound <= version {
       // A later batch began the log anew before this one came.
       return noteApplied(place.versions) ? .known : .refused
     }
-    guard place.previous == version || place.previous == 0 && place.versions.lowerBound > version
+    guard
+      place.previous == version || place.previous == 0 && place.versions.lowerBound > version
+        || PlantedBug.isActive(.previousIgnored)
     else { return .gap }
     let rooms = logs.count + (logs[place.room] == nil ? 1 : 0)
     guard !usage.exceeds(bounds, rooms: rooms, times: 2), noteApplied(place.versions) else {
@@ -137,7 +140,7 @@ extension OriginReplica {
     var log = logs.removeValue(forKey: place.room) ?? RoomLog(hashKey: hashKey)
     var result: [AppliedChange] = []
     result.reserveCapacity(changes.count)
-    if place.previous == 0, !log.tree.isEmpty {
+    if place.previous == 0, !log.tree.isEmpty, !PlantedBug.isActive(.clearedRoomKept) {
       log.tree.visit { key, value in
         guard let key = EntryKey(bytes: key) else { return }
         result.append(
@@ -154,7 +157,7 @@ extension OriginReplica {
           version: first + UInt64(index), counter: change.counter, value: value[...])
         // One that no tree takes is not held; the root tells that it is missing.
         if log.tree.set(key, to: record.bytes) { new = record } else { log.tree.remove(key) }
-      } else {
+      } else if !PlantedBug.isActive(.tombstoneIgnored) {
         log.tree.remove(key)
       }
       if old != nil || new != nil {
@@ -238,7 +241,9 @@ extension OriginReplica {
     let missing = applied.missing(through: checkpoint.version)
     guard missing.isEmpty else { return .missing(missing.map { Gap($0) }) }
     guard applied.highest == checkpoint.version else { return .overtaken }
-    guard root(hash) == checkpoint.root else { return .differs }
+    guard root(hash) == checkpoint.root || PlantedBug.isActive(.rootNotChecked) else {
+      return .differs
+    }
     guard !usage.exceeds(bounds, rooms: rooms.count) else { return .excessive }
     keepComplete(checkpoint)
     return .complete
@@ -323,7 +328,8 @@ extension OriginReplica {
     let wasAll = self.scope.isAll
     var result: [AppliedChange] = []
     let empty = HashTree(hashKey: hashKey)
-    for room in logs.keys.sorted() where !scope.contains(room) {
+    for room in logs.keys.sorted()
+    where !scope.contains(room) && !PlantedBug.isActive(.unfollowedRoomKept) {
       Self.note(from: logs[room]?.tree ?? empty, to: empty, room, &result)
       logs[room] = nil
       written.remove(room)
@@ -429,7 +435,7 @@ extension OriginReplica {
     usage.note(result)
     guard !usage.exceeds(bounds, rooms: fetched.trees.count) else { return nil }
     self.usage = usage
-    logs = new
+    logs = PlantedBug.isActive(.fetchKeepsWhatItLacks) ? logs.merging(new) { $1 } : new
     rooms = fetched.rooms
     completeRooms = fetched.rooms
     complete = fetched.checkpoint
@@ -465,7 +471,9 @@ private struct CheckpointChain: Sendable {
 
   /// Takes the next checkpoint in. False when it is not the next one, or does not name all that changed.
   mutating func follow(_ sequence: UInt64, changed: [RoomName: UInt64]?) -> Bool {
-    guard let changed, sequence == self.sequence + 1 else { return false }
+    guard let changed,
+      sequence == self.sequence + 1 || PlantedBug.isActive(.chainGapIgnored)
+    else { return false }
     self.sequence = sequence
     self.changed.merge(changed) { $1 }
     return self.changed.count <= Self.bound

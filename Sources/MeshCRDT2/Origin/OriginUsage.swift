@@ -44,7 +44,8 @@ package struct OriginUsage: Hashable, Sendable {
 
   /// True when it is more than so many times what may be.
   package func exceeds(_ bounds: OriginBounds, rooms: Int = 0, times factor: Int = 1) -> Bool {
-    rooms > factor * bounds.rooms || sessions > factor * bounds.sessions
+    if PlantedBug.isActive(.excessBelieved) { return false }
+    return rooms > factor * bounds.rooms || sessions > factor * bounds.sessions
       || removals > factor * bounds.removals || records > factor * bounds.records
       || bytes > factor * bounds.bytes
   }

@@ -1,3 +1,5 @@
+import MeshCRDT
+
 /// The versions of an origin's records that were applied: all up to one, and some ranges above it.
 ///
 /// Holds at most ``rangeBound`` ranges: what would need more is not applied, and has to be fetched.
@@ -20,6 +22,7 @@ package struct VersionSet: Hashable, Sendable {
 
   /// True when all versions of a range are in the set. Cost: the ranges, halved.
   package func contains(_ range: ClosedRange<UInt64>) -> Bool {
+    if PlantedBug.isActive(.batchAppliedTwice) { return false }
     if range.upperBound <= through { return true }
     let index = firstRange(endingAtOrAbove: range.lowerBound)
     guard index < later.count else { return false }

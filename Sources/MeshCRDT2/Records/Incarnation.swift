@@ -20,7 +20,8 @@ package struct Incarnation: Hashable, Comparable, Sendable {
   }
 
   package static func < (left: Self, right: Self) -> Bool {
-    left.counter == right.counter ? left.nonce < right.nonce : left.counter < right.counter
+    left.counter == right.counter && !PlantedBug.isActive(.incarnationByCounter)
+      ? left.nonce < right.nonce : left.counter < right.counter
   }
 }
 

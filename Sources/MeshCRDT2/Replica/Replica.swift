@@ -159,6 +159,9 @@ package struct Replica: Sendable {
     slot: Int, _ checkpoint: CheckpointFacts, changed: [RoomName: UInt64]?
   ) {
     if replicas.indices.contains(slot) { replicas[slot]?.follow(checkpoint, changed: changed) }
+    if PlantedBug.isActive(.incompleteSummarised), let origin = origin(slot: slot) {
+      tree.set(origin.bytes, to: OriginSummary(checkpoint).bytes)
+    }
   }
 
   /// The root of what is held of an origin: see ``OriginReplica/root(_:)``.

@@ -162,7 +162,7 @@ struct BatchWriter: Sendable {
       log.count += (change.value == nil ? 0 : 1) - (wasLive ? 1 : 0)
     }
     log.version = place.versions.upperBound
-    version = log.version
+    if !PlantedBug.isActive(.versionReused) || version % 8 != 7 { version = log.version }
     logs[group.room] = log.count == 0 ? nil : log
     group.next += count
     if group.next < group.changes.count { outgoing.append(group) }

@@ -62,7 +62,7 @@ struct CheckpointWriter: Sendable {
     if changed[written.place.room] != nil || changed.count <= Checkpoint.changedBound {
       changed[written.place.room] = written.logVersion
     }
-    firstChangeAt = firstChangeAt ?? now
+    firstChangeAt = PlantedBug.isActive(.changesNotSigned) ? nil : firstChangeAt ?? now
     lastChangeAt = now
   }
 
@@ -87,7 +87,9 @@ struct CheckpointWriter: Sendable {
   /// The next checkpoint, due or not.
   mutating func take() -> CheckpointDraft {
     // 2^48 checkpoints, one each 40 ms, take 350,000 years.
-    sequence = min(sequence + 1, Limits.counterBound - 1)
+    if !PlantedBug.isActive(.sequenceReused) || sequence != 3 {
+      sequence = min(sequence + 1, Limits.counterBound - 1)
+    }
     let rooms = changed.sorted { $0.key < $1.key }
       .map { Checkpoint.ChangedRoom(room: $0.key, version: $0.value) }
     changed = [:]

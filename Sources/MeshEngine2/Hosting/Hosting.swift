@@ -103,7 +103,7 @@ extension Hosting {
     do throws(OperationError) {
       try apply(operation, mesh, now: now, &actions, &effects)
     } catch {
-      sessions.rollBack()
+      if PlantedBug.isActive(.listNotAtomic) { sessions.commit() } else { sessions.rollBack() }
       (removals, subscription) = before
       throw error
     }
@@ -191,7 +191,7 @@ extension Hosting {
       actions.append(.emit(.leaseEnded(session)))
     }
     for _ in 0..<HostingLimits.evaluationsPerTurn {
-      guard let place = typing.take(due: now) else { break }
+      guard let place = typing.take(due: now), !PlantedBug.isActive(.typingNotEnded) else { break }
       sessions.endTyping(place, seeing(mesh), &actions)
     }
     actions += removals.advance(mesh, now: now).map { .write($0) }

@@ -28,6 +28,8 @@ struct Leases: Sendable {
     switch lease {
     case .attached: remove(session)
     case .leased(let timeToLive):
+      let timeToLive =
+        PlantedBug.isActive(.leaseEndsEarly) ? timeToLive.scaled(1, over: 2) : timeToLive
       entries[session] = Entry(timeToLive: timeToLive, heardAt: now)
       deadlines.set(session, at: now + timeToLive)
     }

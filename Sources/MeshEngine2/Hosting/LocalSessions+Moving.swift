@@ -33,7 +33,9 @@ extension LocalSessions {
     if brought == nil, mesh.isBarred(session, from: .lobby) { throw .sessionRemoved(session) }
     if let brought, !isSameUser(brought.value, value) { throw .sessionOfAnotherUser(session) }
     var host = HostedSession(value: value, highest: endedCounters[session])
-    host.witness(mesh.highestCounter(of: session))
+    if !PlantedBug.isActive(.counterNotAboveSeen) {
+      host.witness(mesh.highestCounter(of: session))
+    }
     host.witness(table.handedOver(session)?.host.highest ?? 0)
     // Not below the clock: what was said of an earlier stay, and was not heard here, is older.
     host.witness(min(value.joinedAt.milliseconds, Limits.counterBound / 2))
@@ -50,7 +52,7 @@ extension LocalSessions {
     for place in brought?.places ?? [] {
       actions += host.changes(session, in: place.room).map { .write($0) }
       let key = SessionPlace(session, place.room)
-      if let cursor = place.cursor {
+      if let cursor = place.cursor, !PlantedBug.isActive(.cursorLostOnMove) {
         actions.append(.adoptCursor(key, cursor, counter: counter))
       }
       if place.presence?.isTyping == true { actions.append(.typing(key, isOn: true)) }

@@ -62,7 +62,7 @@ extension LocalSessions {
     table.set(session, to: nil)
     actions.append(.write(RoomChange(.session, session, counter: counter, value: nil)))
     actions.append(.end(session))
-    guard !holders.isEmpty else { return }
+    guard !holders.isEmpty, !PlantedBug.isActive(.departureNotRemoved) else { return }
     actions.append(.depart(SessionPlace(session, .lobby), counter: counter, holders: holders))
   }
 

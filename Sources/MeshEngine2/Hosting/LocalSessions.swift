@@ -72,7 +72,7 @@ struct LocalSessions: Sendable {
 
   /// Begins to write which rooms sessions are in, for those who do not subscribe to all.
   mutating func beginOccupancy() {
-    guard !writesOccupancy else { return }
+    guard !writesOccupancy, !PlantedBug.isActive(.occupancyNotWritten) else { return }
     writesOccupancy = true
     // What is being written again as a whole has to be so with its rooms.
     let kind = refresh.sessions.isEmpty ? .occupancy : refresh.kind

@@ -57,7 +57,9 @@ struct BeatClock: Hashable, Sendable {
     contactAt = now
     let arrived = ScheduleTime(now) - Self.distance(terms.beat, terms.period)
     observed = ScheduleReference(arrived, setAt: now)
-    told = isOwnWord ? nil : ScheduleReference(arrived - age, setAt: now)
+    told =
+      isOwnWord || PlantedBug.isActive(.toldAgeIgnored)
+      ? nil : ScheduleReference(arrived - age, setAt: now)
   }
 
   /// True while ages that others tell count.
@@ -147,14 +149,21 @@ struct BeatClock: Hashable, Sendable {
   private mutating func hear(_ index: UInt64, _ value: Hash128, at now: MonotonicTime) {
     newest = index
     self.value = value
-    observed.lower(to: ScheduleTime(now) - Self.distance(index, period), at: now)
+    let arrived = ScheduleTime(now) - Self.distance(index, period)
+    observed.lower(to: arrived, at: now)
+    if PlantedBug.isActive(.heldBackBeatIsYoung) {
+      observed = ScheduleReference(arrived, setAt: now)
+    }
     if now >= contactAt + timeToLive { told = nil }
   }
 
   // MARK: Ages
 
   /// How long the origin may be silent: 2.5 periods.
-  var timeToLive: Span { period.scaled(MembershipLimits.timeToLiveHalfPeriods, over: 2) }
+  var timeToLive: Span {
+    period.scaled(
+      PlantedBug.isActive(.timeToLiveShort) ? 1 : MembershipLimits.timeToLiveHalfPeriods, over: 2)
+  }
 
   /// The age of the newest beat. It grows by at least 999 ms in a second, and shrinks only with a newer
   /// sign of life.

@@ -16,7 +16,7 @@ struct CheckpointSign: Hashable, Sendable {
   ) {
     self.origin = origin
     self.terms = terms
-    self.isLeaving = isLeaving
+    self.isLeaving = isLeaving && !PlantedBug.isActive(.farewellIgnored)
     self.age = age
     self.isOwnWord = isOwnWord
   }

@@ -107,7 +107,7 @@ extension FailureDetector {
       let rawAge = clock.age(at: now).nanoseconds
       let age = Span(nanoseconds: rawAge - min(rawAge, rules.grant.nanoseconds))
       var (wanted, limit) = judge(age, timeToLive: clock.timeToLive, by: rules)
-      if isLeaving { (wanted, limit) = (.left, nil) }
+      if isLeaving, !PlantedBug.isActive(.leftShown) { (wanted, limit) = (.left, nil) }
       if mayBecome(wanted, at: now) {
         let staysVerified = health == .offline && isVerified
         isVerified = wanted != .offline || !rules.isCutOff || staysVerified

@@ -27,7 +27,9 @@ struct Quarantine: Sendable {
 
   /// True when words of an incarnation are not heard.
   func contains(_ origin: OriginID, _ incarnation: Incarnation) -> Bool {
-    notes[origin].map { incarnation <= $0 } ?? false
+    notes[origin].map {
+      PlantedBug.isActive(.quarantineOfLowerOnly) ? incarnation < $0 : incarnation <= $0
+    } ?? false
   }
 
   /// Ends the quarantine of an origin, if the signed words of a higher incarnation have come.

@@ -51,7 +51,7 @@ struct RemovedPeers: Sendable {
   /// True when a checkpoint is newer than the note of its origin, or a batch (sequence 0) of a higher
   /// incarnation.
   func admits(_ origin: OriginID, incarnation: Incarnation, sequence: UInt64) -> Bool {
-    guard let note = notes[origin] else { return true }
+    guard let note = notes[origin], !PlantedBug.isActive(.forgottenRevived) else { return true }
     if note.isRevived, (incarnation, sequence) == (note.incarnation, note.sequence) { return true }
     return (incarnation, sequence) > (note.incarnation, note.sequence)
   }

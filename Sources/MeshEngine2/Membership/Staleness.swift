@@ -1,3 +1,5 @@
+import MeshCRDT
+
 /// Whether this node hears anybody at all.
 ///
 /// A node that hears nobody cannot tell whether the others stopped or it was cut off itself. It is *cut
@@ -35,7 +37,9 @@ struct Staleness: Sendable {
   ///   cut off.
   /// - Returns: true if the node is cut off from now on.
   mutating func evaluate(at now: MonotonicTime, typicalPeriod: Span?) -> Bool {
-    guard let deadline = deadline(typicalPeriod: typicalPeriod), deadline <= now else {
+    guard let deadline = deadline(typicalPeriod: typicalPeriod), deadline <= now,
+      !PlantedBug.isActive(.cutOffNotNoticed)
+    else {
       return false
     }
     isCutOff = true

@@ -328,6 +328,7 @@ extension Paths {
   private mutating func retry(
     _ lost: LostPath, _ demand: PathDemand, _ context: inout EngineContext
   ) {
+    if PlantedBug.isActive(.lostPathNotTried) { return }
     let isNeeded = !demand.isMet || demand.wants(lost.origin)
     if contacts.isConfigured(lost.address) {
       contacts.noteLost(lost.address, isNeeded: isNeeded, &context)

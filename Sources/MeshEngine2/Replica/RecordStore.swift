@@ -100,7 +100,9 @@ struct RecordStore: Sendable {
   /// Drops what is above the complete checkpoint: the origin is not shown any more. What was signed is kept, so
   /// that what contradicts it is known when the origin comes back. Returns what changed.
   mutating func revert(slot: Int) -> [AppliedChange] {
-    guard windows.indices.contains(slot) else { return [] }
+    guard windows.indices.contains(slot), !PlantedBug.isActive(.unfinishedWordsKept) else {
+      return []
+    }
     windows[slot].reopen(above: complete[slot]?.body.version ?? 0)
     let isComplete = isComplete(slot: slot)
     newest[slot]?.isPassedOver = !isComplete
@@ -162,7 +164,9 @@ extension RecordStore {
   mutating func ingest(_ batch: Authentic<Batch>, slot: Int) -> BatchResult {
     var result = BatchResult(slot: slot)
     guard windows.indices.contains(slot), let place = batch.body.place else { return result }
-    if let other = windows[slot].other(than: batch.message, in: place.versions) {
+    if let other = windows[slot].other(than: batch.message, in: place.versions),
+      !PlantedBug.isActive(.contradictingBatchIgnored)
+    {
       result.contradiction = (other, batch)
       return result
     }
@@ -235,10 +239,11 @@ extension RecordStore {
     }
     for known in [newest(slot: slot)?.checkpoint, complete(slot: slot)] {
       guard let known, known.body.sequence == position.sequence else { continue }
-      return known.message == message ? .same : .contradicts
+      let isNone = PlantedBug.isActive(.contradictingCheckpointIgnored)
+      return known.message == message ? .same : isNone ? .older : .contradicts
     }
     return newest(slot: slot).map { $0.checkpoint.body.sequence < position.sequence } ?? true
-      ? .newer : .older
+      || PlantedBug.isActive(.olderCheckpointTaken) ? .newer : .older
   }
 
   /// The checkpoint of an origin that contradicts another one of the same sequence.

@@ -213,7 +213,8 @@ extension Outbox {
       }
       return taken
     }
-    let taken = Self.takeFirst(of: &queue.messages, upTo: DatagramHeader.messageBytes)
+    let more = PlantedBug.isActive(.datagramTooLong) ? 400 : 0
+    let taken = Self.takeFirst(of: &queue.messages, upTo: DatagramHeader.messageBytes + more)
     if queue.messages.isEmpty { first += 1 } else { queues[address] = queue }
     return taken
   }

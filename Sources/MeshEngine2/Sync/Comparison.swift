@@ -226,7 +226,7 @@ extension Comparison {
     let isWhole = walk.pages.note(answer)
     if isWhole { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
     walks[address] = walk
-    if isWhole { askOn(address, &context) }
+    if isWhole, !PlantedBug.isActive(.walkStopsAtTop) { askOn(address, &context) }
     return events
   }
 
@@ -435,7 +435,8 @@ extension Comparison {
         resting = resting.filter { $0.value.until > context.now }
       }
       if resting.count < Limits.origins {
-        resting[origin] = (context.now + .milliseconds(500 << UInt64(failures)), failures)
+        let rest = PlantedBug.isActive(.fetchGivesUp) ? 40 : UInt64(failures)
+        resting[origin] = (context.now + .milliseconds(500 << rest), failures)
       }
       return [.failed(origin)]
     }

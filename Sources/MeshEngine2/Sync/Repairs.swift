@@ -21,7 +21,9 @@ struct Repairs: Sendable {
   mutating func want(
     _ origin: OriginID, from address: PeerAddress, _ context: inout EngineContext
   ) {
-    guard repairs[origin] == nil, repairs.count < Limits.origins else { return }
+    guard repairs[origin] == nil, repairs.count < Limits.origins,
+      !PlantedBug.isActive(.repairNotAsked)
+    else { return }
     let due = context.now + EngineLimits.repairDelay
     repairs[origin] = Repair(address: address, due: due)
     context.timers.set(.repair(origin), at: due)

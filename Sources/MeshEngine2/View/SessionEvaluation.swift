@@ -25,7 +25,10 @@ struct SessionEvaluation<Records: RecordReading> {
         let record = records.record(key, in: .lobby, slot: home.slot)
       else { continue }
       let stamp = Stamp(counter: record.counter, origin: origin)
-      if best.map({ $0.stamp < stamp }) ?? true { best = (home.slot, stamp) }
+      let isLowest = PlantedBug.isActive(.lowestStampHosts)
+      if best.map({ isLowest ? $0.stamp > stamp : $0.stamp < stamp }) ?? true {
+        best = (home.slot, stamp)
+      }
     }
     guard let best, !isRemoved(session, from: .lobby, since: best.stamp.counter) else { return nil }
     return best.slot
@@ -36,6 +39,7 @@ struct SessionEvaluation<Records: RecordReading> {
   func isRemoved(_ session: SessionID, from room: RoomName, since counter: UInt64) -> Bool {
     records.removals(of: session, from: room).contains {
       $0.record.counter >= counter && RecordValues.removal(from: $0.record.value) != nil
+        && !PlantedBug.isActive(.removalNotShown)
     }
   }
 

@@ -71,6 +71,7 @@ extension SessionView {
     guard let new, let snapshot else {
       guard old != nil else { return }
       setReported(session, nil)
+      if PlantedBug.isActive(.disappearanceNotTold) { return }
       return events.append(.disappeared(session))
     }
     noteStatuses(of: snapshot)

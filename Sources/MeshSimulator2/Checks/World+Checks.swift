@@ -13,6 +13,7 @@ extension World {
     switch event {
     case .cursor(let id, let room, let cursor): checkCursorOrder(cursor, of: id, in: room, node)
     case .node(let origin, .offline): checkLiving(origin, node)
+    case .node(let origin, .online), .node(let origin, .suspect): checkRevival(origin, node)
     case .stale: node.staleAt = time
     case .contradicted(let origin, let incarnation): checkContradicted(origin, incarnation, node)
     case .cloned: checkCloned(node)
@@ -124,6 +125,7 @@ extension World {
     checkView(node, engine)
     checkTables(node, engine)
     checkAges(node, engine)
+    checkRules(node, engine)
   }
 
   func checkView(_ node: SimulatedNode, _ engine: Engine) {

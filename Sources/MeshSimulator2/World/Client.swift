@@ -8,6 +8,7 @@ struct Client {
     var message = ""
     var data: [UInt8] = []
     var cursor: Cursor?
+    var movedAt: UInt64?
     /// When it last said that it types.
     var typedAt: UInt64?
   }
@@ -204,7 +205,10 @@ extension World {
       x: random.unit(), y: random.unit(), isVisible: random.chance(0.9),
       anchor: random.chance(0.2) ? "a\(random.below(9))" : nil)
     cursors.note(cursor, of: clients[index].id, in: room)
-    say(index, .moveCursor(clients[index].id, room, cursor)) { $0.places[room]?.cursor = cursor }
+    say(index, .moveCursor(clients[index].id, room, cursor)) {
+      $0.places[room]?.cursor = cursor
+      $0.places[room]?.movedAt = time
+    }
   }
 
   private func changeLease(_ index: Int) {
@@ -236,11 +240,11 @@ extension World {
       list.append(
         .setStatus(id, room, .away, message: String(repeating: "x", count: 200), at: wall))
       let node = clients[index].node
-      let before = nodes[node].process?.engine.session(id)
+      let before = nodes[node].process?.engine.hostedSession(id)
       guard let refusal = perform(node, .all(list)) else {
         return fail("lists", "a list with an operation that cannot be done was done")
       }
-      if nodes[node].process?.engine.session(id) != before {
+      if nodes[node].process?.engine.hostedSession(id) != before {
         fail("lists", "a refused list changed something")
       }
       if case .tooLong = refusal { return }
@@ -279,7 +283,7 @@ extension World {
     let index = clients.count
     let lease =
       gateway == nil && random.chance(0.4) ? UInt64(2 + random.below(8)) * Self.second : nil
-    let user = "user-\(index % 40)"
+    let user = "user-\(index % 7)"
     var client = Client(
       id: SessionID(random.next(), random.next()),
       profile: Profile(userID: user, name: "Name of \(user)"),
@@ -299,6 +303,7 @@ extension World {
     let old = client.node
     clients[index].node = node
     cursors.forget(client.id)
+    let seen = nodes[node].process?.engine.session(client.id)
     let isDone = say(
       index,
       .open(client.id, client.profile, device: "simulated", Self.lease(client.lease), at: wall)
@@ -315,6 +320,7 @@ extension World {
       if clients[index].phase == .lost { clients[index].phase = client.phase }
       return
     }
+    checkHandOver(index, from: seen, at: nodes[node])
     if old != node {
       note("client \(index) goes from node \(old) to node \(node)")
       clients[index].wasSplit = true

@@ -141,6 +141,7 @@ extension World {
         refusal = error
       }
     }
+    if refusal == nil { checkLastWord(operation, at: nodes[index]) }
     return refusal
   }
 }

@@ -79,6 +79,8 @@ final class World {
   var events: UInt64 = 0
   /// When origins died, unless they live again.
   var deaths: [OriginID: UInt64] = [:]
+  /// When origins left politely.
+  var farewells: [OriginID: UInt64] = [:]
   /// A change that is waited for, when spreading is measured.
   var watched: SpreadWatch?
   /// Counts what is sent, in a world that is measured and not checked.
