@@ -62,18 +62,17 @@ extension World {
     guard let seen, let engine = node.process?.engine, seen.host != engine.origin,
       let taken = engine.hostedSession(seen.id)
     else { return }
+    // Cursor updates that its host had no time to write go with the host.
+    let isKnown = deaths[seen.host] == nil && isUndisturbed(since: time)
     for place in seen.places {
       let own = taken.place(in: place.room)
-      let isResting =
-        clients[index].places[place.room]?.movedAt.map { $0 + 2 * Self.second < time } ?? true
+      let movedAt = clients[index].places[place.room]?.movedAt ?? 0
+      let isAtRest = isKnown && movedAt + 2 * Self.second < time
       if own?.presence.status != place.presence.status
         || own?.presence.message != place.presence.message
-        || isResting && own?.cursor != place.cursor
+        || isAtRest && own?.cursor != place.cursor
       {
-        fail(
-          "handOver",
-          "client \(index) is in \(place.room) with \(place), and comes as \(String(describing: own))"
-        )
+        fail("handOver", "client \(index) brings \(String(describing: own)) of \(place)")
       }
     }
   }
