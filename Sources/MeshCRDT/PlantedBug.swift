@@ -195,10 +195,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
 
   /// Those that a simulation can find. The others concern what an origin with one key and one writer
   /// never does, or heal by themselves; the law tests find them.
-  package static let foundBySimulation: [PlantedBug] = allCases.filter {
-    ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime, .generationIgnored]
-      .contains($0)
-  }
+  package static let foundBySimulation: [PlantedBug] = allCases.prefix { $0 != .notForwarded }
+    .filter {
+      ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime, .generationIgnored]
+        .contains($0)
+    }
+
+  /// Those of the next core alone. Its tests tell what finds each of them.
+  package static let ofNextCore: [PlantedBug] = Array(allCases.drop { $0 != .notForwarded })
 
   #if PLANTED_BUGS
     /// The fault that is switched on for the current task.
