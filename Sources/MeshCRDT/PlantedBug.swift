@@ -136,8 +136,6 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case timeToLiveShort
   /// An old word takes an origin up again that was forgotten.
   case forgottenRevived
-  /// No beats are sent.
-  case beatNotSent
   /// A session that comes from another host counts from its beginning.
   case counterNotAboveSeen
   /// A session that changes hosts leaves its cursors behind.

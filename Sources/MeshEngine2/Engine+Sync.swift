@@ -21,7 +21,8 @@ extension Engine {
   mutating func compareWithSomebody() {
     let isStorm = PlantedBug.isActive(.comparesWithoutPause)
     context.setTimer(
-      .compare, afterJittered: isStorm ? .milliseconds(1) : configuration.comparisonPeriod)
+      .compare, afterJittered: isStorm ? Span(nanoseconds: 100_000) : configuration.comparisonPeriod
+    )
     guard let address = chooseForComparison(), !PlantedBug.isActive(.nothingCompared) else {
       return
     }

@@ -17,7 +17,7 @@ extension World {
     for node in up {
       if let untruth = untruth(at: node, live) { return "at node \(node.index), \(untruth)" }
     }
-    return unequalHosts(live) ?? unfinishedWords(up, live)
+    return unequalHosts(live) ?? unfinishedWords(up)
   }
 
   /// Two nodes that do not hold the same, completely.

@@ -7,6 +7,7 @@ import MeshEngine2
 extension World {
   /// Takes in an event of a node.
   func observe(_ event: MeshEvent, at node: SimulatedNode) {
+    if node.isHonest { checkStatusOrder(event, node) }
     checkReplay(event, node)
     watched?.note(event, at: node.index, time: time)
     guard node.isHonest else { return }

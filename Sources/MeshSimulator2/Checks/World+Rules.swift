@@ -57,23 +57,41 @@ extension World {
     } catch {}
   }
 
-  /// A session that comes from another host has all that was seen of it there.
+  /// A session that comes from another host has all that was seen of it there, and enters its rooms anew.
   func checkHandOver(_ index: Int, from seen: SessionSnapshot?, at node: SimulatedNode) {
     guard let seen, let engine = node.process?.engine, seen.host != engine.origin,
-      let taken = engine.hostedSession(seen.id)
+      let taken = engine.hostedSession(seen.id), deaths[seen.host] == nil,
+      isUndisturbed(since: time),
+      !clients[index].isStolen
     else { return }
-    // Cursor updates that its host had no time to write go with the host.
-    let isKnown = deaths[seen.host] == nil && isUndisturbed(since: time)
     for place in seen.places {
       let own = taken.place(in: place.room)
       let movedAt = clients[index].places[place.room]?.movedAt ?? 0
-      let isAtRest = isKnown && movedAt + 2 * Self.second < time
+      // An update that its host has not written goes with the host.
+      let hasCursor = own?.cursor == place.cursor || movedAt + 2 * Self.second > time
       if own?.presence.status != place.presence.status
-        || own?.presence.message != place.presence.message
-        || isAtRest && own?.cursor != place.cursor
+        || own?.presence.message != place.presence.message || !hasCursor
+        || own.map({ $0.presence.enteredCounter <= place.presence.enteredCounter }) ?? true
       {
         fail("handOver", "client \(index) brings \(String(describing: own)) of \(place)")
       }
+    }
+  }
+
+  /// What a session says in a room does not go back to what it said before.
+  func checkStatusOrder(_ event: MeshEvent, _ node: SimulatedNode) {
+    guard case .changed(let session) = event, let old = node.replayed.sessions[session.id],
+      old.host == session.host, old.value.joinedAt == session.value.joinedAt,
+      let index = clientOf[session.id], !clients[index].wasSplit, !clients[index].isStolen
+    else { return }
+    for place in session.places {
+      guard let before = old.place(in: place.room)?.presence.status,
+        let status = place.presence.status, status.counter < before.counter
+      else { continue }
+      fail(
+        "statusOrder",
+        "node \(node.index) is told status \(status.counter) of client \(index) after \(before.counter)"
+      )
     }
   }
 
@@ -95,10 +113,10 @@ extension World {
     }
   }
 
-  /// Words of origins that are gone, above their complete checkpoints: nobody will complete them.
-  func unfinishedWords(_ up: [SimulatedNode], _ live: [OriginID: SimulatedNode]) -> String? {
+  /// Words of an origin above its complete checkpoint: nobody signs them any more.
+  func unfinishedWords(_ up: [SimulatedNode]) -> String? {
     for node in up {
-      for origin in node.replayed.nodes.keys.sorted() where live[origin] == nil {
+      for origin in node.replayed.nodes.keys.sorted() where !liarOrigins.contains(origin) {
         if node.process?.engine.hasUnfinishedWords(of: origin) == true {
           return "node \(node.index) holds words of \(origin.short) that its checkpoint has not"
         }
