@@ -342,7 +342,7 @@ extension World {
       say(index, .setData(client.id, room, place.data)) { _ in }
       if let cursor = place.cursor {
         cursors.note(cursor, of: client.id, in: room)
-        say(index, .moveCursor(client.id, room, cursor)) { _ in }
+        say(index, .moveCursor(client.id, room, cursor)) { $0.places[room]?.movedAt = time }
       }
     }
   }
