@@ -83,7 +83,7 @@ extension FailureDetector {
 
       /// The age at which a newer sign of life is asked for.
       static func probeAge(_ period: Span, isLarge: Bool) -> Span {
-        isLarge ? period.scaled(7, over: 4) : period.scaled(11, over: 10)
+        isLarge ? period.scaled(3, over: 2) : period.scaled(11, over: 10)
       }
     }
 
@@ -148,7 +148,7 @@ extension FailureDetector {
       return due <= now
     }
 
-    /// True when the member is to be probed now: first at 1.1 periods, in a large mesh 1.75, and then
+    /// True when the member is to be probed now: first at 1.1 periods, in a large mesh 1.5, and then
     /// again after a pause that grows with its age.
     private mutating func probe(
       _ period: Span, age: Span, isLarge: Bool, at now: MonotonicTime

@@ -145,12 +145,14 @@ struct BeatTrees: Sendable {
     if branches[origin]?.parent == Int8(place) { branches[origin]?.parent = nil }
   }
 
-  /// Beats of an origin are missed: the nodes that are asked for them give them from now on.
+  /// Beats of an origin are missed: the nodes that are asked for them give them from now on. Its parent gave
+  /// none, and is none until it does.
   mutating func noteMissed(_ origin: OriginID, asked: [PeerAddress], until: MonotonicTime) {
     for place in asked.compactMap({ place(of: $0) }) {
       branches[origin]?.cut &= ~(1 << UInt32(place))
     }
     branches[origin]?.cautiousUntil = until
+    branches[origin]?.parent = nil
   }
 
   /// What one node is to be sent.

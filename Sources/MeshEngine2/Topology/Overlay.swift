@@ -75,11 +75,10 @@ struct Overlay: Sendable {
 
   private func place(of origin: OriginID, on ring: Int) -> Place {
     var hasher = SipHash(key: hashKey)
-    hasher.combine(UInt64(ring))
-    hasher.combine(origin.word0)
-    hasher.combine(origin.word1)
-    hasher.combine(origin.word2)
-    hasher.combine(origin.word3)
+    hasher.combine(UInt8(truncatingIfNeeded: ring))
+    for word in [origin.word0, origin.word1, origin.word2, origin.word3] {
+      hasher.combine(word.byteSwapped)
+    }
     return Place(key: hasher.finalize(), origin: origin)
   }
 

@@ -22,7 +22,7 @@ package enum MeshMessage: Hashable, Sendable {
   case probe([Probe])
   case contradiction(Contradiction)
   case peerExchange([PeerExchange])
-  /// The beats and checkpoints of these origins need not be sent on to the sender.
+  /// The beats of these origins need not be sent on to the sender.
   case prune([OriginID])
 
   /// The bytes of kind and length.

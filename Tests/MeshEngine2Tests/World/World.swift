@@ -44,6 +44,9 @@ struct World {
   private(set) var bytes = 0
   private var queue = DeadlineQueue<Delivery>()
   private var order: UInt64 = 0
+  /// When each engine is next due, and the node at each address.
+  private var deadlines: [MonotonicTime?] = []
+  private var indices: [PeerAddress: Int] = [:]
   private var configure: (inout Configuration) -> Void = { _ in }
 
   static let mesh = MeshID(bytes: (0..<16).map { UInt8($0) })
@@ -64,6 +67,8 @@ struct World {
     let index = nodes.count
     let engine = makeEngine(index, counter: counter)
     nodes.append(Node(engine: engine, address: Self.address(index)))
+    indices[Self.address(index)] = index
+    deadlines.append(nil)
     drain(index)
     nodes[index].engine.addPeers(peers.map { nodes[$0].address }, now: now)
     drain(index)
@@ -130,6 +135,7 @@ struct World {
   }
 
   private mutating func drain(_ index: Int) {
+    defer { deadlines[index] = nodes[index].engine.deadline }
     while let output = nodes[index].engine.nextOutput() {
       switch output {
       case .persist(let state): nodes[index].disk = state.incarnationCounter
@@ -143,7 +149,7 @@ struct World {
   private mutating func send(_ bytes: [UInt8], _ from: Int, _ address: PeerAddress) {
     datagrams += 1
     self.bytes += bytes.count
-    guard let to = nodes.firstIndex(where: { $0.address == address }),
+    guard let to = indices[address],
       groups[from] == groups[to], loss == 0 || random.below(1000) >= loss,
       filter?(bytes, from, to) ?? true
     else { return }
@@ -171,9 +177,9 @@ struct World {
   /// Goes on by one event. False when nothing will ever happen.
   private mutating func step(until end: MonotonicTime) -> Bool {
     var next = queue.first
-    for node in nodes where node.isRunning {
-      guard let deadline = node.engine.deadline else { continue }
-      let time = max(deadline, node.stalledUntil)
+    for index in nodes.indices where nodes[index].isRunning {
+      guard let deadline = deadlines[index] else { continue }
+      let time = max(deadline, nodes[index].stalledUntil)
       if next.map({ time < $0 }) ?? true { next = time }
     }
     guard let next, next <= end else { return false }
@@ -184,7 +190,7 @@ struct World {
       drain(delivery.to)
     }
     for index in nodes.indices where nodes[index].isRunning {
-      guard let deadline = nodes[index].engine.deadline,
+      guard let deadline = deadlines[index],
         max(deadline, nodes[index].stalledUntil) <= now
       else { continue }
       nodes[index].engine.tick(now: now)
