@@ -161,9 +161,10 @@ extension Engine {
 
   /// Puts an incarnation that contradicted itself into quarantine, and says so to all, once.
   mutating func handle(_ contradiction: AuthenticContradiction) {
-    guard case .added = quarantine.add(contradiction.origin, contradiction.incarnation) else {
-      return
-    }
+    guard
+      case .added = quarantine.add(
+        contradiction.origin, contradiction.incarnation, proof: contradiction.contradiction)
+    else { return }
     context.emit(.contradicted(contradiction.origin, contradiction.incarnation))
     let isRecent =
       contradictedAt[contradiction.origin].map {
@@ -173,8 +174,7 @@ extension Engine {
     contradictedAt[contradiction.origin] = context.now
     // Whoever makes one incarnation after the other contradict itself is sent on once a second.
     for address in isRecent == true ? [] : receivers() {
-      context.counters.count(.contradictionsSent)
-      context.send(.control(.contradiction(contradiction.contradiction)), to: address)
+      send(contradiction.contradiction, to: address)
     }
     guard let slot = records.slot(of: contradiction.origin),
       let held = records.replica.replica(slot: slot)?.incarnation,
@@ -182,6 +182,19 @@ extension Engine {
     else { return }
     _ = members.remove(contradiction.origin)
     forget(contradiction.origin)
+  }
+
+  /// Sends a proof to a peer that holds what is in quarantine here: it has missed it.
+  mutating func sendProof(of other: OriginID, to address: PeerAddress) {
+    guard let proof = quarantine.proof(of: other) else { return }
+    let bytes = OutgoingMessage.control(.contradiction(proof)).byteCount
+    guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
+    send(proof, to: address)
+  }
+
+  private mutating func send(_ contradiction: Contradiction, to address: PeerAddress) {
+    context.counters.count(.contradictionsSent)
+    context.send(.control(.contradiction(contradiction)), to: address)
   }
 
   /// Drops an origin with all its records.

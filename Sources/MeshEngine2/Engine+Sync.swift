@@ -105,7 +105,10 @@ extension Engine {
   private mutating func want(
     _ other: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
   ) {
-    guard !quarantine.contains(other, position.incarnation),
+    guard !quarantine.contains(other, position.incarnation) else {
+      return sendProof(of: other, to: address)
+    }
+    guard
       removedPeers.admits(other, incarnation: position.incarnation, sequence: position.sequence)
     else { return }
     guard other != origin else {

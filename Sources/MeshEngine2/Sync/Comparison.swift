@@ -84,6 +84,9 @@ struct Comparison: Sendable {
     var silences = 0
     /// True when something that was missing has come since the last request, or a newer checkpoint.
     var hasProgress = false
+    /// True when anything that was missing has come since it began: whoever has it is there, and is asked
+    /// again soon.
+    var isFruitful = false
     var pages = AnswerPages()
     /// Whom nothing is asked of any more.
     var passed: [PeerAddress] = []
@@ -389,7 +392,9 @@ extension Comparison {
         let bytes = node.bytes.isEmpty ? nil : node.bytes
         switch trees.accept(node.tree, node.path, bytes, context.treeHash) {
         case .notWanted: break
-        case .progress: fetch.hasProgress = true
+        case .progress:
+          fetch.hasProgress = true
+          fetch.isFruitful = true
         case .wrong:
           fetch.trees = trees
           fetches[origin] = fetch
@@ -430,7 +435,7 @@ extension Comparison {
       })
     else {
       fetches[origin] = nil
-      let failures = min((resting[origin]?.failures ?? 0) + 1, 6)
+      let failures = fetch.isFruitful ? 1 : min((resting[origin]?.failures ?? 0) + 1, 6)
       if resting.count >= Limits.origins {
         resting = resting.filter { $0.value.until > context.now }
       }

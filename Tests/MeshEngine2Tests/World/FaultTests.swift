@@ -327,3 +327,47 @@ struct FaultTests {
     }
   }
 }
+
+@Suite("Fetching where much is lost")
+struct LossyFetchTests {
+  @Test(
+    "Whoever goes on writing is followed while four of ten large datagrams are lost",
+    arguments: 1...4)
+  func lossyFetches(seed: UInt64) throws {
+    var world = World(seed: seed)
+    world.start()
+    world.start(peers: [0])
+    world.run(milliseconds: 1000)
+    var sessions: [(SessionID, RoomName)] = []
+    for number in 0..<200 {
+      let room = try #require(RoomName("room \(number % 40)"))
+      let session = SessionID(seed, UInt64(number + 1))
+      try world.open(0, session, user: "user \(number)", in: room)
+      sessions.append((session, room))
+    }
+    final class Losing: @unchecked Sendable {
+      var random: RandomSource
+      init(_ seed: UInt64) { random = RandomSource(seed: seed) }
+    }
+    let losing = Losing(seed)
+    world.filter = { bytes, from, _ in
+      from != 0 || bytes.count < 400 || losing.random.below(10) >= 4
+    }
+    var behind: UInt64 = 0
+    var longest: UInt64 = 0
+    for turn in 0..<600 {
+      let (session, room) = sessions[world.random.below(sessions.count)]
+      try world.perform(
+        0, .setStatus(session, room, .busy, message: "turn \(turn)", at: WallTime(milliseconds: 1)))
+      var waited: UInt64 = 0
+      while waited < 100 {
+        world.run(milliseconds: 20)
+        waited += 20
+        let isBehind = !world.agree()
+        behind = isBehind ? behind + 20 : 0
+        longest = max(longest, behind)
+      }
+    }
+    #expect(longest < 6000, "\(longest)")
+  }
+}

@@ -120,6 +120,36 @@ struct LiarTests {
     #expect(isEqual)
   }
 
+  @Test("Who missed a proof gets it from whoever it compares with", arguments: 1...3)
+  func missedProof(turn: UInt64) throws {
+    var world = try mesh(4)
+    let liar = try Liar(99)
+    // All hold a complete checkpoint of it, of nothing.
+    for node in 0..<4 {
+      inject(
+        .checkpoint(ageMilliseconds: 0, try liar.checkpoint(sequence: turn, version: 0)), &world,
+        at: node, from: (node + 1) % 4)
+    }
+    // One is cut off while the others find out.
+    world.groups = [3: 1]
+    let session = SessionID(9, 9)
+    for text in ["one", "two"] {
+      inject(.batch(try liar.batch(session, text, in: room("design"))), &world, at: 1, from: 0)
+    }
+    world.run(milliseconds: 3000)
+    #expect(
+      world.nodes.map { $0.engine.quarantine.contains(liar.origin, liar.incarnation) }
+        == [true, true, true, false])
+    world.groups = [:]
+    let time = world.run(atMost: 12_000) { world in
+      world.nodes[3].engine.quarantine.contains(liar.origin, liar.incarnation)
+    }
+    #expect(time != nil)
+    world.run(milliseconds: 100)
+    let isEqual = world.agree()
+    #expect(isEqual)
+  }
+
   @Test("Two checkpoints of one sequence end in quarantine everywhere")
   func checkpoints() throws {
     var world = try mesh(4)
