@@ -13,6 +13,12 @@ extension World {
 
   /// Whoever begins after an origin's death is told its age, and never shows it.
   func checkRevival(_ origin: OriginID, _ node: SimulatedNode) {
+    // Who heard an origin late, through others alone or after a pause, tells it younger than it is.
+    let late: Set<Scenario.Fault> = [
+      .oneWay, .partialPartition, .partition, .isolation, .pause, .suspension, .stalls, .liars,
+      .clone,
+    ]
+    guard !faults.contains(where: late.contains) else { return }
     guard let diedAt = deaths[origin], node.startedAt > diedAt, node.disturbedAt == node.startedAt
     else { return }
     let span = time - diedAt
