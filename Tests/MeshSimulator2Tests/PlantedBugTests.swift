@@ -82,12 +82,8 @@ struct PlantedBugTests {
       lies: [.equivocateCheckpoint]),
   ]
 
-  /// Bugs that worlds do not show, with the tests that guard the same rules, and why no world does.
+  /// Bugs that worlds do not show, with the tests that fail with them, and why no world does.
   static let foundByUnitTests: [(bug: PlantedBug, test: String, reason: String)] = [
-    (
-      .batchAppliedTwice, "A room that was emptied begins anew, also for who missed its end",
-      "the window of recent batches knows what comes again soon"
-    ),
     (
       .clearedRoomKept, "A room that was emptied begins anew, also for who missed its end",
       "the next root differs, and a fetch mends it"
@@ -105,21 +101,9 @@ struct PlantedBugTests {
       "the nodes below do not fit, and another peer is asked"
     ),
     (
-      .fetchedNodeNotChecked, "Nodes of another checkpoint, of another place, or made up are wrong",
-      "a next fetch replaces what was wrong"
-    ),
-    (
       .excessBelieved,
       "What an origin says beyond its bounds is complete nowhere, and costs no fetch after fetch",
       "no world is so large"
-    ),
-    (
-      .chainGapIgnored, "Lost batches of a room are repaired, and nothing else is fetched",
-      "nodes of worlds subscribe to all rooms"
-    ),
-    (
-      .subscriptionNotHeeded, "A node that joins with a subscription is sent that alone",
-      "nodes of worlds subscribe to all rooms"
     ),
     (
       .occupancyNotWritten,
@@ -151,21 +135,12 @@ struct PlantedBugTests {
       "a comparison mends it a second later"
     ),
     (
-      .answerBudgetIgnored, "A path has its bytes of answers in a second",
-      "no world asks for 32 MiB in a second"
-    ),
-    (
       .wasteForgiven, "A wrong signature costs twenty times its work",
       "what liars cost is no truth of a snapshot"
     ),
     (
       .counterNotAboveSeen, "A session counts on above everything that any origin says of it",
       "sessions are opened above the clock, which all nodes of a world share"
-    ),
-    (
-      .comparesWithoutPause,
-      "A mesh in which nothing happens suspects nobody, and costs next to nothing",
-      "a tick of a world is a millisecond, too long for a storm"
     ),
     (
       .departureNotRemoved, "A session that moved and left stays gone when its old host heals",
@@ -202,12 +177,23 @@ struct PlantedBugTests {
       .contradictionNotTold, "Two checkpoints of one sequence end in quarantine everywhere",
       "in small worlds each node finds the contradiction by itself"
     ),
+    (
+      .chainGapIgnored,
+      "Whatever batches and checkpoints come, a complete checkpoint has what the origin said in the rooms",
+      "nodes of worlds subscribe to all rooms"
+    ),
+    (
+      .subscriptionNotHeeded,
+      "In a mesh of many rooms a node is sent, and holds, what it subscribes to",
+      "nodes of worlds subscribe to all rooms"
+    ),
   ]
 
-  /// Bugs that no check finds by its name yet.
+  /// Bugs that no check and no test is known to find by its name yet.
   static let notFound: Set<PlantedBug> = [
     .incompleteSummarised, .olderCheckpointTaken, .forgottenRevived, .lostPathNotTried,
     .notForwarded,
+    .batchAppliedTwice, .fetchedNodeNotChecked, .answerBudgetIgnored, .comparesWithoutPause,
   ]
 
   @Test("The simulator finds it by the check that guards its rule", arguments: findings)
