@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the foreign clients that the gateway is tested with: Yjs from Debian, the others from PyPI.
+# Installs the foreign clients that the gateway is tested with, Yjs from Debian, the others from PyPI, and
+# what Peers/leaf-python needs.
 #   setup.sh [DIRECTORY]    the directory of the virtual environment, default .build/gateway-clients
 # Skips what is there, asks for root only to install, and says what it does.
 set -euo pipefail
@@ -13,7 +14,7 @@ venv=${1:-$root/.build/gateway-clients}
 
 debian=(node-y-websocket node-yjs node-y-protocols node-ws chromium)
 # Names as pip knows them; `httpx` also comes with `realtime`, but is used by itself.
-python=(pycrdt websockets phxsocket realtime httpx schemathesis playwright)
+python=(pycrdt websockets phxsocket realtime httpx schemathesis playwright pynacl)
 # Phoenix's own JavaScript client is in the script for browsers that pyview-web ships; nothing else of
 # that package is used, nor of what it depends on. Another version may ship another script.
 pyview=pyview-web==0.9.0
