@@ -318,6 +318,8 @@ extension World {
       // It stays where it was.
       clients[index].node = old
       if clients[index].phase == .lost { clients[index].phase = client.phase }
+      // Refused for good where it came to, it is connected nowhere: where it was finds that out.
+      if case .ended = clients[index].phase { disconnect(index, old, nodes[old].life) }
       return
     }
     checkHandOver(index, from: seen, at: nodes[node])
