@@ -34,7 +34,14 @@ struct CursorKey: Hashable, Sendable {
 /// Updates that come before the presence to which they belong wait beside the table: at most
 /// ``earlyBound``, the oldest goes.
 struct MovingCursors: Sendable {
-  private var table: [CursorKey: MovingCursor] = [:]
+  private struct Entry: Sendable {
+    var cursor: MovingCursor
+    /// Whether the session is shown in the room, and how many reports there were when that was found out.
+    var isShown = false
+    var reports: UInt64 = 0
+  }
+
+  private var table: [CursorKey: Entry] = [:]
   private var early: [(key: CursorKey, cursor: MovingCursor)] = []
 
   /// The most updates of an origin that wait for a presence.
@@ -44,10 +51,30 @@ struct MovingCursors: Sendable {
   var isFull: Bool { table.count >= Limits.movingCursorsPerOrigin }
   var count: Int { table.count }
 
-  subscript(key: CursorKey) -> MovingCursor? { table.isEmpty ? nil : table[key] }
+  subscript(key: CursorKey) -> MovingCursor? { table.isEmpty ? nil : table[key]?.cursor }
 
   /// Sets the newest position of a cursor. The caller has asked whether it is news, and ``isFull``.
-  mutating func put(_ cursor: MovingCursor, for key: CursorKey) { table[key] = cursor }
+  ///
+  /// - Parameter reports: the number of reports of sessions so far.
+  /// - Returns: whether the session is shown in the room, if that was noted and nothing was reported since.
+  @discardableResult
+  mutating func put(
+    _ cursor: MovingCursor, for key: CursorKey, reports: UInt64 = 0
+  ) -> Bool? {
+    guard let index = table.index(forKey: key) else {
+      table[key] = Entry(cursor: cursor)
+      return nil
+    }
+    table.values[index].cursor = cursor
+    return table.values[index].reports == reports ? table.values[index].isShown : nil
+  }
+
+  /// Notes whether the session of a cursor is shown in the room.
+  mutating func note(isShown: Bool, _ key: CursorKey, reports: UInt64) {
+    guard let index = table.index(forKey: key) else { return }
+    table.values[index].isShown = isShown
+    table.values[index].reports = reports
+  }
 
   /// Drops a cursor. Memory that a crowd of them took is given back with the last one.
   mutating func remove(_ key: CursorKey) {

@@ -55,13 +55,23 @@ extension SessionView {
           changeCursor(key, slot: slot) { $0.put(cursor, for: key) }
           continue
         }
-        setReportedCursor(cursor, for: key, slot: slot)
-        if evaluation(records).isShown(key.session, in: room, slot: slot) {
+        if isShown(cursor, for: key, slot: slot, records) {
           outcome.events.append(.cursor(key.session, room, cursor.cursor))
         }
       }
     }
     return outcome
+  }
+
+  /// Sets the moving cursor of a session about which everything was reported, this one included. True when
+  /// the session is shown in the room. Cost: one look-up, unless anything was reported since the last move.
+  private mutating func isShown(
+    _ cursor: MovingCursor, for key: CursorKey, slot: Int, _ records: some RecordReading
+  ) -> Bool {
+    if let known = setReportedCursor(cursor, for: key, slot: slot) { return known }
+    let isShown = evaluation(records).isShown(key.session, in: key.room, slot: slot)
+    noteShown(isShown, key, slot: slot)
+    return isShown
   }
 
   private func standing(

@@ -67,6 +67,7 @@ extension SessionView {
     let old = reportedSlot(of: session)
     let new = host(of: session, records)
     guard old != new || !changes.isEmpty else { return }
+    countReport()
     let snapshot = new.flatMap { evaluation(records).snapshot(session, slot: $0) }
     guard let new, let snapshot else {
       guard old != nil else { return }

@@ -29,6 +29,8 @@ package struct SessionView: Sendable {
   /// The sessions of origins whose visibility changed that ``work(budget:_:)`` looked at when it was called last.
   var scanned: [SessionID] = []
   private var statuses: UserStatusCounters
+  /// The number of reports of sessions so far, from 1.
+  private var reports: UInt64 = 1
 
   /// The most sessions that wait. Beyond that the oldest are reported when new ones come.
   package static let waitingBound = 131_072
@@ -157,8 +159,16 @@ extension SessionView {
     waiting.add(key.session) { $0.note(old, in: key.room) }
   }
 
-  /// Sets the moving cursor of a session about which everything was reported, this one included.
-  mutating func setReportedCursor(_ cursor: MovingCursor, for key: CursorKey, slot: Int) {
-    hosts[slot].cursors.put(cursor, for: key)
+  /// Sets the moving cursor of a session about which everything was reported, this one included. Returns
+  /// whether it is shown, if nothing was reported since that was found out.
+  mutating func setReportedCursor(_ cursor: MovingCursor, for key: CursorKey, slot: Int) -> Bool? {
+    hosts[slot].cursors.put(cursor, for: key, reports: reports)
   }
+
+  mutating func noteShown(_ isShown: Bool, _ key: CursorKey, slot: Int) {
+    hosts[slot].cursors.note(isShown: isShown, key, reports: reports)
+  }
+
+  /// A session is reported: what was found out about cursors may be so no more.
+  mutating func countReport() { reports += 1 }
 }

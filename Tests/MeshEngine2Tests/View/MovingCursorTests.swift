@@ -145,9 +145,18 @@ struct MovingCursorTests {
   @Test("A cursor in a room from which its session was removed is not reported")
   func removedSessionHasNoCursor() {
     var world = present()
-    world.write(slot: 0, EntryKey(.removal, ann, room: room), counter: 5, ViewValue.removal)
+    #expect(world.move(slot: 0, ann, in: room, counter: 6, 6).events.count == 1)
+    #expect(world.move(slot: 0, ann, in: room, counter: 7, 7).events.count == 1)
+    let removal = EntryKey(.removal, ann, room: room)
+    world.write(slot: 0, removal, counter: 5, ViewValue.removal)
     world.workAll()
     #expect(world.move(slot: 0, ann, in: room, counter: 8, 8).events == [])
+    #expect(world.move(slot: 0, ann, in: room, counter: 9, 9).events == [])
+    #expect(world.view.snapshot(world.records) == world.reader.snapshot)
+    // Taken back, it is there again.
+    world.write(slot: 0, removal, counter: 6, nil)
+    world.workAll()
+    #expect(world.move(slot: 0, ann, in: room, counter: 10, 10).events.count == 1)
     #expect(world.view.snapshot(world.records) == world.reader.snapshot)
   }
 
