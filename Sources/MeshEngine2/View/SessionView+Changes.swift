@@ -73,14 +73,12 @@ extension SessionView {
     _ change: AppliedChange, slot: Int, _ records: some RecordReading
   ) {
     guard let value = change.new?.value,
-      // Behind the entered counter; 0: no status of its own, which is the usual case.
-      value.drop(while: { $0 >= 0x80 }).dropFirst().first ?? 0 > 0,
-      let status = RecordValues.presence(from: value)?.status,
+      let counter = RecordValues.statusCounter(ofPresence: value),
       let session = records.record(
         EntryKey(.session, change.key.session), in: .lobby, slot: slot),
-      let user = RecordValues.session(from: session.value)?.profile.userID
+      let user = RecordValues.userID(ofSession: session.value)
     else { return }
-    noteStatus(status, of: user)
+    noteStatus(counter, of: user)
   }
 
   /// Drops the moving cursor of a session that is not in the room, entered it later, or came to rest there;
@@ -111,7 +109,7 @@ extension SessionView {
   ) -> UInt64? {
     let presence = EntryKey(.presence, key.session)
     guard let record = records.record(presence, in: key.room, slot: slot),
-      let entered = RecordValues.presence(from: record.value)?.enteredCounter
+      let entered = RecordValues.enteredCounter(ofPresence: record.value)
     else { return nil }
     let rest = records.record(EntryKey(.cursor, key.session), in: key.room, slot: slot)
     return max(entered, rest?.counter ?? 0)

@@ -89,8 +89,8 @@ package struct SessionView: Sendable {
     }
   }
 
-  mutating func noteStatus(_ status: StatusValue, of user: String) {
-    statuses.note(status.counter, of: user)
+  mutating func noteStatus(_ counter: UInt64, of user: String) {
+    statuses.note(counter, of: user)
   }
 }
 

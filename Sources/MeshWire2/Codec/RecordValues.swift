@@ -36,6 +36,19 @@ package enum RecordValues {
     return try? reader.counter()
   }
 
+  /// The counter of the status, of the bytes of a presence; `nil`: it has none of its own.
+  package static func statusCounter(ofPresence bytes: ArraySlice<UInt8>) -> UInt64? {
+    var reader = ByteReader(Array(bytes.prefix(2 * FieldSize.mostCounter + 1)))
+    guard (try? reader.counter()) != nil, (try? reader.byte()) ?? 0 != 0 else { return nil }
+    return try? reader.counter()
+  }
+
+  /// The user's id, of the bytes of a session.
+  package static func userID(ofSession bytes: ArraySlice<UInt8>) -> String? {
+    var reader = ByteReader(Array(bytes.prefix(1 + Limits.userIDBytes)))
+    return try? reader.text(atMost: Limits.userIDBytes)
+  }
+
   /// True when the bytes are the one form of a value of the kind. Of a kind that is not known they
   /// are, when they are not too many.
   package static func areWellFormed(_ bytes: ArraySlice<UInt8>, kind: RecordKind) -> Bool {
