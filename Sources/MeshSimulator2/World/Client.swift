@@ -33,8 +33,8 @@ struct Client {
   var phase = Phase.live
   /// When it last sent a heartbeat that its node took.
   var beatAt: UInt64 = 0
-  /// Its node may not host it any more, or not in these rooms: it connects again.
-  var isInDoubt = false
+  /// Its node may not host it, or not in these rooms: it connects again. So it is until it was connected.
+  var isInDoubt = true
   /// It was connected to several nodes at once, or moved before all had heard of it.
   var wasSplit = false
   /// Somebody ordered it out of these rooms (the lobby: of the mesh).

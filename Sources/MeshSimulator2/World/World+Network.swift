@@ -41,7 +41,12 @@ extension World {
     trace.record(time, UInt64(node.index), FoldedHash(bytes).first)
     countSent(bytes.count, node)
     meter?.note(bytes, from: node.index)
-    outsider?.note(sent: bytes.count, by: node.index, to: address).map { fail("amplification", $0) }
+    // What members send that lie is no answer.
+    if node.isHonest {
+      outsider?.note(sent: bytes.count, by: node.index, to: address).map {
+        fail("amplification", $0)
+      }
+    }
     let source: PeerAddress
     if let translation = node.translation {
       source = translation.address(for: address)
