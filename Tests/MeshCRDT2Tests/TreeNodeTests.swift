@@ -43,6 +43,37 @@ struct TreeNodeTests {
     for key in keys { #expect(target[key] == source[key]) }
   }
 
+  @Test("A node below the top that is well-formed and not the one that was named is wrong")
+  func otherNodes() throws {
+    var (source, keys) = tree(2000, seed: 5)
+    let root = source.root(blake)
+    let empty = HashTree(hashKey: meshKey)
+    var target = try #require(
+      HashTree(hashKey: meshKey, root: root, top: source.content(at: .top), base: empty, blake))
+    // The same entries at the same places, but one that says something else.
+    var other = source
+    other.set(keys[0], to: [9, 9, 9])
+    _ = other.root(blake)
+    var refused = 0
+    while let path = target.missingPaths.first {
+      let (right, wrong) = (source.content(at: path), other.content(at: path))
+      if let wrong, wrong != right {
+        let fill = target.fill(path, with: wrong, base: empty, blake)
+        #expect(fill == .wrong)
+        refused += 1
+      }
+      let fill = target.fill(path, with: try #require(right), base: empty, blake)
+      guard case .filled = fill else { throw TreeFault.notFilled }
+    }
+    // The branches and the bucket above the entry.
+    #expect(refused >= 2)
+    let rebuilt = target.root(blake)
+    #expect(rebuilt == root)
+    #expect(target[keys[0]] == source[keys[0]])
+  }
+
+  private enum TreeFault: Error { case notFilled }
+
   @Test("What is held already is not fetched again")
   func sharesWhatIsHeld() throws {
     var (source, keys) = tree(5000, seed: 4)

@@ -101,6 +101,11 @@ struct PlantedBugTests {
       "the nodes below do not fit, and another peer is asked"
     ),
     (
+      .fetchedNodeNotChecked,
+      "A node below the top that is well-formed and not the one that was named is wrong",
+      "no liar there changes one entry and keeps the rest"
+    ),
+    (
       .excessBelieved,
       "What an origin says beyond its bounds is complete nowhere, and costs no fetch after fetch",
       "no world is so large"
@@ -193,7 +198,7 @@ struct PlantedBugTests {
   static let notFound: Set<PlantedBug> = [
     .incompleteSummarised, .olderCheckpointTaken, .forgottenRevived, .lostPathNotTried,
     .notForwarded,
-    .batchAppliedTwice, .fetchedNodeNotChecked, .answerBudgetIgnored, .comparesWithoutPause,
+    .batchAppliedTwice, .answerBudgetIgnored, .comparesWithoutPause,
   ]
 
   @Test("The simulator finds it by the check that guards its rule", arguments: findings)
