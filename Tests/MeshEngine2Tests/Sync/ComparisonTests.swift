@@ -96,6 +96,38 @@ struct ComparisonTests {
     #expect(resting == 0 && rested == 1)
   }
 
+  @Test(
+    "A fetch that brought something is begun again after a second, however often it was not ended")
+  mutating func fruitfulFetchesRestShortly() throws {
+    var world = World()
+    world.start()
+    for index in 0..<40 {
+      let room = RoomName("room \(index)") ?? .lobby
+      try world.open(0, SessionID(1, UInt64(index)), user: "ada", in: room)
+    }
+    world.run(milliseconds: 2000)
+    let held = world.nodes[0].engine.records.completed(world.origin(0))
+    let (checkpoint, replica) = try #require(held)
+    let top = try #require(replica.completeContent(.rooms, .top))
+    var source = EmptySource(incarnation: checkpoint.body.incarnation)
+    for _ in 0..<4 {
+      _ = comparison.want(
+        checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
+        first: [], newest: checkpoint, &source, &context)
+      try #require(comparison.isFetching(checkpoint.origin))
+      var nodes = [NodesAnswer.Node(tree: .rooms, path: .top, bytes: top)]
+      while let (address, request) = try requests().last {
+        let answer = NodesAnswer(
+          place: request.place, request: request.request, page: 0, isLast: true, nodes: nodes)
+        nodes = []
+        _ = comparison.receive(
+          answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
+      }
+      try #require(!comparison.isFetching(checkpoint.origin))
+      context.advance(to: context.now + .milliseconds(1001))
+    }
+  }
+
   @Test("Nodes that a walk did not ask about are passed over, and an origin is pushed once")
   mutating func unaskedNodes() throws {
     var source = EmptySource()
@@ -129,13 +161,19 @@ struct ComparisonTests {
 /// Holds summaries alone.
 private struct EmptySource: ComparisonSource {
   var tree = HashTree(hashKey: HashKey(1, 2))
+  /// That of which it fetches; `nil`: it fetches nothing.
+  var incarnation: Incarnation?
 
   mutating func summaries() -> HashTree {
     _ = tree.hash(TestTreeHash())
     return tree
   }
 
-  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch? { nil }
+  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch? {
+    guard let incarnation, let mesh = World.mesh else { return nil }
+    var replica = OriginReplica(incarnation: incarnation, hashKey: mesh.hashKey)
+    return OriginFetch(checkpoint.body.facts, from: &replica, TestTreeHash())
+  }
 
   func completed(
     _ origin: OriginID
