@@ -24,6 +24,25 @@ struct SimulationTests {
     #expect(outcome.datagrams > 100)
   }
 
+  @Test("A measured mesh joins, spreads changes, notices a death, heals, and takes many rooms in")
+  func measured() {
+    func figures(_ measured: Measured) -> [String: Double] {
+      Dictionary(
+        measured.figures.compactMap { figure in figure.value.map { (figure.name, $0) } },
+        uniquingKeysWith: { $1 })
+    }
+    let mesh = MeasuredMesh(nodes: 4, loss: 0)
+    let scale = figures(measureScale(mesh, changes: 2, idleSeconds: 5))
+    #expect(scale["missed"] == 0 && scale["paths-mean"] == 3)
+    // The time to live is 5 s from the last beat, which came up to 2 s before the death.
+    #expect((3.0...5.5).contains(scale["noticed"] ?? 0))
+    let healing = figures(measureHealing(mesh, seconds: 15, changes: 2))
+    #expect(healing["missing"] ?? 0 > 0 && healing["equal"] ?? 60 < 10)
+    let rooms = figures(measureRooms(mesh, rooms: 20))
+    #expect(rooms["join-missing"] ?? 0 > rooms["heal-missing"] ?? 0)
+    #expect(rooms["join-equal"] ?? 60 < 5 && rooms["heal-equal"] ?? 60 < 5)
+  }
+
   @Test("Each fault alone ends in agreement", arguments: Scenario.Fault.allCases)
   func faultAlone(fault: Scenario.Fault) { expectNoFailure(small(7, [fault]).run()) }
 

@@ -42,6 +42,19 @@ struct MeasureCommand: AsyncParsableCommand {
   @Option(help: "Rings of the overlay, 1…8: twice as many neighbours.")
   var rings = 2
 
+  @Option(
+    name: .customLong("protocol"),
+    help: ArgumentHelp("The version of the protocol: 1, or 2, the next core.", valueName: "version")
+  )
+  var version = 1
+
+  @Option(
+    help: """
+      With --protocol 2: each node has a session in so many rooms of its own, 1…5,000; they join, \
+      are cut, change and heal.
+      """)
+  var rooms: Int?
+
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -59,24 +72,40 @@ struct MeasureCommand: AsyncParsableCommand {
     guard (0...90).contains(loss) else {
       throw ValidationError("--loss takes 0…90 percent, not \(Figures.brief(loss)).")
     }
+    guard (1...2).contains(version) else {
+      throw ValidationError("--protocol takes 1 or 2, not \(version).")
+    }
+    if let rooms {
+      guard version == 2 else { throw ValidationError("--rooms needs --protocol 2.") }
+      guard apart == nil else { throw ValidationError("--rooms does not go with --apart.") }
+      try check(rooms, 1...5000, "--rooms")
+    }
     if let apart, apart > 86_400 {
       throw ValidationError("--apart takes 0…86,400, not \(apart).")
     }
   }
 
   mutating func run() async throws {
-    let figures: [MeasuredFigure]
+    let figures: [NextCoreMeasure.Line]
     let simulated: Double
     let begin = ContinuousClock.now
+    func lines(_ figures: [MeasuredFigure]) -> [NextCoreMeasure.Line] {
+      figures.map { .init(name: $0.name, value: $0.value, unit: $0.unit, meaning: $0.meaning) }
+    }
     let mesh = MeasuredMesh(
       nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
       seed: seed, rings: rings)
-    if let apart {
+    if version == 2 {
+      let result = NextCoreMeasure(
+        nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
+        seed: seed, rings: rings, changes: changes, apart: apart, rooms: rooms)
+      (figures, simulated) = (result.lines, result.virtualSeconds)
+    } else if let apart {
       let result = measureHealing(mesh, seconds: apart, changes: changes)
-      (figures, simulated) = (result.figures, result.virtualSeconds)
+      (figures, simulated) = (lines(result.figures), result.virtualSeconds)
     } else {
       let result = measureScale(mesh, changes: changes)
-      (figures, simulated) = (result.figures, result.virtualSeconds)
+      (figures, simulated) = (lines(result.figures), result.virtualSeconds)
     }
     let (seconds, attoseconds) = begin.duration(to: .now).components
     let wall = Double(seconds) + Double(attoseconds) * 1e-18
