@@ -39,17 +39,9 @@ extension SessionView {
     case .session:
       let counts = isHost || isVisible(slot: slot) || scans.contains(slot)
       guard change.room.isLobby, counts else { return }
-    case .presence:
-      noteStatus(change, slot: slot, records)
+    case .presence, .cursor:
+      if change.key.kind == .presence { noteStatus(change, slot: slot, records) }
       settleCursor(CursorKey(session: session, room: change.room), slot: slot, records)
-      guard isHost else { return }
-    case .cursor:
-      let key = CursorKey(session: session, room: change.room)
-      if change.new == nil {
-        dropCursor(key, slot: slot)
-      } else {
-        settleCursor(key, slot: slot, records)
-      }
       guard isHost else { return }
     case .occupancy:
       guard change.room.isLobby, isHost else { return }
@@ -86,7 +78,7 @@ extension SessionView {
   private mutating func settleCursor(_ key: CursorKey, slot: Int, _ records: some RecordReading) {
     guard host(slot)?.cursors.isEmpty == false else { return }
     guard let bound = Self.cursorBound(key, slot: slot, records) else {
-      return dropCursor(key, slot: slot)
+      return changeCursor(key, slot: slot) { $0.remove(key) }
     }
     changeCursor(key, slot: slot) { cursors in
       if let held = cursors[key], held.counter <= bound { cursors.remove(key) }
@@ -95,11 +87,6 @@ extension SessionView {
       else { return }
       cursors.put(early, for: key)
     }
-  }
-
-  private mutating func dropCursor(_ key: CursorKey, slot: Int) {
-    guard host(slot)?.cursors[key] != nil else { return }
-    changeCursor(key, slot: slot) { $0.remove(key) }
   }
 
   /// The counter above which cursor updates of an origin are news: that of entering the room, or of the

@@ -70,6 +70,20 @@ struct MovingCursorTests {
     #expect(world.cursor(ann, in: room) == viewCursor(8))
   }
 
+  @Test("A record at rest that goes, and comes back, leaves a later update where it is")
+  func restGoesAndComes() {
+    var world = present()
+    let rest = EntryKey(.cursor, ann)
+    world.write(slot: 0, rest, in: room, counter: 7, ViewValue.cursor(7))
+    world.workAll()
+    world.move(slot: 0, ann, in: room, counter: 8, 8)
+    // As when the log is put back to a checkpoint from before it, and what was said since is applied again.
+    world.write(slot: 0, rest, in: room, counter: 7, nil)
+    world.write(slot: 0, rest, in: room, counter: 7, ViewValue.cursor(7))
+    #expect(world.view.work(budget: 64, world.records) == [])
+    #expect(world.cursor(ann, in: room) == viewCursor(8))
+  }
+
   @Test("A cursor goes with the presence, and does not come back with the next one")
   func cursorGoesWithPresence() {
     var world = present()

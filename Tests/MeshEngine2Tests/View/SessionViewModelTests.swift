@@ -172,12 +172,6 @@ private struct ViewRun {
       let counter = 1 + random.next() % 12
       let room = viewRooms[random.below(viewRooms.count)]
       let (entry, log, value) = record(session, room)
-      if entry.kind == .cursor, value == nil,
-        world.records.record(entry, in: log, slot: slot) != nil
-      {
-        // A tombstone is from after the last update.
-        model.cursors[ViewModel.CursorKey(slot: slot, session: session, room: room)] = nil
-      }
       writes.append { $0.write(slot: slot, entry, in: log, counter: counter, value) }
     }
     world.apply(slot: slot, writes)
