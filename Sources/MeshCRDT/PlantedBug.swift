@@ -124,7 +124,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case heldBackBeatIsYoung
   /// The pauses of a node add up.
   case grantsAddUp
-  /// A pause is granted also to those of whom something was heard since.
+  /// A pause is granted whole, also to those whose newest beat is of a later time.
   case grantWithoutEnd
   /// A node does not notice that nobody is heard.
   case cutOffNotNoticed

@@ -157,7 +157,7 @@ struct PlantedBugTests {
       "clients leave seldom in the moment between two hosts"
     ),
     (
-      .grantsAddUp, "The longest pause since a time is granted, and no sum",
+      .grantsAddUp, "The longest part of a pause behind a beat is granted, and no sum",
       "a node hears others between its pauses"
     ),
     (

@@ -7,8 +7,6 @@ extension FailureDetector {
     let origin: OriginID
     /// `nil` until its first checkpoint.
     private(set) var clock: BeatClock?
-    /// When its last new sign of life came that was in time then. Pauses that ended later are granted.
-    private(set) var freshAt: MonotonicTime
     var health = NodeHealth.offline
     private(set) var isVerified = true
     var isComplete = false
@@ -27,7 +25,6 @@ extension FailureDetector {
     init(origin: OriginID, clock: BeatClock?, at now: MonotonicTime) {
       self.origin = origin
       self.clock = clock
-      freshAt = now
       openedAt = now
     }
 
@@ -39,7 +36,6 @@ extension FailureDetector {
           sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
         self.isComplete = isComplete
         isLeaving = sign.isLeaving
-        freshAt = now
         return
       }
       guard sign.terms.incarnation >= clock.incarnation else { return }
@@ -64,11 +60,8 @@ extension FailureDetector {
       return receipt
     }
 
-    /// What waited in the socket while this node paused is old when it is heard, and ends no grant.
     private mutating func noteSign(_ clock: BeatClock, at now: MonotonicTime) {
-      let age = clock.age(at: now)
-      if age < clock.timeToLive { isSilent = false }
-      if age < clock.timeToLive.scaled(1, over: 2) { freshAt = now }
+      if clock.age(at: now) < clock.timeToLive { isSilent = false }
     }
 
     // MARK: Evaluating

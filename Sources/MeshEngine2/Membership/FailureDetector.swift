@@ -134,7 +134,7 @@ struct FailureDetector: Sendable {
 
   // MARK: Time
 
-  /// Grants a pause of this node that ended just now: no origin is judged by what it said meanwhile.
+  /// Grants a pause of this node that ended just now: no origin is judged by its silence meanwhile.
   mutating func grant(_ pause: Span, at now: MonotonicTime) { pauses.note(pause, endedAt: now) }
 
   /// Says that nobody is heard. Origins that are visible stay so for up to three times their time to
@@ -209,7 +209,8 @@ struct FailureDetector: Sendable {
     guard let before = members[row] else { return deadlines.remove(row) }
     let rules = Member.Rules(
       forgetAfter: forgetAfter, isLarge: isLarge, isCutOff: isCutOff,
-      grant: pauses.grant(since: before.freshAt))
+      grant: before.clock.map { pauses.grant(age: $0.age(at: now), at: now) }
+        ?? Span(nanoseconds: 0))
     var verdict = Member.Verdict.forget
     update(row) {
       verdict = $0.evaluate(by: rules, at: now)

@@ -2,9 +2,10 @@ import MeshCRDT
 
 /// The pauses of this node that still count for some origin: when they ended, and how long they were.
 ///
-/// What a node could not hear must not count against others. An origin is granted the *longest* pause
-/// that ended since its last sign of life came in time; pauses do not add up. So a node whose timers
-/// are always late still hides the dead, at most one pause later.
+/// What a node could not hear must not count against others. An origin is granted the part of a pause that
+/// lies behind the moment of its newest beat: of several pauses the greatest part, they do not add up. So
+/// whoever is silent is hidden one time to live after the pause at the latest, and a node whose timers are
+/// always late still hides the dead, at most one pause later.
 ///
 /// The list has falling spans: a longer pause takes the place of the shorter ones before it. Bound: 16;
 /// beyond, the two latest become one, with the end of the later and the span of the longer.
@@ -31,9 +32,12 @@ struct PauseLog: Sendable {
     }
   }
 
-  /// What an origin is granted whose last sign of life in time came at a time.
-  func grant(since time: MonotonicTime) -> Span {
-    pauses.first { $0.end > time || PlantedBug.isActive(.grantWithoutEnd) }?.span
-      ?? Span(nanoseconds: 0)
+  /// What an origin is granted whose newest beat is so old.
+  func grant(age: Span, at now: MonotonicTime) -> Span {
+    pauses.reduce(Span(nanoseconds: 0)) { longest, pause in
+      if PlantedBug.isActive(.grantWithoutEnd) { return max(longest, pause.span) }
+      let since = min(age, now.since(pause.end))
+      return max(longest, min(pause.span, Span(nanoseconds: age.nanoseconds - since.nanoseconds)))
+    }
   }
 }

@@ -251,6 +251,16 @@ struct FailureDetectorTests {
       ])
   }
 
+  @Test("Who died behind a pause is hidden one time to live after it, whatever was heard since")
+  func deadAfterPause() {
+    detector.accept(origin.sign(), at: at(0))
+    detector.change { $0.grant(.seconds(18), at: at(20_000)) }
+    // The beat of 14 s, which somebody else had heard: 6 s of the pause lie behind it.
+    detector.accept(7, of: origin, at: at(23_000))
+    #expect(detector.health(origin) == .suspect)
+    #expect(transitions(detector.run(to: at(60_000))) == ["25000 suspect-offline"])
+  }
+
   @Test("A node that is cut off hides nobody before three times the time to live, then unverified")
   func cutOff() {
     detector.accept(origin.sign(), at: at(0))
@@ -289,7 +299,7 @@ struct FailureDetectorTests {
     #expect(detector.health(origin) == .online)
     #expect(
       transitions(detector.run(to: at(20_000))) == [
-        "12512 online-suspect", "15015 suspect-offline",
+        "12500 online-suspect", "15000 suspect-offline",
       ])
   }
 

@@ -85,17 +85,25 @@ struct StalenessTests {
 
 @Suite("Pauses of this node")
 struct PauseLogTests {
-  @Test("The longest pause since a time is granted, and no sum")
+  /// What is granted at 6 s to an origin whose newest beat belongs to a time.
+  private func grant(_ log: Tested<PauseLog>, since time: UInt64) -> Span {
+    log.value.grant(age: ms(6000 - time), at: at(6000))
+  }
+
+  @Test("The longest part of a pause behind a beat is granted, and no sum")
   func longestCounts() {
     let log = Tested(PauseLog())
-    #expect(log.value.grant(since: at(0)) == ms(0))
+    #expect(grant(log, since: 0) == ms(0))
     log.change { $0.note(ms(500), endedAt: at(1000)) }
     log.change { $0.note(ms(3000), endedAt: at(5000)) }
     log.change { $0.note(ms(400), endedAt: at(6000)) }
-    #expect(log.value.grant(since: at(0)) == ms(3000))
-    #expect(log.value.grant(since: at(4999)) == ms(3000))
-    #expect(log.value.grant(since: at(5000)) == ms(400))
-    #expect(log.value.grant(since: at(6000)) == ms(0))
+    #expect(grant(log, since: 0) == ms(3000))
+    #expect(grant(log, since: 2000) == ms(3000))
+    #expect(grant(log, since: 3000) == ms(2000))
+    #expect(grant(log, since: 4700) == ms(400))
+    #expect(grant(log, since: 5000) == ms(400))
+    #expect(grant(log, since: 5900) == ms(100))
+    #expect(grant(log, since: 6000) == ms(0))
     #expect(log.count == 2)
   }
 
@@ -113,8 +121,9 @@ struct PauseLogTests {
         #expect(log.count <= 16)
         let longest = plain.map(\.span).max() ?? ms(0)
         for since in stride(from: UInt64(0), to: step * 10 + 10, by: 7) {
-          let exact = plain.filter { $0.end > since }.map(\.span).max() ?? ms(0)
-          let granted = log.value.grant(since: at(since))
+          let exact =
+            plain.filter { $0.end > since }.map { min($0.span, ms($0.end - since)) }.max() ?? ms(0)
+          let granted = log.value.grant(age: ms(step * 10 + 10 - since), at: at(step * 10 + 10))
           #expect(granted >= exact)
           #expect(granted <= longest)
           if plain.count <= 16 { #expect(granted == exact) }
