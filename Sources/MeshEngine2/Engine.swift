@@ -187,7 +187,7 @@ extension Engine {
     context.counters.count(.pausesForgiven)
     members.grant(pause, at: context.now)
     staleness.grant(pause, at: context.now)
-    hosting.grant(pause, now: context.now)
+    hosting.grant(pause)
     if pause > EngineLimits.longPause { clockMayHaveStopped = true }
   }
 
@@ -305,6 +305,10 @@ struct MeshRecords: MeshReading {
   func isVisible(slot: Int) -> Bool { slot == ownSlot || view.isVisible(slot: slot) }
 
   func isComplete(slot: Int) -> Bool { slot == ownSlot || records.isComplete(slot: slot) }
+
+  func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor? {
+    view.movingCursor(of: session, in: room, slot: slot)
+  }
 
   func statusCounter(of user: String) -> UInt64 {
     // The view renews what it knows of a user when it is asked; here that does not matter.

@@ -16,6 +16,10 @@ struct HostedSession: Hashable, Sendable {
   var value: SessionValue
   /// The counter of the session record.
   var counter: UInt64 = 0
+  /// The counters of the first opening here, and of the last: how high a removal has to be that ends
+  /// it, a final one, and another one.
+  private(set) var firstOpening: UInt64 = 0
+  private(set) var lastOpening: UInt64 = 0
   /// The highest counter that is known of the session.
   private(set) var highest: UInt64
   var places: [RoomName: HostedPlace] = [:]
@@ -33,6 +37,17 @@ struct HostedSession: Hashable, Sendable {
 
   /// Takes note of a counter of another origin.
   mutating func witness(_ counter: UInt64) { highest = max(highest, counter) }
+
+  /// Gives the session record the counter of an opening; false when there is none left. It is not below
+  /// the clock: what was said of an earlier stay, and was not heard here, is older.
+  mutating func open(at time: WallTime) -> Bool {
+    witness(min(time.milliseconds, Limits.counterBound / 2))
+    guard let counter = takeCounter() else { return false }
+    if firstOpening == 0 { firstOpening = counter }
+    lastOpening = counter
+    self.counter = counter
+    return true
+  }
 
   /// The counter of the next write; `nil` when the counters of the session are used up.
   mutating func takeCounter() -> UInt64? {

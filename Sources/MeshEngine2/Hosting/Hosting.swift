@@ -202,7 +202,7 @@ extension Hosting {
 
   /// Grants a pause of the node that ended now to the leases. To be called before
   /// ``advance(_:now:)``.
-  mutating func grant(_ pause: Span, now: MonotonicTime) { leases.grant(pause, now: now) }
+  mutating func grant(_ pause: Span) { leases.grant(pause) }
 
   /// Somebody in the mesh subscribes to some rooms only: sessions are written with their rooms from
   /// now on.

@@ -39,11 +39,6 @@ enum HostingLimits {
   /// Origins whose records a removal waits for. More are not noted.
   static let holdersPerRemoval = 16
 
-  // MARK: Leases
-
-  /// Pauses of the node that are kept apart. The oldest goes.
-  static let pauses = 16
-
   // MARK: Work in one turn
 
   /// Batches that one flush writes.

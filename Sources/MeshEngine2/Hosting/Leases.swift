@@ -2,23 +2,19 @@ import MeshCRDT
 
 /// When the sessions of this node end because their clients fell silent.
 ///
-/// A pause of the node itself is granted to a session once until its client's next sign of life:
-/// what the client sent meanwhile may still wait to be read. Bound: the sessions that are hosted.
+/// Leases stand still while the node pauses: what clients sent meanwhile may still wait to be read. So each
+/// pause is granted once to each session. Bound: the sessions that are hosted.
 struct Leases: Sendable {
   private struct Entry: Sendable {
     var timeToLive: Span
-    var heardAt: MonotonicTime
-  }
-
-  private struct Pause: Sendable {
-    let endedAt: MonotonicTime
-    let span: Span
+    /// When it ends, less ``paused``.
+    var end: MonotonicTime
   }
 
   private var entries: [SessionID: Entry] = [:]
   private var deadlines = Deadlines<SessionID>()
-  /// The earliest first; at most ``HostingLimits/pauses``.
-  private var pauses: [Pause] = []
+  /// How long the node has paused in all.
+  private var paused = Span(nanoseconds: 0)
 
   /// When a lease may end.
   var deadline: MonotonicTime? { deadlines.next }
@@ -30,16 +26,17 @@ struct Leases: Sendable {
     case .leased(let timeToLive):
       let timeToLive =
         PlantedBug.isActive(.leaseEndsEarly) ? timeToLive.scaled(1, over: 2) : timeToLive
-      entries[session] = Entry(timeToLive: timeToLive, heardAt: now)
-      deadlines.set(session, at: now + timeToLive)
+      entries[session] = Entry(timeToLive: timeToLive, end: now)
+      renew(session, now: now)
     }
   }
 
   /// Takes in a sign of life of a session's client.
   mutating func renew(_ session: SessionID, now: MonotonicTime) {
     guard let index = entries.index(forKey: session) else { return }
-    entries.values[index].heardAt = now
-    deadlines.set(session, at: now + entries.values[index].timeToLive)
+    let due = now + entries.values[index].timeToLive
+    entries.values[index].end = due - paused
+    deadlines.set(session, at: due)
   }
 
   mutating func remove(_ session: SessionID) {
@@ -48,19 +45,15 @@ struct Leases: Sendable {
   }
 
   /// Grants a pause of the node that ended now. To be called before ``take(due:)``.
-  mutating func grant(_ pause: Span, now: MonotonicTime) {
-    if pauses.count == HostingLimits.pauses { pauses.removeFirst() }
-    pauses.append(Pause(endedAt: now, span: pause))
-  }
+  mutating func grant(_ pause: Span) { paused = paused + pause }
 
   /// Takes a session whose lease has ended.
   mutating func take(due now: MonotonicTime) -> SessionID? {
     while let session = deadlines.take(due: now) {
       guard let entry = entries[session] else { continue }
-      let granted = pauses.first { $0.endedAt > entry.heardAt }?.span ?? Span(nanoseconds: 0)
-      let end = entry.heardAt + entry.timeToLive + granted
-      guard end <= now else {
-        deadlines.set(session, at: end)
+      let due = entry.end + paused
+      guard due <= now else {
+        deadlines.set(session, at: due)
         continue
       }
       entries[session] = nil

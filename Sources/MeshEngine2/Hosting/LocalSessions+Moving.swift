@@ -17,12 +17,15 @@ extension LocalSessions {
     _ session: SessionID, _ value: SessionValue, _ lease: Lease, _ mesh: some MeshReading,
     _ actions: inout [HostingAction]
   ) throws(OperationError) {
-    if let host = table[session] {
-      // Nothing is written unless it changed.
-      var value = value
-      value.joinedAt = host.value.joinedAt
-      try change(session, to: value, &actions)
-      actions += [.lease(session, lease), .emit(.restored(session))]
+    if var host = table[session] {
+      guard isSameUser(host.value, value) else { throw .sessionOfAnotherUser(session) }
+      // It is written again, also unchanged: so it outweighs a removal, or another host, of before that
+      // is heard later.
+      guard host.open(at: value.joinedAt) else { throw .sessionRemoved(session) }
+      host.value.profile = value.profile
+      host.value.device = value.device
+      table.set(session, to: host)
+      actions += [.write(host.change(session)), .lease(session, lease), .emit(.restored(session))]
       return
     }
     let isReturning = table.handedOver(session) != nil
@@ -37,10 +40,7 @@ extension LocalSessions {
       host.witness(mesh.highestCounter(of: session))
     }
     host.witness(table.handedOver(session)?.host.highest ?? 0)
-    // Not below the clock: what was said of an earlier stay, and was not heard here, is older.
-    host.witness(min(value.joinedAt.milliseconds, Limits.counterBound / 2))
-    guard let counter = host.takeCounter() else { throw .sessionRemoved(session) }
-    host.counter = counter
+    guard host.open(at: value.joinedAt) else { throw .sessionRemoved(session) }
     if let brought {
       host.value.joinedAt = brought.value.joinedAt
       try makeRoomLogs(for: brought.places.map(\.room))
@@ -53,7 +53,7 @@ extension LocalSessions {
       actions += host.changes(session, in: place.room).map { .write($0) }
       let key = SessionPlace(session, place.room)
       if let cursor = place.cursor, !PlantedBug.isActive(.cursorLostOnMove) {
-        actions.append(.adoptCursor(key, cursor, counter: counter))
+        actions.append(.adoptCursor(key, cursor, counter: host.counter))
       }
       if place.presence?.isTyping == true { actions.append(.typing(key, isOn: true)) }
     }
@@ -82,9 +82,13 @@ extension LocalSessions {
     if let own = table.handedOver(session)?.host,
       own.counter > mesh.removalCounter(of: session, from: .lobby)
     {
-      return Belongings(
-        value: own.value,
-        places: own.places.keys.sorted().map { ($0, own.places[$0]?.presence, nil) })
+      var brought = Belongings(value: own.value)
+      for (room, place) in own.places.sorted(by: { $0.key < $1.key }) {
+        let cursor = mesh.cursor(
+          of: session, in: room, entered: place.presence.enteredCounter, slot: mesh.ownSlot)
+        brought.places.append((room, place.presence, cursor))
+      }
+      return brought
     }
     return mesh.hiddenHost(of: session).flatMap { belongings(session, at: $0, mesh) }
   }
@@ -108,8 +112,7 @@ extension LocalSessions {
         if !room.isLobby { occupied.append(room) }
         continue
       }
-      let cursor = mesh.record(EntryKey(.cursor, session), in: room, slot: slot)
-        .flatMap { $0.counter < entered ? nil : RecordValues.cursor(from: $0.value) }
+      let cursor = mesh.cursor(of: session, in: room, entered: entered, slot: slot)
       known.append((room, presence, cursor))
     }
     var brought = Belongings(value: value)

@@ -1,5 +1,6 @@
 import MeshCRDT
 import MeshCRDT2
+import MeshWire2
 
 // Entering and leaving rooms, and ending.
 
@@ -87,12 +88,17 @@ extension LocalSessions {
 // Removals that were ordered, here or elsewhere.
 
 extension LocalSessions {
-  /// Does what removals say of a session of this node: what they outweigh ends.
+  /// Does what removals say of a session of this node: what they outweigh ends. What was written since it
+  /// was opened saves it from none, and that it was opened again not from a final one.
   mutating func obeyRemovals(
     of session: SessionID, _ mesh: some MeshReading, _ actions: inout [HostingAction]
   ) {
     guard let host = table[session], !PlantedBug.isActive(.removalNotObeyed) else { return }
-    if host.counter <= mesh.removalCounter(of: session, from: .lobby) {
+    let isRemoved = mesh.removals(of: session, from: .lobby).contains {
+      let isFinal = RecordValues.removal(from: $0.record.value)?.isFinal == true
+      return (isFinal ? host.firstOpening : host.lastOpening) <= $0.record.counter
+    }
+    if isRemoved {
       end(session, mesh, &actions)
       actions.append(.emit(.removed(session, from: .lobby)))
       return

@@ -12,6 +12,8 @@ protocol MeshReading: RecordReading {
   func isVisible(slot: Int) -> Bool
   /// True when an origin's newest checkpoint is complete here.
   func isComplete(slot: Int) -> Bool
+  /// Where a cursor of an origin moved to last; `nil`: its record is as new, or there is none.
+  func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor?
   /// The highest counter of a status that is held of a user, of whatever origin; 0: none.
   func statusCounter(of user: String) -> UInt64
   /// How much this node's own records are.
@@ -49,6 +51,13 @@ extension MeshReading {
       return RecordValues.enteredCounter(ofPresence: presence.value) ?? presence.counter
     }
     return occupancy(session, room, slot: slot)?.counter
+  }
+
+  /// The cursor of a session in a room that it entered at a counter, as an origin shows it.
+  func cursor(of session: SessionID, in room: RoomName, entered: UInt64, slot: Int) -> Cursor? {
+    movingCursor(of: session, in: room, slot: slot)
+      ?? record(EntryKey(.cursor, session), in: room, slot: slot)
+      .flatMap { $0.counter < entered ? nil : RecordValues.cursor(from: $0.value) }
   }
 
   /// The highest counter of the removals of a session from a room; 0: there is none.

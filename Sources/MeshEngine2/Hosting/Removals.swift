@@ -193,6 +193,9 @@ struct MeshWithRemovals<Base: MeshReading>: MeshReading {
   func slot(of origin: OriginID) -> Int? { base.slot(of: origin) }
   func isVisible(slot: Int) -> Bool { base.isVisible(slot: slot) }
   func isComplete(slot: Int) -> Bool { base.isComplete(slot: slot) }
+  func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor? {
+    base.movingCursor(of: session, in: room, slot: slot)
+  }
   func statusCounter(of user: String) -> UInt64 { base.statusCounter(of: user) }
   var ownUsage: OriginUsage { base.ownUsage }
 

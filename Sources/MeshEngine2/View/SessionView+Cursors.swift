@@ -12,6 +12,11 @@ package struct CursorOutcome: Hashable, Sendable {
 }
 
 extension SessionView {
+  /// Where a cursor of an origin moved to last; `nil`: its record is as new, or there is none.
+  package func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor? {
+    host(slot)?.cursors[CursorKey(session: session, room: room)]?.cursor
+  }
+
   private enum Standing {
     /// A later position is known, or the cursor came to rest, or the origin is not visible.
     case known

@@ -28,7 +28,6 @@ struct HTTPSessions {
     completion:
       @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
   ) {
-    let core = core
     let room = request.room
     let id = core.mesh.sessionID(named: request.sessionName)
     do throws(GatewayError) {
@@ -40,19 +39,32 @@ struct HTTPSessions {
     } catch {
       return completion(.failure(error))
     }
-    if let known = core.sessions[id], !known.hasEnded, known.profile == request.profile,
+    guard let known = core.sessions[id], !known.hasEnded, known.profile == request.profile,
       known.lease == request.lease
-    {
-      return keep(known, request) { error in
-        completion(error.map { .failure($0) } ?? .success((known, true)))
+    else { return open(id, request, device: request.device, completion: completion) }
+    if known.mayHaveComeBack, !core.isLeaving {
+      return open(id, request, device: known.device, completion: completion)
+    }
+    keep(known, request) { error in
+      switch error?.code {
+      case nil: completion(.success((known, true)))
+      // It has just ended: that is on its way to here.
+      case .unknownSession: open(id, request, device: request.device, completion: completion)
+      case _?: completion(.failure(error ?? .leaving))
       }
     }
-    core.open(id, request.profile, device: request.device, lease: request.lease, owner: nil) {
-      result in
+  }
+
+  private func open(
+    _ id: SessionID, _ request: Heartbeat, device: String,
+    completion:
+      @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
+  ) {
+    core.open(id, request.profile, device: device, lease: request.lease, owner: nil) { result in
       switch result {
       case .failure(let error): completion(.failure(error))
       case .success(let (session, wasRestored)):
-        if request.bindsRoom { session.boundRoom = room }
+        if request.bindsRoom { session.boundRoom = request.room }
         keep(session, request) { error in
           completion(error.map { .failure($0) } ?? .success((session, wasRestored)))
         }

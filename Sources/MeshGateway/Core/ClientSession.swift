@@ -41,4 +41,17 @@ final class ClientSession {
     self.joinedAt = joinedAt
     self.lease = lease
   }
+
+  /// True when the next heartbeat comes so early that its client may have gone and come back, by a page
+  /// that was loaded again. It is opened again then, so that a beacon of the page before, which went to
+  /// another node and is not heard yet, does not end it.
+  var mayHaveComeBack: Bool {
+    let early: Duration =
+      switch lease {
+      case .process: .zero
+      case .interval(let interval): interval / 2
+      case .timeToLive(let time): time / 5
+      }
+    return NIODeadline.now() - lastHeartbeat < .milliseconds(Int64(early.inMilliseconds))
+  }
 }

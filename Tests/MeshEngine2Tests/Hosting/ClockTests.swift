@@ -46,20 +46,40 @@ struct ClockTests {
     #expect(host.pass(.seconds(1)) == [.leaseEnded(session)])
   }
 
-  @Test("A pause of the node is granted to a lease once, until its client is heard again")
-  func pauseIsGrantedOnce() {
+  @Test(
+    "Each pause of the node is granted to a lease once, with the sign of life before it or without",
+    arguments: 0...3)
+  func pausesAreGrantedOnce(renewals: UInt64) {
     var leases = Leases()
-    let start = MonotonicTime(milliseconds: 1000)
-    leases.set(session, .leased(timeToLive: .seconds(5)), now: start)
-    leases.grant(.seconds(3), now: start + .seconds(4))
-    leases.grant(.seconds(30), now: start + .seconds(7))
-    #expect(leases.take(due: start + .milliseconds(7999)) == nil)
-    #expect(leases.deadline == start + .seconds(8))
-    #expect(leases.take(due: start + .seconds(8)) == session)
-    // A pause before the last sign of life is of no use.
-    leases.set(session, .leased(timeToLive: .seconds(5)), now: start + .seconds(8))
-    leases.renew(session, now: start + .seconds(10))
-    #expect(leases.take(due: start + .seconds(15)) == session)
+    var now = MonotonicTime(milliseconds: 1000)
+    leases.set(session, .leased(timeToLive: .seconds(5)), now: now)
+    // Three pauses of 3 s, a second apart: with none of them granted twice, 5 s that the node ran.
+    var left: UInt64 = 5000
+    for pause in 1...3 as ClosedRange<UInt64> {
+      now = now + .seconds(1)
+      left -= 1000
+      if pause <= renewals {
+        leases.renew(session, now: now)
+        left = 5000
+      }
+      now = now + .seconds(3)
+      leases.grant(.seconds(3))
+      #expect(leases.take(due: now) == nil)
+    }
+    #expect(leases.take(due: now + .milliseconds(left - 1)) == nil)
+    #expect(leases.deadline == now + .milliseconds(left))
+    #expect(leases.take(due: now + .milliseconds(left)) == session)
+    #expect(leases.deadline == nil)
+  }
+
+  @Test("A pause before a lease is set is not granted to it")
+  func pauseBefore() {
+    var leases = Leases()
+    let now = MonotonicTime(milliseconds: 90_000)
+    leases.grant(.seconds(30))
+    leases.set(session, .leased(timeToLive: .seconds(5)), now: now)
+    #expect(leases.take(due: now + .milliseconds(4999)) == nil)
+    #expect(leases.take(due: now + .seconds(5)) == session)
   }
 
   @Test("Leases that are set and go leave nothing behind in the queue of deadlines")

@@ -13,6 +13,8 @@ struct FakeMesh: MeshReading {
   var incomplete: Set<Int> = []
   var forgotten: Set<Int> = []
   var statuses: [UserKey: UInt64] = [:]
+  /// Cursors that moved last by cursor frames, of each origin.
+  var moving: [Int: [SessionPlace: Cursor]] = [:]
 
   static func origin(_ slot: Int) -> OriginID { OriginID(UInt64(slot), 1, 2, 3) }
 
@@ -28,6 +30,9 @@ struct FakeMesh: MeshReading {
   }
   func isVisible(slot: Int) -> Bool { !hidden.contains(slot) }
   func isComplete(slot: Int) -> Bool { !incomplete.contains(slot) }
+  func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor? {
+    moving[slot]?[SessionPlace(session, room)]
+  }
   func statusCounter(of user: String) -> UInt64 { statuses[UserKey(user)] ?? 0 }
 
   func homes(of session: SessionID) -> [SessionHome] {

@@ -26,6 +26,7 @@ private struct OwnReplica: MeshReading {
   func slot(of origin: OriginID) -> Int? { 0 }
   func isVisible(slot: Int) -> Bool { true }
   func isComplete(slot: Int) -> Bool { true }
+  func movingCursor(of session: SessionID, in room: RoomName, slot: Int) -> Cursor? { nil }
   func statusCounter(of user: String) -> UInt64 { 0 }
   func homes(of session: SessionID) -> [SessionHome] { [] }
   func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
@@ -58,7 +59,7 @@ struct HostedReplicaTests {
     var onTheWay: [WrittenBatch] = []
     var checkpoints = 0
     var emptied = 0
-    for step in 0..<3000 {
+    for step in 0..<4500 {
       if step == 1500 { hosting.beginOccupancy() }
       // Half of what is asked for is refused: not there, or there already.
       _ = try? hosting.perform(Self.operation(&random), own, now: now)

@@ -122,11 +122,6 @@ struct LocalSessionTests {
     try host.perform(.setData(session, room, [1]))
     try host.perform(.enter(session, room))
     try host.perform(.setProfile(session, Profile(userID: "ada")))
-    #expect(
-      try host.perform(
-        .open(
-          session, Profile(userID: "ada"), device: "", .attached, at: WallTime(milliseconds: 99)))
-        == [.restored(session)])
     host.pass(.milliseconds(50))
     #expect(host.batches.count == count)
     try host.perform(.setProfile(session, Profile(userID: "ada", name: "Ada")))

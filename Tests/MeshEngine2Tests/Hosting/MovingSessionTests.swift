@@ -51,6 +51,23 @@ struct MovingSessionTests {
     #expect(host.presence(session, room)?.isTyping == false)
   }
 
+  @Test("A cursor that was seen to move comes along from where it was seen last")
+  func movingCursor() throws {
+    var host = try TestHost()
+    host.mesh.host(session, slot: 1, counter: 6, in: [room: PresenceValue(enteredCounter: 4)])
+    host.mesh.put(
+      RoomChange(
+        .cursor, session, room, counter: 7, value: RecordValues.bytes(Cursor(x: 1, y: 1))),
+      slot: 1)
+    host.mesh.moving[1] = [SessionPlace(session, room): Cursor(x: 0, y: 0.5)]
+    try host.open(session)
+    host.pass(.milliseconds(20))
+    #expect(
+      host.own(.cursor, session, room).flatMap { RecordValues.cursor(from: $0.value) }
+        == Cursor(x: 0, y: 0.5))
+    #expect(host.hosting.snapshot(session)?.place(in: room)?.cursor == Cursor(x: 0, y: 0.5))
+  }
+
   @Test("A cursor of an earlier stay does not come along")
   func oldCursor() throws {
     var host = try TestHost()
@@ -189,10 +206,13 @@ struct MovingSessionTests {
   func comesBackFromNowhere() throws {
     var host = try TestHost()
     try host.open(session, rooms: [room])
+    try host.perform(.moveCursor(session, room, Cursor(x: 0.5, y: 0)))
+    host.pass(.milliseconds(1100))
     host.mesh.host(session, slot: 1, counter: 20)
     host.judge(session)
     host.mesh.hidden = [1]
     try host.open(session)
+    #expect(host.hosting.snapshot(session)?.place(in: room)?.cursor == Cursor(x: 0.5, y: 0))
     #expect(host.hosting.snapshot(session)?.rooms == [room])
     #expect(host.own(.session, session) != nil)
   }

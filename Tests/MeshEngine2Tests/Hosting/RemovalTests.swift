@@ -12,6 +12,7 @@ struct RemovalTests {
 
   /// Carries the records of one node to another, as the mesh would.
   private static func carry(from sender: TestHost, to receiver: inout TestHost) {
+    guard sender.mesh.records.indices.contains(sender.slot) else { return }
     while receiver.mesh.records.count <= sender.slot { receiver.mesh.records.append([:]) }
     receiver.mesh.records[sender.slot] = sender.mesh.records[sender.slot]
   }
@@ -57,6 +58,68 @@ struct RemovalTests {
     b.mesh.incomplete = []
     b.pass(.seconds(200))
     #expect(b.own(.removal, session) == nil)
+  }
+
+  private enum Step: Int, CaseIterable {
+    case order, reopen, hostIsHeard, orderIsHeard
+  }
+
+  /// All orders of all steps.
+  private static let interleavings: [[Step]] = Step.allCases.reduce([[]]) { orders, step in
+    orders.flatMap { order in
+      (0...order.count).map { Array(order[..<$0]) + [step] + Array(order[$0...]) }
+    }
+  }
+
+  @Test(
+    "A removal ends a session that was opened again if its giver had heard of that, or it is final",
+    arguments: interleavings, [false, true])
+  private func crossing(steps: [Step], isFinal: Bool) throws {
+    var host = try TestHost(slot: 0)
+    var giver = try TestHost(slot: 1)
+    func open(at milliseconds: UInt64) throws {
+      try host.perform(
+        .open(
+          session, Profile(userID: "ada"), device: "", .attached,
+          at: WallTime(milliseconds: milliseconds)))
+      host.pass(.milliseconds(20))
+    }
+    try open(at: 1000)
+    Self.carry(from: host, to: &giver)
+    for step in steps + [.hostIsHeard, .orderIsHeard, .hostIsHeard] {
+      switch step {
+      case .order:
+        try giver.perform(.remove(session, from: .lobby, isFinal: isFinal))
+        giver.pass(.milliseconds(20))
+      case .reopen:
+        do { try open(at: 2000) } catch OperationError.sessionRemoved(session) {
+          #expect(isFinal)
+        }
+      case .hostIsHeard: Self.carry(from: host, to: &giver)
+      case .orderIsHeard:
+        Self.carry(from: giver, to: &host)
+        host.judge(session)
+        host.pass(.milliseconds(20))
+      }
+    }
+    let order = steps.filter { $0 != .orderIsHeard }
+    let isKnown = order == [.reopen, .hostIsHeard, .order]
+    #expect(host.hosting.hostedSessions == (isKnown || isFinal ? [] : [session]))
+    #expect((giver.mesh.visibleHost(of: session) != nil) == !(isKnown || isFinal))
+  }
+
+  @Test("What a session says after it was opened saves it from no removal")
+  func changesDoNotSave() throws {
+    var host = try TestHost()
+    try host.open(session, rooms: [room])
+    try host.perform(.setProfile(session, Profile(userID: "ada", name: "Ada")))
+    host.pass(.milliseconds(50))
+    let value = RecordValues.bytes(RemovalValue(isFinal: false))
+    host.mesh.put(RoomChange(.removal, session, counter: 2, value: value), slot: 1)
+    #expect((host.own(.session, session)?.counter ?? 0) > 2)
+    #expect(host.judge(session) == [.removed(session, from: .lobby)])
+    host.pass(.milliseconds(50))
+    #expect(host.isSilent)
   }
 
   @Test("A session that ends where nobody else has records of it leaves nothing behind")

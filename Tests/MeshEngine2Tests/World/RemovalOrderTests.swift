@@ -111,4 +111,73 @@ struct RemovalOrderTests {
     try world.perform(1, .remove(session, from: room, isFinal: false))
     expect(host: 2, &world)
   }
+
+  @Test(
+    "A removal that is heard after the session was opened again at its host ends it when it is final",
+    arguments: [false, true], [true, false])
+  func heardLate(isFinal: Bool, isReopenedFirst: Bool) throws {
+    var world = try mesh()
+    try open(0, at: 1_000_000, &world)
+    world.run(milliseconds: 1000)
+    world.groups = [0: 1]
+    for isReopening in [isReopenedFirst, !isReopenedFirst] {
+      if isReopening {
+        try open(0, at: 1_001_000, &world)
+      } else {
+        try world.perform(1, .remove(session, from: .lobby, isFinal: isFinal))
+      }
+      world.run(milliseconds: 500)
+    }
+    #expect(world.nodes[2].sessions[session] == nil)
+    expect(host: isFinal ? nil : 0, &world)
+    #expect(world.nodes[0].engine.hostedSessions == (isFinal ? [] : [session]))
+  }
+
+  @Test(
+    "Of a host where a session is opened again and one that takes it over, not heard, the later has it",
+    arguments: [UInt64(999_000), 1_003_000], [true, false])
+  func takeOverCrosses(reopenedAt: UInt64, isReopenedFirst: Bool) throws {
+    var world = try mesh()
+    try open(0, at: 998_000, &world)
+    world.run(milliseconds: 1000)
+    world.groups = [0: 1]
+    for isReopening in [isReopenedFirst, !isReopenedFirst] {
+      try open(isReopening ? 0 : 1, at: isReopening ? reopenedAt : 1_002_000, &world)
+      world.run(milliseconds: 500)
+    }
+    let host = reopenedAt > 1_002_000 ? 0 : 1
+    expect(host: host, &world)
+    #expect(world.nodes.map(\.engine.hostedSessions.count) == [host == 0 ? 1 : 0, host, 0])
+  }
+
+  @Test("That a session is opened again at its host is told to nobody")
+  func isQuiet() throws {
+    var world = try mesh()
+    try open(0, at: 1_000_000, &world)
+    world.run(milliseconds: 1000)
+    let before = world.nodes.map(\.events)
+    try open(0, at: 1_001_000, &world)
+    world.run(milliseconds: 1000)
+    #expect(world.nodes[0].events == before[0] + [.restored(session)])
+    #expect(world.nodes[1].events == before[1] && world.nodes[2].events == before[2])
+  }
+
+  @Test("A cursor that was seen to move goes on where a session moves to", arguments: [false, true])
+  func cursorMoves(isBack: Bool) throws {
+    var world = try mesh()
+    try open(0, at: 1_000_000, &world)
+    try world.perform(0, .moveCursor(session, room, Cursor(x: 0.25, y: 0.5)))
+    world.run(milliseconds: 1500)
+    try world.perform(0, .moveCursor(session, room, Cursor(x: 0.75, y: 0.5)))
+    world.run(milliseconds: 100)
+    try open(1, at: 1_002_000, &world)
+    world.run(milliseconds: 100)
+    if isBack { try open(0, at: 1_003_000, &world) }
+    world.run(milliseconds: 2000)
+    for node in world.nodes {
+      let session = node.sessions[session]
+      #expect(session?.host == world.origin(isBack ? 0 : 1))
+      #expect(session?.place(in: room)?.cursor == Cursor(x: 0.75, y: 0.5))
+    }
+  }
 }
