@@ -134,7 +134,7 @@ struct RemovalOrderTests {
   }
 
   @Test(
-    "Of a host where a session is opened again and one that takes it over, not heard, the later has it",
+    "A session that is opened again while another node takes it over is where that was done later",
     arguments: [UInt64(999_000), 1_003_000], [true, false])
   func takeOverCrosses(reopenedAt: UInt64, isReopenedFirst: Bool) throws {
     var world = try mesh()
@@ -162,7 +162,7 @@ struct RemovalOrderTests {
     #expect(world.nodes[1].events == before[1] && world.nodes[2].events == before[2])
   }
 
-  @Test("A cursor that was seen to move goes on where a session moves to", arguments: [false, true])
+  @Test("A cursor that was seen to move goes along with its session", arguments: [false, true])
   func cursorMoves(isBack: Bool) throws {
     var world = try mesh()
     try open(0, at: 1_000_000, &world)
