@@ -173,6 +173,11 @@ final class GatewayCore {
     lease: SessionLease
   ) -> ClientSession {
     counters.count(local.wasRestored ? .sessionsRestored : .sessionsOpened)
+    if let known = sessions[local.id], !known.hasEnded, !local.wasRestored {
+      // That one has ended, which is on its way to here: this is another stay.
+      sessions[local.id] = nil
+      endCount(of: UserKey(known.profile.userID))
+    }
     if let known = sessions[local.id], !known.hasEnded {
       known.profile = profile
       known.joinedAt = joinedAt
