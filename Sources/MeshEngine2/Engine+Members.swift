@@ -17,13 +17,24 @@ extension Engine {
     if message.origin == origin {
       return hearOwnWords(position.incarnation, message, from: address)
     }
+    let isOwnWord = sender.origin == message.origin
     guard !quarantine.contains(message.origin, position.incarnation),
       removedPeers.admits(
         message.origin, incarnation: position.incarnation, sequence: position.sequence)
-    else { return context.counters.count(.checkpointsKnown) }
-    let isOwnWord = sender.origin == message.origin
+    else {
+      context.counters.count(.checkpointsKnown)
+      if isOwnWord { sendNote(of: message.origin, above: position.incarnation, to: address) }
+      return
+    }
     switch records.standing(of: message, position) {
-    case .older: context.counters.count(.checkpointsKnown)
+    case .older:
+      context.counters.count(.checkpointsKnown)
+      // Of an origin that is hidden, somebody may have no newer one completely.
+      guard comparison.lacks(position, of: message.origin, from: address),
+        let body = try? message.read(Checkpoint.self),
+        let checkpoint = verified(message, body, from: address)
+      else { return }
+      comparison.note(checkpoint)
     case .same:
       context.counters.count(.checkpointsKnown)
       // It was verified before; the age that somebody else tells may count.
@@ -91,6 +102,20 @@ extension Engine {
     else { return false }
     send(newest, to: address)
     return true
+  }
+
+  /// Sends an origin that was forgotten the checkpoint of its note, if that is of a higher incarnation than it
+  /// speaks in: its disk was put back, and it goes on above what it hears.
+  private mutating func sendNote(
+    of other: OriginID, above incarnation: Incarnation, to address: PeerAddress
+  ) {
+    guard let note = removedPeers[other], note.incarnation > incarnation,
+      let checkpoint = note.checkpoint,
+      paths.takeAnswer(bytes: checkpoint.bytes.count, of: address, &context)
+    else { return }
+    context.counters.count(.checkpointsSent)
+    let age = note.clock?.age(at: context.now).milliseconds ?? 0
+    context.send(.checkpoint(checkpoint, ageMilliseconds: age), to: address)
   }
 
   mutating func send(_ checkpoint: Authentic<Checkpoint>, to address: PeerAddress) {
@@ -219,16 +244,20 @@ extension Engine {
     for event in events {
       switch event {
       case .changed(let transition): handle(transition)
+      case .putBack(let other): putBack(other)
+      case .takenUp(let other): takeUp(other)
       case .probe(let other):
         probe(other, at: sources(ofMissed: other))
       case .forgotten(let other, let clock):
         let slot = records.slot(of: other)
-        let newest = slot.flatMap { records.newest(slot: $0)?.facts }
+        let newest = slot.flatMap { records.newest(slot: $0)?.checkpoint }
         let incarnation =
-          newest?.incarnation ?? slot.flatMap { records.replica.replica(slot: $0)?.incarnation }
+          newest?.body.incarnation
+          ?? slot.flatMap { records.replica.replica(slot: $0)?.incarnation }
         if let incarnation {
           if removedPeers.add(
-            other, incarnation: incarnation, sequence: newest?.sequence ?? 0, clock: clock) != nil
+            other, incarnation: incarnation, sequence: newest?.body.sequence ?? 0,
+            checkpoint: newest?.message, clock: clock) != nil
           {
             context.counters.count(.removedPeersForgotten)
           }
@@ -246,20 +275,24 @@ extension Engine {
     view.visibility(slot: slot, isVisible: transition.to.isVisible)
     noteVisibleSubscriber(transition.origin)
     noteMember(transition.origin, isVisible: transition.to.isVisible)
-    if transition.to.isVisible {
-      noteChanges(records.resume(slot: slot), slot: slot)
-      if let address = paths.table.bestAddress(of: transition.origin)
-        ?? paths.table.best.first?.address
-      {
-        touched.append((slot, address))
-      }
-    } else {
-      // What is above the complete checkpoint may never be completed by anybody.
-      repairs.complete(transition.origin)
-      comparison.forget(transition.origin)
-      let changes = records.revert(slot: slot)
-      noteSubscriptions(changes, of: transition.origin)
-      for event in view.changed(slot: slot, changes, records) { context.emit(event) }
+    // What is under way may be what nobody has.
+    if !transition.to.isVisible { comparison.forget(transition.origin) }
+  }
+
+  /// What is above the complete checkpoint of an origin that is hidden may never be completed by anybody.
+  private mutating func putBack(_ other: OriginID) {
+    guard let slot = records.slot(of: other) else { return }
+    repairs.complete(other)
+    let changes = records.hide(slot: slot)
+    noteSubscriptions(changes, of: other)
+    for event in view.changed(slot: slot, changes, records) { context.emit(event) }
+  }
+
+  private mutating func takeUp(_ other: OriginID) {
+    guard let slot = records.slot(of: other) else { return }
+    noteChanges(records.resume(slot: slot), slot: slot)
+    if let address = paths.table.bestAddress(of: other) ?? paths.table.best.first?.address {
+      touched.append((slot, address))
     }
   }
 

@@ -120,9 +120,10 @@ extension Engine {
     if let slot, let complete = records.complete(slot: slot), complete.body.position >= position {
       return
     }
-    // A newer one is known, and is being repaired or fetched.
+    // A newer one is known, and is being repaired or fetched, unless it is hidden and nobody may have that.
     if let slot, let newest = records.newest(slot: slot),
-      newest.facts.position > position || newest.isExcessive && newest.facts.position == position
+      newest.facts.position > position && !records.isHidden(slot: slot)
+        || newest.isExcessive && newest.facts.position == position
     {
       return
     }

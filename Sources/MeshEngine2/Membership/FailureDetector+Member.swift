@@ -14,6 +14,8 @@ extension FailureDetector {
     var isReported = false
     /// When it is shown at the latest; `nil`: it does not wait for its log.
     private(set) var shownBy: MonotonicTime?
+    /// False while it is hidden, and does not wait for its log.
+    private(set) var isTakenUp = true
     private var isLeaving = false
     /// True from its becoming offline to its next sign of life: what is granted afterwards brings nobody
     /// back.
@@ -40,6 +42,7 @@ extension FailureDetector {
       }
       guard sign.terms.incarnation >= clock.incarnation else { return }
       let isNewLife = sign.terms.incarnation > clock.incarnation
+      if isNewLife { isTakenUp = true }
       let ageBefore = clock.age(at: now)
       let isNew = clock.accept(
         sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
@@ -107,6 +110,7 @@ extension FailureDetector {
         health = wanted
         isSilent = wanted == .offline
       }
+      isTakenUp = health.isVisible || shownBy != nil
       var next = forgetAt
       if let limit { next = min(next, clock.moment(ofAge: limit + rules.grant)) }
       if let shownBy { next = min(next, shownBy) }

@@ -233,6 +233,9 @@ struct FailureDetector: Sendable {
             origin: after.origin, from: before.health, to: after.health,
             isVerified: after.isVerified)))
     }
+    if before.isTakenUp != after.isTakenUp {
+      events.append(after.isTakenUp ? .takenUp(after.origin) : .putBack(after.origin))
+    }
     if isProbed { events.append(.probe(after.origin)) }
     // Later than now in any case, so that a turn ends.
     let due = max(next, now + Span(nanoseconds: 1))

@@ -13,6 +13,10 @@ struct HealthTransition: Hashable, Sendable {
 /// What the failure detector found.
 enum MembershipEvent: Hashable, Sendable {
   case changed(HealthTransition)
+  /// The origin is not visible, nor waits for its log to be shown: only what is complete is held of it.
+  case putBack(OriginID)
+  /// The origin is visible again, or waits for its log.
+  case takenUp(OriginID)
   /// A newer sign of life of the origin has to be asked for.
   case probe(OriginID)
   /// The origin was silent for so long that it is forgotten, here with what is known of its chain: it

@@ -1,18 +1,21 @@
 import MeshCRDT
 import MeshCRDT2
+import MeshWire2
 
 /// The last words of origins that were forgotten, so that older ones do not bring them back.
 ///
 /// A forgotten origin is taken up again by a higher (incarnation, sequence), or by the checkpoint of the
 /// note itself once a newer beat of its chain was heard in time. The note keeps the clock, so that the
-/// age of such a beat is known: a beat that was held back brings nobody back. Bound: 4,096 origins; the
-/// one that was noted first goes.
+/// age of such a beat is known: a beat that was held back brings nobody back. It keeps the checkpoint itself for
+/// the origin that comes back in a lower incarnation, since its disk was put back: so it learns of its later life,
+/// and begins one above it. Bound: 4,096 origins, about 1 kB each; the one that was noted first goes.
 struct RemovedPeers: Sendable {
   /// What is remembered of a forgotten origin.
   struct Note: Sendable {
     let incarnation: Incarnation
     /// Of its last checkpoint; 0: none was heard.
     let sequence: UInt64
+    let checkpoint: SignedMessage?
     /// What was known of its chain.
     fileprivate(set) var clock: BeatClock?
     /// True when a newer beat was heard in time.
@@ -31,10 +34,11 @@ struct RemovedPeers: Sendable {
   /// Notes an origin that was forgotten.
   /// - Returns: the origin whose note had to go.
   mutating func add(
-    _ origin: OriginID, incarnation: Incarnation, sequence: UInt64, clock: BeatClock?
+    _ origin: OriginID, incarnation: Incarnation, sequence: UInt64,
+    checkpoint: SignedMessage? = nil, clock: BeatClock?
   ) -> OriginID? {
     let note = Note(
-      incarnation: incarnation, sequence: sequence,
+      incarnation: incarnation, sequence: sequence, checkpoint: checkpoint,
       clock: clock?.incarnation == incarnation ? clock : nil)
     let evicted = notes.set(origin, note)?.key
     if let evicted { dropPrefix(of: evicted) }

@@ -10,8 +10,6 @@ struct RecordStore: Sendable {
     let checkpoint: Authentic<Checkpoint>
     /// True when it speaks of more than an origin may have: it becomes complete nowhere.
     var isExcessive = false
-    /// True when it was not complete when its origin became hidden: it is not asked for until that is visible.
-    var isPassedOver = false
     var facts: CheckpointFacts { checkpoint.body.facts }
   }
 
@@ -22,6 +20,7 @@ struct RecordStore: Sendable {
   private var newest: [Newest?] = []
   /// The message of the complete checkpoint.
   private var complete: [Authentic<Checkpoint>?] = []
+  private var hidden: [Bool] = []
 
   init(hashKey: HashKey, hash: any TreeHash, bounds: OriginBounds = OriginBounds()) {
     replica = Replica(hashKey: hashKey, bounds: bounds)
@@ -46,6 +45,9 @@ struct RecordStore: Sendable {
     return newest.checkpoint.message == complete.message
   }
 
+  /// True while only a complete checkpoint is held of an origin: see ``hide(slot:)``.
+  func isHidden(slot: Int) -> Bool { hidden.indices.contains(slot) && hidden[slot] }
+
   /// True when an origin has records of a session. Cost: one look-up.
   func hasRecord(of session: SessionID, slot: Int) -> Bool {
     replica.places(of: session).contains { $0.slot == slot }
@@ -66,6 +68,7 @@ struct RecordStore: Sendable {
       windows.append(RecentBatches())
       newest.append(nil)
       complete.append(nil)
+      hidden.append(false)
     }
     if held != incarnation { reset(opened.slot) }
     return opened
@@ -95,24 +98,25 @@ struct RecordStore: Sendable {
     windows[slot] = RecentBatches()
     newest[slot] = nil
     complete[slot] = nil
+    hidden[slot] = false
   }
 
-  /// Drops what is above the complete checkpoint: the origin is not shown any more. What was signed is kept, so
-  /// that what contradicts it is known when the origin comes back. Returns what changed.
-  mutating func revert(slot: Int) -> [AppliedChange] {
+  /// Drops what is above the complete checkpoint of an origin that is not shown any more, and applies no batch
+  /// until ``resume(slot:)``: nobody may ever complete what they belong to. What was signed is kept, so that
+  /// what contradicts it is known when the origin comes back. Returns what changed.
+  mutating func hide(slot: Int) -> [AppliedChange] {
     guard windows.indices.contains(slot), !PlantedBug.isActive(.unfinishedWordsKept) else {
       return []
     }
+    hidden[slot] = true
     windows[slot].reopen(above: complete[slot]?.body.version ?? 0)
-    let isComplete = isComplete(slot: slot)
-    newest[slot]?.isPassedOver = !isComplete
     return replica.revert(slot: slot)
   }
 
-  /// Goes on with what was heard of an origin: it is visible again. Returns what changed.
+  /// Goes on with what was heard of an origin that is shown again. Returns what changed.
   mutating func resume(slot: Int) -> [AppliedChange] {
     guard windows.indices.contains(slot) else { return [] }
-    newest[slot]?.isPassedOver = false
+    hidden[slot] = false
     return applyWaiting(slot)
   }
 
@@ -170,6 +174,10 @@ extension RecordStore {
       result.contradiction = (other, batch)
       return result
     }
+    guard !hidden[slot] else {
+      result.isNews = windows[slot].insert(batch, isApplied: false)
+      return result
+    }
     switch replica.apply(slot: slot, place, batch.body.changes) {
     case .applied(let changes):
       result.isNews = true
@@ -188,7 +196,7 @@ extension RecordStore {
   /// Applies the batches that waited, as far as what is before them has come.
   private mutating func applyWaiting(_ slot: Int) -> [AppliedChange] {
     var result: [AppliedChange] = []
-    var isProgress = !windows[slot].isSettled
+    var isProgress = !windows[slot].isSettled && !hidden[slot]
     while isProgress {
       isProgress = false
       for index in windows[slot].entries.indices where !windows[slot].entries[index].isApplied {
@@ -281,22 +289,23 @@ extension RecordStore {
   /// ``OriginReplica/evaluate(_:_:)``.
   mutating func need(slot: Int) -> Need {
     guard let newest = newest(slot: slot) else { return waitingNeed(slot) }
-    guard !newest.isExcessive, !newest.isPassedOver else { return .nothing }
+    guard !newest.isExcessive else { return .nothing }
     guard !isComplete(slot: slot) else { return waitingNeed(slot) }
     switch replica.evaluate(slot: slot, newest.facts, hash) {
     case .complete:
       complete[slot] = newest.checkpoint
       return waitingNeed(slot)
     case .overtaken, .otherIncarnation: return waitingNeed(slot)
-    case .differs: return .fetch
     case .excessive: return .refusal
+    case .differs: return hidden[slot] ? .nothing : .fetch
+    case .missing where hidden[slot]: return .nothing
     case .missing(let gaps): return Self.isSmall(gaps) ? .repair(gaps) : .fetch
     }
   }
 
   /// The versions that are missing below batches that wait.
   private func waitingNeed(_ slot: Int) -> Need {
-    guard windows.indices.contains(slot), let highest = windows[slot].highestWaiting,
+    guard windows.indices.contains(slot), !hidden[slot], let highest = windows[slot].highestWaiting,
       let held = replica.replica(slot: slot)
     else { return .nothing }
     let wanted = held.scope.isAll ? gaps(slot, held, below: highest) : roomGaps(slot, held)

@@ -129,6 +129,16 @@ struct Comparison: Sendable {
     fetches[origin]?.address == address
   }
 
+  /// True when an origin is fetched from a peer, and the checkpoint of its answers has not come.
+  func lacks(_ position: Checkpoint.Position, of origin: OriginID, from address: PeerAddress)
+    -> Bool
+  {
+    guard let fetch = fetches[origin], fetch.address == address, fetch.position <= position else {
+      return false
+    }
+    return !fetch.recent.contains { $0.body.position == position }
+  }
+
   private mutating func nextRequest() -> UInt16 {
     lastRequest &+= 1
     return lastRequest

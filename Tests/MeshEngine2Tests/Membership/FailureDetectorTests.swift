@@ -79,7 +79,10 @@ struct FailureDetectorTests {
     detector.accept(origin.sign(), at: at(0))
     let events = detector.accept(origin.sign(beat: 1, isLeaving: true), at: at(2000))
     #expect(
-      events == [.changed(HealthTransition(origin: origin.id, from: .online, to: .left))])
+      events == [
+        .changed(HealthTransition(origin: origin.id, from: .online, to: .left)),
+        .putBack(origin.id),
+      ])
     // Nothing of this incarnation is heard any more.
     detector.accept(origin.sign(beat: 2), at: at(4000))
     #expect(detector.health(origin) == .left)
@@ -105,7 +108,10 @@ struct FailureDetectorTests {
   @Test("An origin whose age at first contact is beyond the uptime is never shown")
   func oldAtFirstContact() {
     let old = origin.sign(age: .seconds(40 * 3600), isOwnWord: false)
-    #expect(detector.accept(old, at: at(1_680_000)) == [reported(.offline), .probe(origin.id)])
+    #expect(
+      detector.accept(old, at: at(1_680_000)) == [
+        reported(.offline), .putBack(origin.id), .probe(origin.id),
+      ])
     let events = detector.run(to: at(1_680_000 + 11_000))
     #expect(transitions(events) == [])
     // It is given ten seconds to be heard better, and then forgotten.
@@ -259,6 +265,25 @@ struct FailureDetectorTests {
     detector.accept(7, of: origin, at: at(23_000))
     #expect(detector.health(origin) == .suspect)
     #expect(transitions(detector.run(to: at(60_000))) == ["25000 suspect-offline"])
+  }
+
+  @Test("An origin is put back when it is hidden, and taken up when it waits to be shown")
+  func puttingBack() {
+    func marks(_ events: [MembershipEvent]?) -> [MembershipEvent] {
+      (events ?? []).filter { $0 == .putBack(origin.id) || $0 == .takenUp(origin.id) }
+    }
+    // It was heard of before it is first shown.
+    #expect(marks(detector.accept(origin.sign(), isComplete: false, at: at(0))) == [])
+    #expect(marks(detector.run(to: at(4900)).map(\.event)) == [])
+    #expect(marks(detector.run(to: at(6000)).map(\.event)) == [.putBack(origin.id)])
+    // Its next sign of life finds it incomplete: it waits, and falls silent before it is shown.
+    #expect(marks(detector.accept(3, of: origin, at: at(6100))) == [.takenUp(origin.id)])
+    #expect(detector.health(origin) == .offline)
+    #expect(marks(detector.run(to: at(12_000)).map(\.event)) == [.putBack(origin.id)])
+    // A new life is taken up whole until it is judged.
+    let old = TestOrigin(incarnation: 2).sign(age: .seconds(60), isOwnWord: false)
+    #expect(
+      marks(detector.accept(old, isComplete: false, at: at(100_000))) == [.putBack(origin.id)])
   }
 
   @Test("A node that is cut off hides nobody before three times the time to live, then unverified")

@@ -141,6 +141,29 @@ struct FaultTests {
     #expect(time.map { $0 <= 3000 } == true, "after \(String(describing: time)) ms")
   }
 
+  @Test("A node that was put back to an old disk after it was forgotten is seen at once")
+  func oldDiskOfForgotten() throws {
+    var world = World { $0.forgetAfter = .seconds(60) }
+    for index in 0..<3 { world.start(peers: index == 0 ? [] : [0]) }
+    world.run(milliseconds: 2000)
+    let disk = world.nodes[2].disk
+    for _ in 0..<3 {
+      world.kill(2)
+      world.restart(2, peers: [0])
+      world.run(milliseconds: 5000)
+    }
+    world.kill(2)
+    world.run(milliseconds: 120_000)
+    #expect((0..<2).allSatisfy { !world.nodes[$0].engine.holds(world.origin(2)) })
+    world.restart(2, peers: [0], disk: disk - 1)
+    try world.open(2, SessionID(3, 9), user: "again", in: room("design"))
+    let time = world.run(atMost: 60_000) { world in
+      (0..<2).allSatisfy { world.nodes[$0].sessions[SessionID(3, 9)] != nil } && world.agree()
+    }
+    #expect(time.map { $0 <= 3000 } == true, "after \(String(describing: time)) ms")
+    #expect(world.nodes[2].engine.incarnation.counter > disk)
+  }
+
   @Test("A session that moved and left stays gone when its old host heals")
   func movedAndLeft() throws {
     var world = try mesh(3)
