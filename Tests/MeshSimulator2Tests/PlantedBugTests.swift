@@ -55,7 +55,7 @@ struct PlantedBugTests {
     Finding(.timeToLiveShort, "living", seconds: 34),
     Finding(.persistAfterSend, "persistBeforeSend", seconds: 6, multicast: true),
     Finding(.cursorLostOnMove, "handOver", sessions: 2, seconds: 18),
-    Finding(.staleFrameWins, "cursorOrder", seed: 7, [.reordering, .delay]),
+    Finding(.staleFrameWins, "cursorOrder", seed: 80, [.reordering, .delay]),
     Finding(.batchesInAnyOrder, "statusOrder", seed: 28, [.reordering, .loss, .delay]),
     Finding(.ownWordsIgnored, "convergence", seed: 4, seconds: 12, [.crashOldDisk]),
     Finding(.raiseNotPersisted, "persistBeforeSend", seconds: 12, [.crashOldDisk]),
