@@ -31,8 +31,8 @@ struct CursorKey: Hashable, Sendable {
 /// most ``Limits/movingCursorsPerOrigin`` are kept: beyond that new cursors are refused, and known ones
 /// go on, so that no cursor goes back. About 100 bytes for each.
 ///
-/// Updates that come before the presence to which they belong wait beside the table: at most
-/// ``earlyBound``, the oldest goes.
+/// Updates that come before the presence to which they belong, or whose presence goes, wait beside the table:
+/// at most ``earlyBound``, the oldest goes.
 struct MovingCursors: Sendable {
   private struct Entry: Sendable {
     var cursor: MovingCursor

@@ -73,12 +73,17 @@ extension SessionView {
     noteStatus(counter, of: user)
   }
 
-  /// Drops the moving cursor of a session that is not in the room, entered it later, or came to rest there;
-  /// takes up the one that waited for the presence.
+  /// Drops the moving cursor of a session that entered the room later, or came to rest there; takes up the one
+  /// that waited for the presence. That of a session that is not in the room waits: the end of an earlier stay
+  /// may come behind the updates of the next one.
   private mutating func settleCursor(_ key: CursorKey, slot: Int, _ records: some RecordReading) {
     guard host(slot)?.cursors.isEmpty == false else { return }
     guard let bound = Self.cursorBound(key, slot: slot, records) else {
-      return changeCursor(key, slot: slot) { $0.remove(key) }
+      return changeCursor(key, slot: slot) { cursors in
+        guard let held = cursors[key] else { return }
+        cursors.remove(key)
+        cursors.keepEarly(held, for: key)
+      }
     }
     changeCursor(key, slot: slot) { cursors in
       if let held = cursors[key], held.counter <= bound { cursors.remove(key) }

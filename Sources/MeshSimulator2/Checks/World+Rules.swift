@@ -72,11 +72,8 @@ extension World {
     else { return }
     for place in seen.places {
       let own = taken.place(in: place.room)
-      let movedAt = clients[index].places[place.room]?.movedAt ?? 0
-      // An update that its host has not written goes with the host.
-      let hasCursor = own?.cursor == place.cursor || movedAt + 2 * Self.second > time
       if own?.presence.status != place.presence.status
-        || own?.presence.message != place.presence.message || !hasCursor
+        || own?.presence.message != place.presence.message || own?.cursor != place.cursor
         || own.map({ $0.presence.enteredCounter <= place.presence.enteredCounter }) ?? true
       {
         fail("handOver", "client \(index) brings \(String(describing: own)) of \(place)")

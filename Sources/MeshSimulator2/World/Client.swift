@@ -8,7 +8,6 @@ struct Client {
     var message = ""
     var data: [UInt8] = []
     var cursor: Cursor?
-    var movedAt: UInt64?
     /// When it last said that it types.
     var typedAt: UInt64?
   }
@@ -207,7 +206,6 @@ extension World {
     cursors.note(cursor, of: clients[index].id, in: room)
     say(index, .moveCursor(clients[index].id, room, cursor)) {
       $0.places[room]?.cursor = cursor
-      $0.places[room]?.movedAt = time
     }
   }
 
@@ -344,7 +342,7 @@ extension World {
       say(index, .setData(client.id, room, place.data)) { _ in }
       if let cursor = place.cursor {
         cursors.note(cursor, of: client.id, in: room)
-        say(index, .moveCursor(client.id, room, cursor)) { $0.places[room]?.movedAt = time }
+        say(index, .moveCursor(client.id, room, cursor)) { _ in }
       }
     }
   }

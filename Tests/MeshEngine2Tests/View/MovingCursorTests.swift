@@ -90,10 +90,25 @@ struct MovingCursorTests {
     world.move(slot: 0, ann, in: room, counter: 8, 8)
     let presence = EntryKey(.presence, ann)
     world.write(slot: 0, presence, in: room, counter: 9, nil)
-    world.write(slot: 0, presence, in: room, counter: 10, ViewValue.presence(entered: 7))
+    world.write(slot: 0, presence, in: room, counter: 10, ViewValue.presence(entered: 10))
     world.workAll()
     #expect(world.reader.sessions[ann]?.place(in: room) != nil)
     #expect(world.cursor(ann, in: room) == nil)
+  }
+
+  @Test("An update of the next stay that came before the end of the last one is not forgotten")
+  func updateOutlivesEarlierStay() {
+    var world = present()
+    world.move(slot: 0, ann, in: room, counter: 9, 9)
+    let presence = EntryKey(.presence, ann)
+    world.write(slot: 0, presence, in: room, counter: 6, nil)
+    world.workAll()
+    world.write(slot: 0, presence, in: room, counter: 7, ViewValue.presence(entered: 7))
+    world.workAll()
+    #expect(world.cursor(ann, in: room) == viewCursor(9))
+    // So one from before it is not news.
+    #expect(world.move(slot: 0, ann, in: room, counter: 8, 8).news == 0)
+    #expect(world.cursor(ann, in: room) == viewCursor(9))
   }
 
   @Test("Cursors of a hidden origin are dropped, and its updates are not wanted")

@@ -39,7 +39,8 @@ private struct ViewModel {
 
   mutating func settle(_ records: ViewRecords, isKept: (Int) -> Bool) {
     cursors = cursors.filter { key, cursor in
-      isKept(key.slot) && Self.floor(key, records).map { cursor.counter > $0 } ?? false
+      // Without a presence it waits for the next one.
+      isKept(key.slot) && Self.floor(key, records).map { cursor.counter > $0 } ?? true
     }
   }
 
