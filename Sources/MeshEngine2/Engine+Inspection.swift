@@ -32,11 +32,40 @@ extension Engine {
     return UInt64(bytes)
   }
 
-  /// How old another origin's last sign of life is, as far as is known here, before pauses are granted.
-  package func age(of other: OriginID) -> Span? { members.clock(of: other)?.age(at: context.now) }
+  /// The newest beat of an origin that is known here, at a time of this node's clock, before pauses are
+  /// granted; of this node, the one whose moment came last. `nil`: the origin is not watched.
+  package func newestBeat(of other: OriginID, at now: MonotonicTime) -> BeatStanding? {
+    if other == origin {
+      let schedule = beats.schedule
+      let index = schedule.beat(at: now)
+      return BeatStanding(
+        schedule: .init(incarnation: incarnation, number: schedule.schedule), chain: schedule.chain,
+        index: index, age: now.since(schedule.moment(ofBeat: index)))
+    }
+    return members.clock(of: other).map { clock in
+      BeatStanding(
+        schedule: .init(incarnation: clock.incarnation, number: clock.schedule), chain: clock.chain,
+        index: clock.newest, age: clock.age(at: now))
+    }
+  }
 
   /// True when something of an origin is held that its complete checkpoint does not have.
   package func hasUnfinishedWords(of other: OriginID) -> Bool {
     records.slot(of: other).flatMap { records.replica.replica(slot: $0) }?.written.isEmpty == false
   }
+}
+
+/// A beat of an origin: where it stands, and how old it is taken to be.
+package struct BeatStanding: Hashable, Sendable {
+  /// A schedule of beats, over several chains.
+  package struct Schedule: Hashable, Sendable {
+    package let incarnation: Incarnation
+    /// The number of its first chain.
+    package let number: UInt64
+  }
+
+  package let schedule: Schedule
+  package let chain: UInt64
+  package let index: UInt64
+  package let age: Span
 }

@@ -29,6 +29,13 @@ extension Engine {
     switch records.standing(of: message, position) {
     case .older:
       context.counters.count(.checkpointsKnown)
+      // Whose disk was lost or put back hears its own word, and begins above it.
+      if isOwnWord, sender.incarnation == position.incarnation,
+        let newest = newestCheckpoint(of: message.origin),
+        newest.body.incarnation > position.incarnation
+      {
+        answer(newest, to: address)
+      }
       // Of an origin that is hidden, somebody may have no newer one completely.
       guard comparison.lacks(position, of: message.origin, from: address),
         let body = try? message.read(Checkpoint.self),
@@ -95,11 +102,14 @@ extension Engine {
     handle(members.accept(sign, isComplete: isComplete, at: context.now) ?? [])
   }
 
+  private func newestCheckpoint(of other: OriginID) -> Authentic<Checkpoint>? {
+    records.slot(of: other).flatMap { records.newest(slot: $0)?.checkpoint }
+  }
+
   /// Sends the newest checkpoint of an origin, with its age. True when there is one.
   @discardableResult
   mutating func sendCheckpoint(of other: OriginID, to address: PeerAddress) -> Bool {
-    guard let slot = records.slot(of: other), let newest = records.newest(slot: slot)?.checkpoint
-    else { return false }
+    guard let newest = newestCheckpoint(of: other) else { return false }
     send(newest, to: address)
     return true
   }
@@ -116,6 +126,13 @@ extension Engine {
     context.counters.count(.checkpointsSent)
     let age = note.clock?.age(at: context.now).milliseconds ?? 0
     context.send(.checkpoint(checkpoint, ageMilliseconds: age), to: address)
+  }
+
+  /// Sends a checkpoint to whoever should have it, if there is a share of answers left for the path.
+  private mutating func answer(_ checkpoint: Authentic<Checkpoint>, to address: PeerAddress) {
+    let bytes = checkpoint.message.bytes.count
+    guard paths.takeAnswer(bytes: bytes, of: address, &context) else { return }
+    send(checkpoint, to: address)
   }
 
   mutating func send(_ checkpoint: Authentic<Checkpoint>, to address: PeerAddress) {
@@ -184,6 +201,15 @@ extension Engine {
     }
   }
 
+  /// Sends the own beat to somebody who may know only that of the last checkpoint, which is older.
+  mutating func sendBeat(to address: PeerAddress) {
+    let beat = beats.current(context)
+    guard !isCloned, let signed = newestCheckpoint(of: origin), beat.index > signed.body.beat
+    else { return }
+    context.counters.count(.beatsSent)
+    context.send(.beats([beat]), to: address)
+  }
+
   // MARK: Probes
 
   /// Asks for a newer sign of life of an origin.
@@ -209,16 +235,12 @@ extension Engine {
     context.counters.count(.probesReceived)
     router.graft(probe.origin, to: address)
     guard paths.answerBytes(of: address, &context) != nil,
-      let slot = records.slot(of: probe.origin),
-      let newest = records.newest(slot: slot)?.checkpoint
+      let newest = newestCheckpoint(of: probe.origin)
     else { return }
     let known = probe.incarnation.map {
       Checkpoint.Position(incarnation: $0, sequence: probe.sequence)
     }
-    if known.map({ $0 < newest.body.position }) ?? true {
-      paths.spendAnswer(bytes: newest.message.bytes.count, of: address)
-      send(newest, to: address)
-    }
+    if known.map({ $0 < newest.body.position }) ?? true { answer(newest, to: address) }
     // Who asks for anything may want to know where it is, too.
     if known == nil, router.isLarge {
       paths.sendPeers([probe.origin], andOthers: false, to: address, &context)

@@ -5,9 +5,10 @@ import MeshWire2
 // Comparing with others, fetching and repairing.
 
 extension Engine {
-  /// The first words on a new path: the own checkpoint, a comparison, and where others are.
+  /// The first words on a new path: the own checkpoint and newest beat, a comparison, and where others are.
   mutating func greet(_ address: PeerAddress) {
     sendCheckpoint(of: origin, to: address)
+    sendBeat(to: address)
     // While much is fetched, much differs that will not differ soon.
     if !router.isLarge || comparison.fetchCount == 0 { compare(with: address) }
     introduce(to: address)

@@ -33,7 +33,7 @@ struct BeatClock: Hashable, Sendable {
   private(set) var newest: UInt64
   private(set) var value: Hash128
 
-  private var schedule: UInt64
+  private(set) var schedule: UInt64
   private var offset: Span
   /// The start of the chain, by what was heard here.
   private var observed: ScheduleReference

@@ -147,20 +147,40 @@ extension World {
     }
   }
 
-  /// Nobody who died is believed to be younger than he is.
+  /// Nobody who died is believed to be younger than he is: but by a period where no beat came in time, since at
+  /// first contact nothing says when the newest beat was due.
   private func checkAges(_ node: SimulatedNode, _ engine: Engine) {
     for (origin, diedAt) in deaths.sorted(by: { $0.key < $1.key }) {
-      guard let age = engine.age(of: origin), isWitness(node, of: diedAt) else { continue }
+      guard let beat = engine.newestBeat(of: origin, at: node.local(time)),
+        isWitness(node, of: diedAt)
+      else { continue }
       let span = time - diedAt
-      // The last beat may have come up to the slowest way later.
-      let least = span - min(span, span / 40 + 3 * slowest + 200 * Self.millisecond)
-      if age.nanoseconds < least {
+      let isTimely = node.timely[origin] == beat.schedule
+      let bound = span / 40 + beatDelay + (isTimely ? 0 : Self.beatPeriod)
+      if beat.age.nanoseconds < span - min(span, bound) {
         fail(
           "ages",
-          "node \(node.index) believes \(origin.short) to be \(age.milliseconds) ms old, dead for \(span / Self.millisecond) ms"
-        )
+          "node \(node.index) believes \(origin.short) to be \(beat.age.milliseconds) ms old, dead for "
+            + "\(span / Self.millisecond) ms\(isTimely ? "" : ", whose beats came late")")
       }
     }
+  }
+
+  static let beatPeriod = 2 * second
+
+  /// What a beat in time may come late by: the slowest way, and a tenth of a period until who misses it asks.
+  private var beatDelay: UInt64 { 3 * slowest + Self.beatPeriod / 10 }
+
+  /// Notes that a node has the newest beat of whom it hears, in time.
+  func noteBeat(from source: PeerAddress, at node: SimulatedNode) {
+    guard node.isHonest, let sender = receivers[source].map({ nodes[$0.node] }),
+      let (origin, sent) = sender.process?.change({
+        ($0.origin, $0.newestBeat(of: $0.origin, at: sender.local(time)))
+      }), let sent, node.timely[origin] != sent.schedule, sent.age.nanoseconds <= beatDelay,
+      let known = node.process?.change({ $0.newestBeat(of: origin, at: node.local(time)) }),
+      (known.schedule, known.chain, known.index) == (sent.schedule, sent.chain, sent.index)
+    else { return }
+    node.timely[origin] = sent.schedule
   }
 
   /// True when a node was there when somebody died, and its clock went on since.
@@ -175,8 +195,14 @@ extension World {
       // The network has become slower since.
       return queue.add(.checkDead(origin: origin, diedAt: diedAt), at: diedAt + patience)
     }
+    // Where no beat came in time, it may be a period younger.
+    let latest = diedAt + patience + Self.beatPeriod
+    if time < latest { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: latest) }
     for node in honest where node.isAwake && isWitness(node, of: diedAt) && node.staleAt < diedAt {
-      guard let engine = node.engine, !engine.isStale else { continue }
+      guard let engine = node.engine, !engine.isStale,
+        time >= latest
+          || engine.newestBeat(of: origin, at: node.local(time))?.schedule == node.timely[origin]
+      else { continue }
       let health = node.replayed.nodes[origin]
       guard health == .online || health == .suspect else { continue }
       fail(

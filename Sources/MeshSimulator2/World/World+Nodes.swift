@@ -35,6 +35,7 @@ extension World {
     node.staleAt = 0
     node.buffer = []
     node.accepted = [:]
+    node.timely = [:]
     node.contradicted = [:]
     cursors.forget(node: index)
     deaths[engine.origin] = nil
@@ -69,8 +70,8 @@ extension World {
     queue.add(.checkDead(origin: origin, diedAt: time), at: time + patience)
   }
 
-  /// How long after its end an origin may be seen. Clocks run 1 % fast or slow and references drift by
-  /// 1/1,000, and an age leaves out the time under way: up to three hops.
+  /// How long after its end an origin may be seen where a beat of its came in time. Clocks run 1 % fast or slow
+  /// and references drift by 1/1,000, and an age leaves out the time under way: up to three hops.
   var patience: UInt64 {
     let timeToLive = 5 * Self.second
     return timeToLive + timeToLive / 40 + 100 * Self.millisecond + 3 * slowest

@@ -121,6 +121,30 @@ struct FaultTests {
     #expect(world.nodes[0].sessions[SessionID(2, 1)] != nil)
   }
 
+  @Test("A node that was put back to an old disk hears of its word that nobody has completely")
+  func oldDiskBelowIncompleteWord() throws {
+    var world = World()
+    world.start(counter: 3)
+    try world.open(0, SessionID(1, 1), user: "ada", in: room("design"))
+    world.run(milliseconds: 1000)
+    world.start(peers: [0])
+    // It dies when its checkpoint is there, and its records are not.
+    let origin = world.origin(0)
+    let time = world.run(atMost: 1000) { world in
+      world.nodes[1].engine.newestBeat(of: origin, at: world.now) != nil
+    }
+    try #require(time != nil && world.nodes[1].engine.summary(of: origin) == nil)
+    world.kill(0)
+    world.run(milliseconds: 2000)
+    world.restart(0, peers: [1], disk: 0)
+    try world.open(0, SessionID(2, 1), user: "ada", in: room("design"))
+    world.run(milliseconds: 3000)
+    let isEqual = world.agree()
+    #expect(world.nodes[0].engine.incarnation.counter == 4)
+    #expect(isEqual)
+    #expect(world.nodes[1].sessions.keys.sorted() == [SessionID(2, 1)])
+  }
+
   @Test("A node that was put back to an old disk is seen at once")
   func oldDisk() throws {
     var world = try mesh(3)

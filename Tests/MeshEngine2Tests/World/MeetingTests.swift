@@ -23,4 +23,19 @@ struct SmallMeshTests {
     #expect(world.nodes[1].sessions[SessionID(1, 1)]?.isIn(room("design")) == true)
     #expect(world.nodes[0].health[world.origin(1)] == .online)
   }
+
+  @Test("Whoever meets a node knows its newest beat at once, however old its checkpoint is")
+  func newestBeatIsGreeted() throws {
+    var world = World()
+    world.start()
+    world.run(milliseconds: 61_000)
+    world.start(peers: [0])
+    let time = world.run(atMost: 900) { world in
+      world.nodes[1].engine.newestBeat(of: world.origin(0), at: world.now)?.index == 30
+    }
+    #expect(time != nil)
+    // Nothing says when its moment was: until a beat comes in time, it may be older by less than a period.
+    let age = world.nodes[1].engine.newestBeat(of: world.origin(0), at: world.now)?.age
+    #expect(age.map { $0 < ms(100) } == true)
+  }
 }
