@@ -16,32 +16,6 @@ let plantable: [SwiftSetting] =
     ? [.define("PLANTED_BUGS", .when(configuration: .debug))]
     : [.define("PLANTED_BUGS")])
 
-/// True when the products are built on the next core, of protocol 2: `PRESENCEMESH_PROTOCOL=2 swift build
-/// --scratch-path .build-protocol2`.
-///
-/// A bridge for a short time. `MeshEngine` is then what `Sources/MeshEngine2` holds, and `PROTOCOL_2` is
-/// defined where its interface differs; what knows the old core alone is left out. When the next core takes
-/// over, this switch and the old core go.
-let isProtocol2 = Context.environment["PRESENCEMESH_PROTOCOL"] == "2"
-let oldCoreAlone: Set<String> = [
-  "MeshEngine2", "MeshSimulator", "MeshSimulator2", "MeshEngineTests", "MeshEngine2Tests",
-  "MeshSimulatorTests", "MeshSimulator2Tests", "BenchTests",
-]
-/// Settings of what is built on either core.
-let switched = strict + (isProtocol2 ? [.define("PROTOCOL_2")] : [])
-
-let engine: Target =
-  isProtocol2
-  ? .target(
-    name: "MeshEngine", dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"],
-    path: "Sources/MeshEngine2", swiftSettings: plantable + switched)
-  : .target(
-    name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
-    swiftSettings: plantable)
-let oldSimulator: [Target.Dependency] = isProtocol2 ? [] : ["MeshSimulator"]
-let simulators: [Target.Dependency] =
-  isProtocol2 ? [] : ["MeshCRDT2", "MeshSimulator", "MeshSimulator2"]
-
 let targets: [Target] = [
   .systemLibrary(
     name: "CSodium",
@@ -49,39 +23,32 @@ let targets: [Target] = [
     providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
   .target(name: "MeshCRDT", swiftSettings: plantable),
   .target(name: "MeshWire", dependencies: ["MeshCRDT"], swiftSettings: plantable),
-  .target(name: "MeshTrust", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),
-  engine,
+  .target(name: "MeshTrust", dependencies: ["MeshCRDT"], swiftSettings: plantable),
+  .target(
+    name: "MeshEngine", dependencies: ["MeshCRDT", "MeshWire", "MeshTrust"],
+    swiftSettings: plantable),
   .target(
     name: "MeshCrypto",
-    dependencies: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshWire", "MeshTrust"],
+    dependencies: ["CSodium", "MeshCRDT", "MeshWire", "MeshTrust"],
     swiftSettings: strict),
-  // The core of protocol 2 (Docs/Protocol-2.md). No product depends on it yet but by `isProtocol2`.
-  .target(name: "MeshCRDT2", dependencies: ["MeshCRDT"], swiftSettings: plantable),
-  .target(
-    name: "MeshWire2", dependencies: ["MeshCRDT", "MeshWire", "MeshCRDT2"],
-    swiftSettings: plantable),
-  .target(
-    name: "MeshEngine2",
-    dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"],
-    swiftSettings: plantable),
   .target(
     name: "MeshTransport",
     dependencies: [
-      "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshEngine", "MeshCrypto",
+      "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Logging", package: "swift-log"),
     ],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .target(
     name: "PresenceMesh",
     dependencies: [
-      "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+      "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "Metrics", package: "swift-metrics"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
     ],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .target(
     name: "MeshGateway",
     dependencies: [
@@ -93,7 +60,7 @@ let targets: [Target] = [
       .product(name: "Logging", package: "swift-log"),
       .product(name: "JWTKit", package: "jwt-kit"),
     ],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .target(
     name: "WebAssets",
     path: "Peers/web",
@@ -108,40 +75,33 @@ let targets: [Target] = [
     dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine"],
     swiftSettings: plantable),
   .target(
-    name: "MeshSimulator2",
-    dependencies: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2"],
-    swiftSettings: plantable),
-  .target(
     name: "MeshBench",
     dependencies: [
       "CSodium",
-      "MeshCRDT", "MeshWire", "MeshWire2", "MeshTrust", "MeshEngine", "MeshCrypto",
-      "MeshTransport",
-      "PresenceMesh",
+      "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto",
+      "MeshTransport", "MeshSimulator", "PresenceMesh",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "Logging", package: "swift-log"),
-    ] + oldSimulator,
-    exclude: isProtocol2 ? ["Simulated"] : [],
-    swiftSettings: switched),
+    ],
+    swiftSettings: strict),
   .executableTarget(
     name: "presence",
     dependencies: [
-      "PresenceMesh", "MeshGateway", "MeshBench", "MeshCRDT", "MeshCrypto",
+      "PresenceMesh", "MeshGateway", "MeshBench", "MeshSimulator", "MeshCRDT", "MeshCrypto",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ] + simulators,
+    ],
     path: "Peers/presence",
-    exclude: isProtocol2 ? ["Simulate"] : [],
-    swiftSettings: plantable + switched),
+    swiftSettings: plantable),
   .target(name: "CAllocationCount"),
   .executableTarget(
     name: "allocations", dependencies: ["MeshBench", "CAllocationCount"],
     path: "Peers/allocations", swiftSettings: strict),
   .testTarget(name: "ArchitectureTests", swiftSettings: strict),
   .testTarget(
-    name: "MeshCRDTTests", dependencies: ["MeshCRDT", "MeshWire"], swiftSettings: plantable),
+    name: "MeshCRDTTests", dependencies: ["MeshCRDT", "MeshCrypto"], swiftSettings: plantable),
   .testTarget(
     name: "MeshWireTests",
     dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshCrypto"],
@@ -149,7 +109,8 @@ let targets: [Target] = [
     swiftSettings: plantable),
   .testTarget(
     name: "MeshEngineTests",
-    dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshSimulator"],
+    dependencies: ["MeshCRDT", "MeshWire", "MeshTrust", "MeshCrypto", "MeshEngine"],
+    exclude: ["Vectors"],
     swiftSettings: plantable),
   .testTarget(
     name: "MeshTransportTests",
@@ -158,37 +119,22 @@ let targets: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "Logging", package: "swift-log"),
     ],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .testTarget(
     name: "StateDirectoryTests",
     dependencies: ["MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh"],
-    swiftSettings: switched),
-  .testTarget(
-    name: "MeshCRDT2Tests", dependencies: ["MeshCRDT", "MeshCRDT2", "MeshCrypto"],
-    swiftSettings: plantable),
-  .testTarget(
-    name: "MeshWire2Tests",
-    dependencies: ["MeshCRDT", "MeshWire", "MeshCRDT2", "MeshWire2", "MeshTrust", "MeshCrypto"],
-    resources: [.copy("Vectors")],
-    swiftSettings: plantable),
-  .testTarget(
-    name: "MeshEngine2Tests",
-    dependencies: [
-      "MeshCRDT", "MeshTrust", "MeshCrypto", "MeshCRDT2", "MeshWire2", "MeshEngine2",
-    ],
-    exclude: ["Vectors"],
-    swiftSettings: plantable),
+    swiftSettings: strict),
   .testTarget(name: "RosterTests", dependencies: ["MeshCRDT"], swiftSettings: plantable),
   .testTarget(
     name: "PresenceMeshTests",
     dependencies: [
-      "PresenceMesh", "MeshCRDT", "MeshCRDT2", "MeshEngine", "MeshTransport",
+      "PresenceMesh", "MeshCRDT", "MeshEngine", "MeshTransport",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "Metrics", package: "swift-metrics"),
       .product(name: "MetricsTestKit", package: "swift-metrics"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
     ],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .testTarget(
     name: "GatewayTests",
     dependencies: [
@@ -199,7 +145,7 @@ let targets: [Target] = [
       .product(name: "JWTKit", package: "jwt-kit"),
     ],
     exclude: ["Clients"],
-    swiftSettings: switched),
+    swiftSettings: strict),
   .testTarget(name: "BenchTests", dependencies: ["MeshBench"], swiftSettings: strict),
   .testTarget(
     name: "MeshSimulatorTests",
@@ -210,16 +156,10 @@ let targets: [Target] = [
     exclude: ["trace-hash"],
     swiftSettings: plantable),
   .testTarget(
-    name: "MeshSimulator2Tests",
-    dependencies: [
-      "MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2", "MeshSimulator2",
-    ],
-    swiftSettings: plantable),
-  .testTarget(
     name: "CommandLineTests",
     dependencies: ["presence", "PresenceMesh", "MeshCrypto"],
     exclude: ["Support/refuse-sendmmsg.py"],
-    swiftSettings: switched),
+    swiftSettings: strict),
 ]
 
 let package = Package(
@@ -240,6 +180,6 @@ let package = Package(
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ],
-  targets: targets.filter { !isProtocol2 || !oldCoreAlone.contains($0.name) },
+  targets: targets,
   swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,4 @@
-"""Hashes, signatures, sealed datagrams and invites (Protocol.md §1, §2, §5, §7, §17)."""
+"""Hashes, signatures, sealed datagrams and invites (Protocol.md §0, §1, §3, §4, §15)."""
 from __future__ import annotations
 
 import base64

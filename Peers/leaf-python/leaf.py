@@ -64,7 +64,7 @@ def invite_of(text: str) -> Invite:
     raise argparse.ArgumentTypeError(str(error)) from None
 
 def colour_of(user: str) -> bytes:
-  """The colour that follows from a user id (Protocol.md §6)."""
+  """The colour that follows from a user id (Protocol.md §2)."""
   place, ramp = divmod(siphash(bytes(16), user.encode()) % 1536, 256)
   raw = ((255, ramp, 0), (255 - ramp, 255, 0), (0, 255, ramp), (0, 255 - ramp, 255), (ramp, 0, 255),
          (255, 0, 255 - ramp))[place]

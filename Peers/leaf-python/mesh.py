@@ -1,4 +1,4 @@
-"""The leaf without input or output: datagrams and moments in, datagrams out (Protocol-2.md §7–§9, §11, §13)."""
+"""The leaf without input or output: datagrams and moments in, datagrams out (Protocol.md §7–§9, §11, §13)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Datagrams and paths: what is sent where, and whose words are heard (Protocol-2.md §1, §10)."""
+"""Datagrams and paths: what is sent where, and whose words are heard (Protocol.md §1, §10)."""
 from __future__ import annotations
 
 import hashlib

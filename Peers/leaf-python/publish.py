@@ -1,4 +1,4 @@
-"""What the leaf says: its incarnation, records, checkpoints, beats and cursors (Protocol-2.md §2–§5, §13)."""
+"""What the leaf says: its incarnation, records, checkpoints, beats and cursors (Protocol.md §2–§5, §13)."""
 from __future__ import annotations
 
 from dataclasses import replace

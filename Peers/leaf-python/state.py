@@ -1,4 +1,4 @@
-"""What origins say: room logs, versions, trees, and what is shown of them (Protocol-2.md §2, §4, §8, §11)."""
+"""What origins say: room logs, versions, trees, and what is shown of them (Protocol.md §2, §4, §8, §11)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace

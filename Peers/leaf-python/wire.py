@@ -1,4 +1,4 @@
-"""Encodings, values, records and messages (Protocol-2.md §0–§3, §6)."""
+"""Encodings, values, records and messages (Protocol.md §0–§3, §6)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace

@@ -48,17 +48,11 @@ struct Presence: AsyncParsableCommand {
       ]),
   ]
 
-  #if PROTOCOL_2
-    private static let laboratory = [
-      CommandGroup(name: "Laboratory", subcommands: [BenchCommand.self])
-    ]
-  #else
-    private static let laboratory = [
-      CommandGroup(
-        name: "Laboratory",
-        subcommands: [SimulateCommand.self, MeasureCommand.self, BenchCommand.self])
-    ]
-  #endif
+  private static let laboratory = [
+    CommandGroup(
+      name: "Laboratory",
+      subcommands: [SimulateCommand.self, MeasureCommand.self, BenchCommand.self])
+  ]
 
   /// Parses and runs a command, and ends the process with its exit code.
   static func main() async {

@@ -362,7 +362,7 @@ function stateOf(node, how) {
   if (node.unverified) return `${how}?`;
   if (how !== "online") return how;
   if (differs(node)) return "differs";
-  return node.settled ? how : "catching up";
+  return node.complete ? how : "catching up";
 }
 
 function roundTrip(node) {

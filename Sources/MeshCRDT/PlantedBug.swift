@@ -5,39 +5,14 @@
 package enum PlantedBug: String, CaseIterable, Sendable {
   /// Stamps with equal counters are not ordered by origin.
   case noTieBreak
-  /// Records of equal version are settled by order of arrival.
-  case firstArrivalWins
-  /// An old record that a signed hash already covers as removed is taken in again.
-  case coveredRecordRevived
-  /// Tombstones are dropped after a while, whether or not a signed hash covers them.
-  case tombstoneCollectedByTime
-  /// The live hash is not checked before removals are taken as complete.
-  case settledWithoutHash
   /// Signatures are not verified.
   case verifySkipped
-  /// The Lamport counter wraps at 16 bits.
-  case wrappingCounter
-  /// A Lamport counter is believed however far ahead it is.
-  case poisonBelieved
   /// A relayed heartbeat arrives as if it were new.
   case ageNotCarried
   /// A datagram is heard as often as it arrives.
   case replayAccepted
   /// An address is believed before it has proven its return path.
   case pathNotChallenged
-  /// A gap in the versions is not pulled.
-  case gapNotPulled
-  /// The manifest is never asked for.
-  case manifestNotAsked
-  /// Hiding an origin removes its records.
-  case hiddenWrittenToState
-  /// An older heartbeat renews the lease.
-  case oldHeartbeatRenews
-  /// A lower generation is joined with a higher one.
-  case generationIgnored
-  /// Joining a log with a higher cut keeps the records that it does not cover. Nodes send records,
-  /// never whole logs: the law tests find this one, the simulator cannot.
-  case uncoveredRecordKept
   /// The end of a lease is not written.
   case leaseNotEnded
   /// A resting cursor is not packed anew.
@@ -46,28 +21,20 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case movedSessionKept
   /// A node that woke from a pause judges by the ages it slept through.
   case pauseNotForgiven
-  /// Digests leave out the last bucket.
-  case digestBucketSkipped
   /// Challenges repeat as long as bytes keep coming.
   case amplificationUnbounded
   /// A host does not end a session that somebody ordered to end.
   case removalNotObeyed
-  /// Who asked not to be told the heads of an origin is never told them again.
+  /// Who asked not to be sent the beats of an origin is never sent them again.
   case prunedNeverGrafted
-  /// A node that follows other rooms than before does not say so.
-  case interestNotTold
+  /// A node that subscribes to other rooms than before does not say so.
+  case subscriptionNotTold
   /// A move of a cursor is taken for news though a later one is known.
   case staleFrameWins
   /// Of what has to wait, one kind goes before all others.
   case queueStarves
-  /// A node that does not follow a room any more keeps what others said there.
-  case unfollowedRoomKept
-  /// A node that follows a room anew does not ask for what is said there.
-  case roomNotFetched
-  /// An event is lost when a session changes hosts.
-  case moveNotTold
-
-  // MARK: The next core
+  /// A node that does not subscribe to a room any more keeps what others said there.
+  case unsubscribedRoomKept
 
   /// In a large mesh nobody sends batches and cursors on.
   case notForwarded
@@ -190,17 +157,6 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case datagramTooLong
   /// Everybody is sent what is said in rooms that it does not subscribe to.
   case subscriptionNotHeeded
-
-  /// Those that a simulation can find. The others concern what an origin with one key and one writer
-  /// never does, or heal by themselves; the law tests find them.
-  package static let foundBySimulation: [PlantedBug] = allCases.prefix { $0 != .notForwarded }
-    .filter {
-      ![.firstArrivalWins, .uncoveredRecordKept, .tombstoneCollectedByTime, .generationIgnored]
-        .contains($0)
-    }
-
-  /// Those of the next core alone. Its tests tell what finds each of them.
-  package static let ofNextCore: [PlantedBug] = Array(allCases.drop { $0 != .notForwarded })
 
   #if PLANTED_BUGS
     /// The fault that is switched on for the current task.

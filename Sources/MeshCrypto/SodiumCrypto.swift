@@ -53,29 +53,29 @@ package final class SodiumCrypto: Crypto {
   }
 
   package func seal(_ datagram: inout [UInt8]) {
-    let clear = DatagramLayout.outerBytes
+    let clear = DatagramHeader.clearBytes
     let inner = datagram.count - clear
     precondition(inner > 0)
-    datagram.append(contentsOf: repeatElement(0, count: DatagramLayout.authenticatorBytes))
+    datagram.append(contentsOf: repeatElement(0, count: DatagramHeader.authenticatorBytes))
     datagram.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       keyring.sealing.key.withBytes { key in
         _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
           base + clear, nil, base + clear, UInt64(inner), base,
-          UInt64(DatagramLayout.additionalBytes), nil, base + DatagramLayout.additionalBytes, key)
+          UInt64(DatagramHeader.additionalBytes), nil, base + DatagramHeader.additionalBytes, key)
       }
     }
   }
 
   package func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? {
-    let clear = DatagramLayout.outerBytes
+    let clear = DatagramHeader.clearBytes
     let sealed = datagram.count - clear
-    guard sealed >= DatagramLayout.authenticatorBytes, let key = keyring.key(epoch: epoch) else {
+    guard sealed >= DatagramHeader.authenticatorBytes, let key = keyring.key(epoch: epoch) else {
       return nil
     }
     var isAuthentic = false
     let inner = [UInt8](
-      unsafeUninitializedCapacity: sealed - DatagramLayout.authenticatorBytes
+      unsafeUninitializedCapacity: sealed - DatagramHeader.authenticatorBytes
     ) { buffer, count in
       count = buffer.count
       datagram.withUnsafeBufferPointer { datagram in
@@ -84,7 +84,7 @@ package final class SodiumCrypto: Crypto {
           key.withBytes { key in
             crypto_aead_xchacha20poly1305_ietf_decrypt(
               buffer.baseAddress, nil, nil, base + clear, UInt64(sealed), base,
-              UInt64(DatagramLayout.additionalBytes), base + DatagramLayout.additionalBytes, key)
+              UInt64(DatagramHeader.additionalBytes), base + DatagramHeader.additionalBytes, key)
           } == 0
       }
       if !isAuthentic { count = 0 }

@@ -1,5 +1,5 @@
 import CSodium
-package import MeshCRDT2
+package import MeshCRDT
 
 /// BLAKE2b of libsodium, without a key: the hash of trees and heartbeat chains.
 package struct SodiumTreeHash: TreeHash {

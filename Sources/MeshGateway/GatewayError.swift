@@ -59,11 +59,11 @@ struct GatewayError: Error, Equatable {
       case .sessionOfAnotherUser: .sessionConflict
       case .notInRoom, .tooLong, .malformed, .invalidRoomName, .invalidSetting: .invalidRequest
       case .tooManySessions: .tooManySessions
-      case .tooManyRooms, .tooManyShelves: .tooManyRooms
+      case .tooManyRooms, .tooManyRoomsOnNode: .tooManyRooms
       case .sessionRemoved, .removedFromRoom: .sessionRemoved
-      case .tooManyRemovals, .tooManyFollowed: .tooManyRequests
+      case .tooManyRemovals, .tooManySubscriptions: .tooManyRequests
       case .unknownStatus: .unknownStatus
-      case .countersExhausted, .meshLeft, .cloned, .invalidInvite, .noMesh, .stateDirectory,
+      case .meshLeft, .cloned, .invalidInvite, .noMesh, .stateDirectory,
         .network:
         .unavailable
       }

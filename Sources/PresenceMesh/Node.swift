@@ -14,13 +14,13 @@ public struct Node: Hashable, Sendable, Identifiable {
   /// The time of a round trip when it was last measured; `nil` when it was not.
   public let roundTrip: Duration?
   /// Which life of the node this is; it rises with each start.
-  public let generation: UInt64
+  public let incarnation: UInt64
   /// The number of changes that it has written in this life.
   public let version: UInt64
   /// The number of sessions that it hosts.
   public let sessions: Int
   /// True when this node has everything that the other said it has.
-  public let isSettled: Bool
+  public let isComplete: Bool
   /// True when it was taken for offline while this node heard nobody, so that no other node can confirm
   /// it: this node may be the one that is cut off.
   public let isUnverified: Bool
@@ -34,10 +34,10 @@ public struct Node: Hashable, Sendable, Identifiable {
     age = .milliseconds(Int64(clamping: status.ageMilliseconds))
     address = status.address?.description
     roundTrip = status.roundTripMicroseconds.map { .microseconds(Int64(clamping: $0)) }
-    generation = status.generation
+    incarnation = status.incarnation?.counter ?? 0
     version = status.version
     sessions = status.sessions
-    isSettled = status.isSettled
+    isComplete = status.isComplete
     isUnverified = status.isUnverified
     differsFor = status.differsMilliseconds.map { .milliseconds(Int64(clamping: $0)) }
   }

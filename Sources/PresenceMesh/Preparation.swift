@@ -26,7 +26,7 @@ struct Preparation: Sendable {
     let remembered = directory?.rememberedAddresses()
     let (node, life) = try stateful { () throws(StateError) in
       guard let directory else {
-        return (NodeKey.random(), DurableState(generation: 1, lamportCeiling: 0))
+        return (NodeKey.random(), DurableState(incarnationCounter: 1))
       }
       let node = try directory.identity()
       try directory.store(chosen)

@@ -29,16 +29,14 @@ public enum PresenceError: Error, Hashable, Sendable {
   case removedFromRoom(SessionID, RoomName)
   /// As many removals as there may be wait for others to hear them. Try again later.
   case tooManyRemovals(limit: Int)
-  /// More rooms than can be followed one by one. Follow all of them instead.
-  case tooManyFollowed(limit: Int)
+  /// More rooms than a node can subscribe to one by one. Subscribe to all of them instead.
+  case tooManySubscriptions(limit: Int)
   /// The sessions of this node are in as many rooms as they may.
-  case tooManyShelves(limit: Int)
-  /// The Lamport counters of the mesh are used up. Make a new mesh.
-  case countersExhausted
+  case tooManyRoomsOnNode(limit: Int)
   /// This node has left the mesh. Join again.
   case meshLeft
   /// Another process speaks with this node's key, and this one says nothing any more: its state directory
-  /// was copied. Stop one of them. Thrown by nodes of protocol 2.
+  /// was copied. Stop one of them.
   case cloned
 
   // MARK: What was asked for
@@ -86,10 +84,9 @@ extension PresenceError: CustomStringConvertible {
     case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room) by order"
     case .tooManyRemovals(let limit):
       "\(limit) removals wait for other nodes to hear them: try again later"
-    case .tooManyShelves(let limit): "the sessions of this node are in \(limit) rooms already"
-    case .tooManyFollowed(let limit):
-      "at most \(limit) rooms can be followed: name fewer, or follow all"
-    case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
+    case .tooManyRoomsOnNode(let limit): "the sessions of this node are in \(limit) rooms already"
+    case .tooManySubscriptions(let limit):
+      "a node subscribes to at most \(limit) rooms: name fewer, or subscribe to all"
     case .meshLeft: "this node has left the mesh: join again"
     case .cloned:
       "another process speaks with this node's key: give one of the two a state directory of its own"
@@ -130,15 +127,9 @@ extension PresenceError {
       case .removedFromRoom(let id, let room): .removedFromRoom(id, room)
       case .tooManyRemovals(let limit): .tooManyRemovals(limit: limit)
       case .meshLeft: .meshLeft
-      #if PROTOCOL_2
-        case .tooManySubscriptions(let limit): .tooManyFollowed(limit: limit)
-        case .tooManyRoomLogs(let limit): .tooManyShelves(limit: limit)
-        case .cloned: .cloned
-      #else
-        case .tooManyFollowed(let limit): .tooManyFollowed(limit: limit)
-        case .tooManyShelves(let limit): .tooManyShelves(limit: limit)
-        case .countersExhausted: .countersExhausted
-      #endif
+      case .tooManySubscriptions(let limit): .tooManySubscriptions(limit: limit)
+      case .tooManyRoomLogs(let limit): .tooManyRoomsOnNode(limit: limit)
+      case .cloned: .cloned
       }
   }
 

@@ -37,7 +37,7 @@ extension PresenceMesh {
     public var multicast = true
     /// The time between two heartbeats of the node, 100 ms…1 h. Others hide its sessions when they
     /// hear nothing of it for 2.5 times that.
-    public var headPeriod: Duration = .seconds(2)
+    public var beatPeriod: Duration = .seconds(2)
     /// The most bytes that the node sends in a second, 10,000…4,000,000,000; `nil`: as many as there
     /// are. What does not go at once waits by kind, each kind with its share of the bytes, and the
     /// newest takes the place of what it replaces: under load everything is a little older, nothing
@@ -107,7 +107,7 @@ extension PresenceMesh.Membership: CustomStringConvertible, CustomReflectable {
 }
 
 extension PresenceMesh.Configuration {
-  static let headPeriods: ClosedRange<Duration> = .milliseconds(100)...(.seconds(3600))
+  static let beatPeriods: ClosedRange<Duration> = .milliseconds(100)...(.seconds(3600))
   static let rates = 10_000...4_000_000_000
   static let eventBuffers = 1...65_536
   /// The shortest time between two reports.
@@ -115,8 +115,8 @@ extension PresenceMesh.Configuration {
 
   /// Refuses what is outside of its bounds.
   func validate() throws(PresenceError) {
-    guard Self.headPeriods.contains(headPeriod) else {
-      throw .invalidSetting("headPeriod", problem: "is \(headPeriod): choose 100 ms…1 h")
+    guard Self.beatPeriods.contains(beatPeriod) else {
+      throw .invalidSetting("beatPeriod", problem: "is \(beatPeriod): choose 100 ms…1 h")
     }
     for (name, rate) in [("sendRate", sendRate), ("peerRate", peerRate)] {
       guard let rate, !Self.rates.contains(rate) else { continue }

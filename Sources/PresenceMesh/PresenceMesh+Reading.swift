@@ -1,4 +1,4 @@
-import MeshCRDT2
+import MeshCRDT
 import MeshEngine
 import MeshTransport
 
@@ -36,19 +36,19 @@ extension PresenceMesh {
   public func session(_ id: SessionID) -> SessionSnapshot? { hub.look { $0.session(id) } }
 
   /// The rooms that somebody is in, in the order of their names, without the lobby. Exact as told by
-  /// the hosts of the sessions, whether or not this node follows the rooms: see ``follow(rooms:)``.
+  /// the hosts of the sessions, whether or not this node subscribes to them: see ``subscribe(to:)``.
   /// Cost: sorts the rooms.
   public func rooms() -> [RoomSummary] { hub.view.rooms }
 
   /// The rooms that a user is in, in the order of their names, without the lobby. Exact as told by the
-  /// hosts of the sessions, whether or not this node follows the rooms. Cost: the sessions of the
+  /// hosts of the sessions, whether or not this node subscribes to them. Cost: the sessions of the
   /// user.
   public func rooms(ofUser user: String) -> [RoomName] {
     hub.look { $0.rooms(ofUser: user) }
   }
 
   /// Counts over some rooms: each room's, and how many different users and sessions they have
-  /// together. Exact as told by the hosts of the sessions, whether or not this node follows the rooms.
+  /// together. Exact as told by the hosts of the sessions, whether or not this node subscribes to them.
   /// Cost: the users and sessions of these rooms.
   public func statistics(rooms: [RoomName]) -> RoomStatistics {
     hub.view.statistics(rooms: rooms)
@@ -70,25 +70,25 @@ extension PresenceMesh {
     PresenceEvents(hub: hub, scope: .mesh, capacity: buffer, mesh: self)
   }
 
-  /// Follows some rooms only: other nodes send this one nothing of what is said in the others, and it
+  /// Subscribes to some rooms only: other nodes send this one nothing of what is said in the others, and it
   /// drops what it holds of them, but for what its own sessions say there.
   ///
-  /// A node follows all rooms until it is told otherwise. Of a room that it does not follow it knows who
+  /// A node subscribes to all rooms until it is told otherwise. Of another room it knows who
   /// is there, exactly as told by the hosts of the sessions: ``rooms()``, ``rooms(ofUser:)``,
   /// ``statistics(rooms:)``, ``Room/count`` and the users of ``Room`` answer as ever, and
   /// `SessionSnapshot.visits` names such rooms. What a session says there is not known: it shows with
-  /// the status of the lobby, without typing, data and cursor. When the first node of a mesh follows
+  /// the status of the lobby, without typing, data and cursor. When the first node of a mesh subscribes to
   /// some rooms only, the others need a round trip to say where their sessions are.
   ///
-  /// The other nodes are told at once, and a room that is followed anew is asked for as a whole: a small
-  /// one is there a round trip later. A room whose events are read (``Room/events``) is followed
-  /// meanwhile, as long as there are at most `Limits.roomsFollowed` in all; those beyond wait.
+  /// The other nodes are told at once, and a new room is asked for as a whole: a small
+  /// one is there a round trip later. A room whose events are read (``Room/events``) is subscribed to
+  /// meanwhile, as long as there are at most `Limits.roomsSubscribed` in all; those beyond wait.
   ///
-  /// - Parameter rooms: at most `Limits.roomsFollowed` (64); `nil`: all rooms.
-  /// - Throws: ``PresenceError/tooManyFollowed(limit:)``, ``PresenceError/meshLeft``; what was followed
-  ///   before is followed still.
-  public func follow(rooms: Set<RoomName>?) async throws(PresenceError) {
-    try await following.choose(rooms)
+  /// - Parameter rooms: at most `Limits.roomsSubscribed` (64); `nil`: all rooms.
+  /// - Throws: ``PresenceError/tooManySubscriptions(limit:)``, ``PresenceError/meshLeft``; the subscription
+  ///   is as before.
+  public func subscribe(to rooms: Set<RoomName>?) async throws(PresenceError) {
+    try await subscriptions.choose(rooms)
   }
 
   /// The events of one user anywhere in the mesh: comes online, goes, changes. The snapshots have
@@ -114,24 +114,22 @@ extension PresenceMesh {
     await driver.read { engine, now in engine.peers(now: now) }.map { Node($0) }
   }
 
-  /// One hash of the whole state: equal on all nodes that have converged and follow all rooms.
+  /// One hash of the whole state: equal on all nodes that have converged, whichever rooms they subscribe to.
   public func stateHash() async -> UInt64 {
-    #if PROTOCOL_2
-      await driver.read { engine, _ in engine.stateHash().high }
-    #else
-      await driver.read { engine, _ in engine.stateHash }
-    #endif
+    await driver.read { engine, _ in engine.stateHash().high }
   }
 
   /// One hash of what is held of a room; of the lobby, of all that every node is told. Equal on all nodes
-  /// that have converged and follow the room. Cost: the nodes with sessions there.
+  /// that have converged and subscribe to the room. Cost: the nodes with sessions there.
   public func roomHash(_ room: RoomName) async -> UInt64 {
-    await driver.read { engine, _ in engine.roomHash(room) }
+    await driver.read { engine, _ in engine.roomHash(room).high }
   }
 
   /// Which life of the node this is. It rises with each start, and once more when the mesh knows of
   /// a later life than this node does.
-  public func generation() async -> UInt64 { await driver.read { engine, _ in engine.generation } }
+  public func incarnation() async -> UInt64 {
+    await driver.read { engine, _ in engine.incarnation.counter }
+  }
 
   /// What happened so far in numbers, those of the protocol and then those of the sockets, always in
   /// the same order.

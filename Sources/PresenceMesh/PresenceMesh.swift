@@ -28,7 +28,7 @@ public final class PresenceMesh: Sendable {
   let configuration: Configuration
   let hub: Hub
   let driver: MeshDriver
-  let following: Following
+  let subscriptions: RoomSubscriptions
   let logger: Logger
   let credentials: MeshCredentials
   private let keeper: StateKeeper
@@ -45,7 +45,7 @@ public final class PresenceMesh: Sendable {
     self.configuration = configuration
     self.hub = hub
     self.driver = driver
-    following = Following(driver: driver)
+    subscriptions = RoomSubscriptions(driver: driver)
     self.keeper = keeper
     self.logger = logger
     nodeID = preparation.node.origin
@@ -180,11 +180,14 @@ extension PresenceMesh {
     _ configuration: Configuration, _ preparation: Preparation
   ) -> EngineConfiguration {
     var random = SystemRandomNumberGenerator()
+    let counter = preparation.life.incarnationCounter
+    guard let incarnation = Incarnation(counter: counter, nonce: random.next()) else {
+      preconditionFailure("a state directory begins no life beyond the last")
+    }
     var result = EngineConfiguration(
-      mesh: preparation.credentials.mesh, generation: preparation.life.generation,
-      lamport: preparation.life.lamportCeiling,
+      mesh: preparation.credentials.mesh, incarnation: incarnation,
       seed: (random.next(), random.next(), random.next(), random.next()))
-    result.headPeriod = Span(configuration.headPeriod)
+    result.beatPeriod = Span(configuration.beatPeriod)
     result.sendRate = configuration.sendRate.map { UInt64($0) }
     result.peerRate = configuration.peerRate.map { UInt64($0) }
     result.announcePeriod = configuration.multicast ? .seconds(2) : nil
@@ -235,15 +238,13 @@ extension PresenceMesh {
         another process speaks with the key of this node: its state directory was copied; give \
         one of the two a state directory of its own
         """)
-    #if PROTOCOL_2
-      case .contradicted(let node, _):
-        logger.error(
-          """
-          node \(node.short) has signed two statements that contradict each other, and is hidden until \
-          it starts anew
-          """,
-          metadata: [LogKeys.peer: "\(node)"])
-    #endif
+    case .contradicted(let node, _):
+      logger.error(
+        """
+        node \(node.short) has signed two statements that contradict each other, and is hidden until \
+        it starts anew
+        """,
+        metadata: [LogKeys.peer: "\(node)"])
     case .appeared, .changed, .disappeared, .cursor, .restored: break
     }
   }

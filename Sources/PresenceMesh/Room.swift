@@ -14,8 +14,8 @@ public struct Room: Sendable {
   ///   - limit: The most users of the page.
   ///   - offset: How many come before the page.
   ///
-  /// Of a room that the node does not follow, who is there is exact as told by the hosts; what they say
-  /// there is not known: see ``PresenceMesh/follow(rooms:)``.
+  /// Of a room that the node does not subscribe to, who is there is exact as told by the hosts; what they say
+  /// there is not known: see ``PresenceMesh/subscribe(to:)``.
   ///
   /// Cost: sorts the ids; derives the users of the page.
   public func users(onlineOnly: Bool = false, limit: Int = .max, offset: Int = 0) -> [User] {
@@ -33,11 +33,11 @@ public struct Room: Sendable {
   /// The live sessions in the room, in the order of their ids. Cost: sorts them.
   public func sessions() -> [Session] { roster.allSessions }
 
-  /// How many users and sessions are in the room, whether or not the node follows it. Cost: constant.
+  /// How many users and sessions are in the room, whether or not the node subscribes to it. Cost: constant.
   public var count: RoomSummary { mesh.hub.look { $0.roster(name).summary } }
 
   /// What happens in the room: see ``PresenceEvents``. For the lobby: to the users of the whole
-  /// mesh; ``PresenceMesh/events`` tells of the nodes as well. While they are read, the node follows the
+  /// mesh; ``PresenceMesh/events`` tells of the nodes as well. While they are read, the node subscribes to the
   /// room.
   public var events: PresenceEvents { events(buffer: mesh.configuration.eventBuffer) }
 

@@ -1,6 +1,6 @@
 import Testing
 
-/// The engine of protocol 2 is divided by what owns what: a part names no other part.
+/// The engine is divided by what owns what: a part names no other part.
 @Suite("The parts of the engine")
 struct EnginePartTests {
   /// The folders that hold a part; what lies beside them serves all.
@@ -48,7 +48,7 @@ struct EnginePartTests {
 
   @Test("A part names no other part")
   func partsAreApart() throws {
-    let folder = "Sources/MeshEngine2/"
+    let folder = "Sources/MeshEngine/"
     let sources = try ModuleArrowTests.sources().compactMap { source in
       Self.parts.first { source.path.hasPrefix(folder + $0 + "/") }.map {
         (part: $0, path: source.path, text: source.text)

@@ -226,8 +226,9 @@ struct SourceRulesTests {
     }
     #expect(Self.messages("Sources/MeshSimulator/A.swift", "precondition(a)") == [])
     #expect(
-      Self.messages("Sources/MeshEngine/Sending/Budget.swift", "  precondition(amount <= burst)")
-        == [])
+      Self.messages(
+        "Sources/MeshEngine/Hosting/BatchWriter.swift",
+        "  precondition(count > 0, \"a record of this node is longer than a batch\")") == [])
   }
 
   @Test("A file of more than 600 lines is found, with or without a last line feed")

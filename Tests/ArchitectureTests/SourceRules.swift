@@ -19,21 +19,17 @@ enum SourceRules {
   static let imports: [String: Imports] = [
     "Sources/MeshCRDT": Imports(names: []),
     "Sources/MeshWire": Imports(names: ["MeshCRDT"]),
-    "Sources/MeshTrust": Imports(names: ["MeshCRDT", "MeshWire"]),
+    "Sources/MeshTrust": Imports(names: ["MeshCRDT"]),
     "Sources/MeshEngine": Imports(names: ["MeshCRDT", "MeshWire", "MeshTrust"]),
-    "Sources/MeshCRDT2": Imports(names: ["MeshCRDT"]),
-    "Sources/MeshWire2": Imports(names: ["MeshCRDT", "MeshWire", "MeshCRDT2"]),
-    "Sources/MeshEngine2": Imports(names: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2"]),
-    "Sources/MeshCrypto": Imports(
-      names: ["CSodium", "MeshCRDT", "MeshCRDT2", "MeshTrust", "MeshWire"]),
+    "Sources/MeshCrypto": Imports(names: ["CSodium", "MeshCRDT", "MeshTrust", "MeshWire"]),
     "Sources/MeshTransport": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCRDT2", "MeshCrypto", "MeshEngine", "MeshTrust",
+        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust",
       ]),
       prefixes: ["NIO"]),
     "Sources/PresenceMesh": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCRDT2", "MeshCrypto", "MeshEngine", "MeshTransport",
+        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTransport",
         "MeshTrust",
         "Metrics", "ServiceLifecycle",
       ]),
@@ -43,20 +39,18 @@ enum SourceRules {
       prefixes: ["NIO"]),
     "Peers/web": Imports(names: []),
     "Sources/MeshSimulator": Imports(names: ["MeshCRDT", "MeshEngine", "MeshTrust", "MeshWire"]),
-    "Sources/MeshSimulator2": Imports(
-      names: ["MeshCRDT", "MeshTrust", "MeshCRDT2", "MeshWire2", "MeshEngine2"]),
     "Sources/MeshBench": Imports(
       names: systemLibraries.union([
         "CSodium", "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshSimulator",
         "MeshTransport",
-        "MeshTrust", "MeshWire", "MeshWire2", "PresenceMesh",
+        "MeshTrust", "MeshWire", "PresenceMesh",
       ]),
       prefixes: ["NIO"]),
     "Peers/allocations": Imports(names: systemLibraries.union(["CAllocationCount", "MeshBench"])),
     "Peers/presence": Imports(
       names: systemLibraries.union([
         "ArgumentParser", "Logging", "MeshBench", "MeshCRDT", "MeshCrypto", "MeshGateway",
-        "MeshCRDT2", "MeshSimulator", "MeshSimulator2",
+        "MeshSimulator",
         "Metrics", "PresenceMesh", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),
@@ -65,7 +59,6 @@ enum SourceRules {
   /// The modules in which time and randomness are arguments.
   static let core: Set<String> = [
     "Sources/MeshCRDT", "Sources/MeshWire", "Sources/MeshTrust", "Sources/MeshEngine",
-    "Sources/MeshCRDT2", "Sources/MeshWire2", "Sources/MeshEngine2",
   ]
 
   /// Clocks and sources of randomness. `Hasher` is seeded anew in each process, so it is one too.

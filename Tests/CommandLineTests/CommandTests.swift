@@ -28,9 +28,6 @@ struct CommandTests {
     for word in ["Exit codes", "up", "join", "who", "watch", "doctor", "bench"] {
       #expect(outcome.output.contains(word))
     }
-    #if !PROTOCOL_2
-      #expect(outcome.output.contains("simulate"))
-    #endif
     #expect(!outcome.output.contains("debug"))
   }
 
@@ -81,7 +78,7 @@ struct CommandTests {
       Set(rooms.keys) == ["stale", "lobby", "rooms", "unique_users", "unique_sessions"])
     let peers = try await node.run("peers", "--json").object()
     #expect(
-      Set(peers.keys) == ["node", "generation", "state_hash", "stale", "addresses", "peers"])
+      Set(peers.keys) == ["node", "incarnation", "state_hash", "stale", "addresses", "peers"])
     let counters = try await node.run("counters", "--json").object()
     #expect(Set(counters.keys) == ["node", "counters"])
     let doctor = try await node.run("doctor", "--json").object()

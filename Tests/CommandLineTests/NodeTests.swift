@@ -51,12 +51,12 @@ struct NodeTests {
     #expect(try await other.child.exitCode(within: .seconds(30)) == 0)
   }
 
-  @Test("A node that follows one room is told of it alone, and knows who is in the others")
-  func followsOneRoom() async throws {
+  @Test("A node that subscribes to one room is sent that one alone, and knows who is in the others")
+  func subscribesToOneRoom() async throws {
     let first = try await TestNode([
       "--name", "Ada", "--user", "ada", "--room", "design", "--room", "lab",
     ])
-    let second = try await TestNode(["--follow", "design", "--invite", first.invite()])
+    let second = try await TestNode(["--subscribe", "design", "--invite", first.invite()])
     for room in ["design", "lab"] {
       #expect(
         try await first.run("status", "busy", "--message", room, "--room", room).exitCode == 0)
@@ -162,7 +162,7 @@ struct NodeTests {
     let next = try await TestNode(state: node.state)
     #expect(try next.readyWord("node") == node.readyWord("node"))
     #expect(try await next.run("who").exitCode == 0)
-    #expect(try await next.run("peers", "--json").object()["generation"] as? Int == 2)
+    #expect(try await next.run("peers", "--json").object()["incarnation"] as? Int == 2)
   }
 
   @Test("A state directory that others can read is refused")

@@ -46,7 +46,7 @@ struct IdentityTests {
     let composed = try #require(RoomName("caf\u{E9}"))
     let decomposed = try #require(RoomName("cafe\u{301}"))
     #expect(composed != decomposed)
-    let ids = [composed, decomposed].map { RoomID($0, key: Sample.hashKey) }
+    let ids = [composed, decomposed].map { RoomID($0, key: meshKey) }
     #expect(ids[0] != ids[1])
     #expect(ids.allSatisfy { $0.bits & 3 == 0 })
     #expect(decomposed < composed)

@@ -35,7 +35,7 @@ struct SipHashTests {
       var bytes: [UInt8] = []
       for _ in 0..<Int.random(in: 0...12, using: &generator) {
         let word = generator.next()
-        if generator.chance(50) {
+        if Bool.random(using: &generator) {
           hasher.combine(word)
           bytes += word.bigEndianBytes.reversed()
         } else {

@@ -5,8 +5,8 @@ import MeshSimulator
 ///
 /// A simulation computes for seconds. On the threads that all tests share it would make those wait that
 /// talk over sockets, for longer than their peers are patient.
-func simulateAside(_ options: SimulationOptions) async -> SimulationResult {
-  await aside { simulate(options) }
+func runAside(_ scenario: Scenario) async -> Outcome {
+  await aside { scenario.run() }
 }
 
 /// Computes something long on the same thread.

@@ -39,21 +39,19 @@ struct DriverTests {
     await driver.shutdown()
   }
 
-  #if PROTOCOL_2
-    @Test("Datagrams of nodes that speak protocol 1 are counted as such, and not answered")
-    func olderVersionIsCounted() async throws {
-      let driver = try await TestMesh().driver()
-      let address = try #require(driver.boundAddresses.first)
-      let older = try RawSocket()
-      let isCounted = await eventually {
-        older.send([1] + [UInt8](repeating: 7, count: 120), to: address)
-        return await driver.read { engine, _ in engine.counters[.datagramsOfProtocol1] } > 0
-      }
-      #expect(isCounted)
-      #expect(await driver.read { engine, _ in engine.counters[.datagramsSent] } == 0)
-      await driver.shutdown()
+  @Test("Datagrams of nodes that speak version 1 are counted as such, and not answered")
+  func olderVersionIsCounted() async throws {
+    let driver = try await TestMesh().driver()
+    let address = try #require(driver.boundAddresses.first)
+    let older = try RawSocket()
+    let isCounted = await eventually {
+      older.send([1] + [UInt8](repeating: 7, count: 120), to: address)
+      return await driver.read { engine, _ in engine.counters[.datagramsOfProtocol1] } > 0
     }
-  #endif
+    #expect(isCounted)
+    #expect(await driver.read { engine, _ in engine.counters[.datagramsSent] } == 0)
+    await driver.shutdown()
+  }
 
   @Test("Addresses that cannot be reached do not end the driver")
   func unreachableAddressesAreSurvived() async throws {

@@ -32,9 +32,12 @@ struct TestMesh {
   ) async throws(TransportError) -> MeshDriver {
     var generator = SystemRandomNumberGenerator()
     let seed = (generator.next(), generator.next(), generator.next(), generator.next())
-    var configuration = EngineConfiguration(mesh: id, generation: 1, lamport: 0, seed: seed)
-    configuration.headPeriod = .milliseconds(200)
-    configuration.digestPeriod = .milliseconds(200)
+    guard let incarnation = Incarnation(counter: 1, nonce: generator.next()) else {
+      preconditionFailure("counters of incarnations begin at 1")
+    }
+    var configuration = EngineConfiguration(mesh: id, incarnation: incarnation, seed: seed)
+    configuration.beatPeriod = .milliseconds(200)
+    configuration.comparisonPeriod = .milliseconds(200)
     configuration.retryPeriod = .milliseconds(200)
     configuration.announcePeriod = multicast == nil ? nil : .milliseconds(100)
     return try await MeshDriver.start(

@@ -1,5 +1,4 @@
 import MeshCRDT
-import MeshCRDT2
 import MeshEngine
 import Testing
 
@@ -30,14 +29,10 @@ struct EventTests {
     var expected = [
       "online", "status", "cursor", "node", "stale", "offline", "nodeForgotten", "cloned",
     ]
-    #if PROTOCOL_2
-      let incarnation = try #require(Incarnation(counter: 2, nonce: 1))
-      hub.handle(.cloned(incarnation))
-      hub.handle(.contradicted(testNode(3), incarnation))
-      expected.append("contradicted")
-    #else
-      hub.handle(.cloned(generation: 2))
-    #endif
+    let incarnation = try #require(Incarnation(counter: 2, nonce: 1))
+    hub.handle(.cloned(incarnation))
+    hub.handle(.contradicted(testNode(3), incarnation))
+    expected.append("contradicted")
     var kinds: [String] = []
     for _ in expected { kinds.append(await reader.next()?.kind ?? "") }
     #expect(kinds == expected)

@@ -21,13 +21,13 @@ struct JoinTests {
       let first = try await PresenceMesh.join(
         .loopback(identity: identity, membership: .storedOrNew))
       #expect(first.isNewMesh)
-      let generation = await first.generation()
+      let incarnation = await first.incarnation()
       let invite = try first.invite()
       await first.leave()
       let second = try await PresenceMesh.join(.loopback(identity: identity, membership: .stored))
       #expect(!second.isNewMesh)
       #expect(second.nodeID == first.nodeID)
-      #expect(await second.generation() > generation)
+      #expect(await second.incarnation() > incarnation)
       #expect(invite.hasPrefix("presence-mesh:1:"))
       await #expect {
         try await PresenceMesh.join(.loopback(identity: identity, membership: .stored))
@@ -68,7 +68,7 @@ struct JoinTests {
       #expect(garbage.contains("the invite cannot be used"))
       #expect(!garbage.contains("secret-but"))
       #expect(await refused(.loopback(peers: ["[::1"])).contains("'[::1' is no address"))
-      #expect(await refused(.loopback(headPeriod: .milliseconds(1))).contains("headPeriod"))
+      #expect(await refused(.loopback(beatPeriod: .milliseconds(1))).contains("beatPeriod"))
       var narrow = PresenceMesh.Configuration.loopback()
       narrow.peerRate = 9999
       #expect(await refused(narrow).contains("peerRate"))
@@ -90,10 +90,10 @@ struct JoinTests {
 
   @Test("A mesh that is let go says farewell by itself")
   func letGo() async throws {
-    let first = try await PresenceMesh.join(.loopback(headPeriod: .seconds(60)))
+    let first = try await PresenceMesh.join(.loopback(beatPeriod: .seconds(60)))
     do {
       let second = try await PresenceMesh.join(
-        .loopback(membership: .invite(first.invite()), headPeriod: .seconds(60)))
+        .loopback(membership: .invite(first.invite()), beatPeriod: .seconds(60)))
       _ = try await second.openSession(Profile(userID: "bob"))
       try await eventually("seen") { first.isOnline("bob") }
     }

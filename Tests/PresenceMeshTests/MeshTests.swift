@@ -156,7 +156,7 @@ struct MeshTests {
 
   @Test("Who leaves politely is gone at once, and its readers end")
   func politeLeaving() async throws {
-    try await withMesh(of: 2, headPeriod: .seconds(60)) { nodes in
+    try await withMesh(of: 2, beatPeriod: .seconds(60)) { nodes in
       _ = try await nodes[1].openSession(Profile(userID: "bob"))
       try await eventually("seen") { nodes[0].isOnline("bob") }
       let reader = Task { await nodes[1].events.reduce(0) { count, _ in count + 1 } }
@@ -174,7 +174,7 @@ struct MeshTests {
 
   @Test("A node that is cut off says so, is hidden by the others, and is back after the cut")
   func cutAndHealed() async throws {
-    try await withMesh(of: 3, headPeriod: .milliseconds(200)) { nodes in
+    try await withMesh(of: 3, beatPeriod: .milliseconds(200)) { nodes in
       _ = try await nodes[2].openSession(Profile(userID: "cid"))
       _ = try await nodes[0].openSession(Profile(userID: "ann"))
       try await eventually("seen") { nodes[0].isOnline("cid") && nodes[2].isOnline("ann") }

@@ -94,7 +94,7 @@ extension PresenceMesh.Configuration {
   /// A node on this machine alone, which finds others by the given addresses only.
   static func loopback(
     identity: Identity = .inMemory, membership: PresenceMesh.Membership = .new,
-    peers: [String] = [], headPeriod: Duration = .milliseconds(300)
+    peers: [String] = [], beatPeriod: Duration = .milliseconds(300)
   ) -> Self {
     var configuration = Self(
       identity: identity, membership: membership,
@@ -102,23 +102,23 @@ extension PresenceMesh.Configuration {
     configuration.listen = .loopback(port: 0)
     configuration.peers = peers
     configuration.multicast = false
-    configuration.headPeriod = headPeriod
+    configuration.beatPeriod = beatPeriod
     return configuration
   }
 }
 
 /// Nodes of one mesh in this process, on real sockets.
 func withMesh(
-  of count: Int, headPeriod: Duration = .milliseconds(300),
+  of count: Int, beatPeriod: Duration = .milliseconds(300),
   _ body: ([PresenceMesh]) async throws -> Void
 ) async throws {
-  let first = try await PresenceMesh.join(.loopback(headPeriod: headPeriod))
+  let first = try await PresenceMesh.join(.loopback(beatPeriod: beatPeriod))
   var nodes = [first]
   for _ in 1..<max(1, count) {
     let invite = try first.invite()
     nodes.append(
       try await PresenceMesh.join(
-        .loopback(membership: .invite(invite), headPeriod: headPeriod)))
+        .loopback(membership: .invite(invite), beatPeriod: beatPeriod)))
   }
   do {
     for node in nodes {

@@ -145,33 +145,31 @@ struct DamageTests {
     }
   }
 
-  #if PROTOCOL_2
-    @Test(
-      "A counter of incarnations that is not alone, or no number below its bound, is named",
-      arguments: [
-        ["incarnation x"], ["incarnation 4294967296"], ["incarnation 01"],
-        ["incarnation 1", "lamport 1"],
-      ])
-    func malformedIncarnationIsNamed(lines: [String]) throws {
-      try fill()
-      try write("durable", lines)
-      let error = try errorOfReading("durable")
-      guard case .damaged(scratch.file("durable"), .malformedLine(2, _))? = error else {
-        Issue.record("\(String(describing: error))")
-        return
-      }
+  @Test(
+    "A counter of incarnations that is not alone, or no number below its bound, is named",
+    arguments: [
+      ["incarnation x"], ["incarnation 4294967296"], ["incarnation 01"],
+      ["incarnation 1", "lamport 1"],
+    ])
+  func malformedIncarnationIsNamed(lines: [String]) throws {
+    try fill()
+    try write("durable", lines)
+    let error = try errorOfReading("durable")
+    guard case .damaged(scratch.file("durable"), .malformedLine(2, _))? = error else {
+      Issue.record("\(String(describing: error))")
+      return
     }
+  }
 
-    @Test("The lives of a node of protocol 1 go on, and are kept as incarnations")
-    func olderFileIsRead() throws {
-      try fill()
-      try write("durable", ["generation 41", "lamport 7"])
-      #expect(try open().beginLife() == DurableState(incarnationCounter: 42))
-      let text = String(decoding: try scratch.bytes("durable"), as: UTF8.self)
-      #expect(text.contains("\nincarnation 42\n") && !text.contains("generation"))
-      #expect(try open().beginLife() == DurableState(incarnationCounter: 43))
-    }
-  #endif
+  @Test("The lives of a node of version 1 of the protocol go on, and are kept as incarnations")
+  func olderFileIsRead() throws {
+    try fill()
+    try write("durable", ["generation 41", "lamport 7"])
+    #expect(try open().beginLife() == DurableState(incarnationCounter: 42))
+    let text = String(decoding: try scratch.bytes("durable"), as: UTF8.self)
+    #expect(text.contains("\nincarnation 42\n") && !text.contains("generation"))
+    #expect(try open().beginLife() == DurableState(incarnationCounter: 43))
+  }
 
   @Test("Epochs that do not rise, and more keys than are used at once, are refused")
   func keysAreChecked() throws {
@@ -195,7 +193,7 @@ struct DamageTests {
       "identity", .malformedLine(number: 3, expected: "the node id that belongs to the seed"))
   }
 
-  @Test("An identity without its generation is refused: it could repeat itself")
+  @Test("An identity without its durable state is refused: it could repeat itself")
   func missingGenerationIsRefused() throws {
     try fill()
     try FileManager.default.removeItem(atPath: scratch.file("durable"))
@@ -204,12 +202,12 @@ struct DamageTests {
         == .missing(path: scratch.file("durable"), besides: scratch.file("identity")))
   }
 
-  @Test("The last generation is an error, not a start over")
+  @Test("The last incarnation is an error, not a start over")
   func lastGenerationIsAnError() throws {
     try fill()
     try write("durable", ["generation 4294967295", "lamport 0"])
     #expect(
-      try errorOfReading("durable") == .generationsExhausted(path: scratch.file("durable")))
+      try errorOfReading("durable") == .incarnationsExhausted(path: scratch.file("durable")))
   }
 
   @Test(

@@ -21,7 +21,7 @@ struct StateDirectoryTests {
     #expect(try directory.identity().origin == origin)
     #expect(try directory.mesh() == nil)
     #expect(directory.rememberedAddresses().addresses.isEmpty)
-    #expect(try directory.beginLife() == DurableState(generation: 1, lamportCeiling: 0))
+    #expect(try directory.beginLife() == DurableState(incarnationCounter: 1))
     for name in ["", "deep", "deep/er"] { #expect(try scratch.mode(of: name) == 0o700) }
     for name in ["identity", "durable", "lock"] {
       #expect(try scratch.mode(of: "deep/er/" + name) == 0o600)
@@ -45,20 +45,16 @@ struct StateDirectoryTests {
       #expect(mesh.mesh == credentials.mesh)
       #expect(mesh.keyring.sealing.key.exposed() == credentials.keyring.sealing.key.exposed())
       #expect(directory.rememberedAddresses().addresses == addresses)
-      let state = try directory.beginLife()
       #expect(
-        state
-          == DurableState(generation: UInt64(life), lamportCeiling: UInt64(life - 1) * 1000))
-      try directory.store(
-        DurableState(generation: state.generation, lamportCeiling: UInt64(life) * 1000))
+        try directory.beginLife() == DurableState(incarnationCounter: UInt64(life)))
     }
     #expect(try scratch.names() == ["identity", "mesh", "durable", "addresses", "lock"])
   }
 
-  @Test("The generation of a life is on the disk before it is used")
-  func generationIsKeptFirst() throws {
-    #expect(try open().beginLife().generation == 1)
-    #expect(try open().beginLife().generation == 2)
+  @Test("The incarnation of a life is on the disk before it is used")
+  func incarnationIsKeptFirst() throws {
+    #expect(try open().beginLife().incarnationCounter == 1)
+    #expect(try open().beginLife().incarnationCounter == 2)
   }
 
   @Test("Durable state that is older than what is kept changes nothing")
@@ -67,11 +63,10 @@ struct StateDirectoryTests {
       let directory = try open()
       _ = try directory.identity()
       _ = try directory.beginLife()
-      try directory.store(DurableState(generation: 5, lamportCeiling: 70))
-      try directory.store(DurableState(generation: 5, lamportCeiling: 60))
-      try directory.store(DurableState(generation: 4, lamportCeiling: 90))
+      try directory.store(DurableState(incarnationCounter: 5))
+      try directory.store(DurableState(incarnationCounter: 4))
     }
-    #expect(try open().beginLife() == DurableState(generation: 6, lamportCeiling: 70))
+    #expect(try open().beginLife() == DurableState(incarnationCounter: 6))
   }
 
   @Test("All keys of a keyring are kept")
@@ -117,7 +112,7 @@ struct StateDirectoryTests {
   func draftIsReplaced() throws {
     _ = try open()
     try scratch.write(Array("half".utf8), to: ".durable.new")
-    #expect(try open().beginLife().generation == 1)
+    #expect(try open().beginLife().incarnationCounter == 1)
     #expect(try scratch.names() == ["durable", "lock"])
   }
 

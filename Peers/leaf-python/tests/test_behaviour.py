@@ -15,7 +15,7 @@ MESH, b = bytes(range(16)), bytes.fromhex
 
 
 def vectors(name: str) -> Any:
-  return json.loads((HERE.parents[2] / f"Tests/MeshEngine2Tests/Vectors/{name}.json").read_text())
+  return json.loads((HERE.parents[2] / f"Tests/MeshEngineTests/Vectors/{name}.json").read_text())
 
 
 def record_of(r: Any, log: str) -> wire.Record:

@@ -136,14 +136,10 @@ struct PeersCommand: AsyncParsableCommand {
     if let span = peer.lastingDifferenceMs {
       return Cell("differs for \(ClockText.span(milliseconds: UInt64(clamping: span)))", .warning)
     }
-    return Cell(peer.settled ? settled : "catching up")
+    return Cell(peer.complete ? complete : "catching up")
   }
 
-  #if PROTOCOL_2
-    private static let settled = "complete"
-  #else
-    private static let settled = "settled"
-  #endif
+  private static let complete = "complete"
 }
 
 /// `presence counters`: what the node counted.

@@ -32,14 +32,15 @@ struct UpCommand: AsyncParsableCommand {
   var room: [RoomName] = []
 
   @Option(
+    name: [.customLong("subscribe"), .customLong("follow")],
     help: ArgumentHelp(
-      "Follow this room only; may be repeated. Default: all rooms.",
+      "Subscribe to this room only; may be repeated. Default: all rooms.",
       discussion: """
-        Nothing of what is said in other rooms is told to the node, but who is in them. A room that \
-        somebody watches here is followed meanwhile.
+        Nothing of what is said in other rooms is sent to the node, but who is in them. It subscribes \
+        to a room for as long as somebody watches it here.
         """,
       valueName: "room"))
-  var follow: [RoomName] = []
+  var subscribe: [RoomName] = []
 
   @Option(help: ArgumentHelp("Write the ready line to this descriptor too.", valueName: "n"))
   var readyFd: Int32?
@@ -53,8 +54,8 @@ struct UpCommand: AsyncParsableCommand {
     if name == nil, !room.isEmpty || profile.user != nil {
       throw ValidationError("--room and --user are about a session: give it a --name.")
     }
-    if follow.count > Limits.roomsFollowed {
-      throw ValidationError("--follow may be given \(Limits.roomsFollowed) times at most.")
+    if subscribe.count > Limits.roomsSubscribed {
+      throw ValidationError("--subscribe may be given \(Limits.roomsSubscribed) times at most.")
     }
     if let readyFd, readyFd < 1 || readyFd == STDERR_FILENO {
       throw ValidationError("--ready-fd needs a descriptor that is open for writing.")
@@ -72,7 +73,7 @@ struct UpCommand: AsyncParsableCommand {
     if let pidFile { endings.beforeExit { pidFile.remove() } }
     try await RunningNode.with(state: directory, options: node) { node in
       try node.announceNewMesh()
-      if !follow.isEmpty { try await node.mesh.follow(rooms: Set(follow)) }
+      if !subscribe.isEmpty { try await node.mesh.subscribe(to: Set(subscribe)) }
       let gateway = try await gateway.start(
         node.mesh, logger: RunningNode.logger(self.node.logLevel))
       do {

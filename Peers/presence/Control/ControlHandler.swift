@@ -50,7 +50,7 @@ struct ControlHandler: Sendable {
 extension ControlHandler {
   private func peers() async -> PeersRecord {
     PeersRecord(
-      node: "\(mesh.nodeID)", generation: await mesh.generation(),
+      node: "\(mesh.nodeID)", incarnation: await mesh.incarnation(),
       stateHash: await mesh.stateHash().hexadecimalDigits, stale: mesh.isStale,
       addresses: mesh.addresses, peers: await mesh.nodes().map { PeersRecord.Peer($0) })
   }

@@ -32,8 +32,8 @@ enum NodeChecks {
       "a member of the mesh is faulty, or tries to speak for others"
     ),
     (
-      "countersImplausible", "clocks of the protocol were implausible",
-      "a member of the mesh is faulty: its state directory may be old"
+      "checkpointsExcessive", "nodes say more than one may",
+      "a member of the mesh is faulty, or has more sessions or rooms than the bounds in Limits"
     ),
     (
       "originsRefused", "nodes were refused: the table is full",
@@ -90,7 +90,7 @@ enum NodeChecks {
         advice: "a great deal may be on its way, or one of them holds what the other refuses: "
           + "compare `presence peers` and `presence counters` on both")
     }
-    let behind = online.filter { !$0.settled }
+    let behind = online.filter { !$0.complete }
     guard !behind.isEmpty else {
       return Check("agreement", .ok, "everything that is known is here, state \(node.stateHash)")
     }

@@ -8,7 +8,7 @@ struct RosterRecord: Codable, Hashable, Sendable {
   var node: String
   /// One hash of the whole state in 16 hexadecimal digits, equal on all nodes that have converged.
   var stateHash: String
-  /// One hash of what is held of the room, equal on all nodes that have converged and follow it.
+  /// One hash of what is held of the room, equal on all nodes that have converged and subscribe to it.
   var roomHash: String
   /// True when the node has heard no other for a while, and what it shows may be old.
   var stale: Bool
@@ -51,11 +51,11 @@ struct PeersRecord: Codable, Hashable, Sendable {
     var ageMs: Int64
     /// `null` when it was not measured.
     @Nullable var roundTripUs: Int64?
-    var generation: UInt64
+    var incarnation: UInt64
     var version: UInt64
     var sessions: Int
     /// True when everything that the other said it has is here.
-    var settled: Bool
+    var complete: Bool
     /// True when it is `offline` and no other node was heard that could confirm it.
     var unverified: Bool
     /// For how long what the two hold has differed; `null` when it did not when they last compared.
@@ -71,7 +71,7 @@ struct PeersRecord: Codable, Hashable, Sendable {
   }
 
   var node: String
-  var generation: UInt64
+  var incarnation: UInt64
   var stateHash: String
   var stale: Bool
   /// Where others can reach this node.
@@ -100,10 +100,10 @@ extension PeersRecord.Peer {
     _address = Nullable(wrappedValue: node.address)
     ageMs = node.age.wholeMilliseconds
     _roundTripUs = Nullable(wrappedValue: node.roundTrip?.wholeMicroseconds)
-    generation = node.generation
+    incarnation = node.incarnation
     version = node.version
     sessions = node.sessions
-    settled = node.isSettled
+    complete = node.isComplete
     unverified = node.isUnverified
     _differsMs = Nullable(wrappedValue: node.differsFor?.wholeMilliseconds)
   }

@@ -8,7 +8,7 @@ struct ScenarioOptions: ParsableArguments {
       "A scenario with a name; other options beside it replace parts of it.", valueName: "name"))
   var preset: Preset?
 
-  @Option(help: "The number of nodes, 2…1,000. Without it: 5…16, by the seed.")
+  @Option(help: "The number of nodes, 2…1,000. Without it: 3…24, by the seed.")
   var nodes: Int?
 
   @Option(
@@ -49,7 +49,7 @@ struct ScenarioOptions: ParsableArguments {
       valueName: "seconds"))
   var partition: UInt64?
 
-  @Option(help: "Virtual seconds with faults. Without it: 15…40, by the seed.")
+  @Option(help: "Virtual seconds with faults. Without it: 10…70, by the seed.")
   var seconds: UInt64?
 
   @Option(
@@ -66,8 +66,15 @@ struct ScenarioOptions: ParsableArguments {
     if let seconds { try Self.check(seconds, in: 1...86_400, "--seconds") }
     if let partition { try Self.check(partition, in: 1...86_400, "--partition") }
     if let bound { try Self.check(bound, in: 1...3600, "--bound") }
+    if let faults {
+      do {
+        _ = try SimulationRun.faults(named: faults)
+      } catch {
+        throw ValidationError(error.description)
+      }
+    }
     let aboutFaults = faults != nil || exact || partition != nil || seconds != nil || bound != nil
-    if aboutFaults, options(seed: 1).changes != nil {
+    if aboutFaults, scenario(seed: 1).changes != nil {
       let why = preset.map { "\($0.rawValue) times" } ?? "--changes times"
       throw ValidationError(
         "\(why) changes in a mesh without faults: add --changes 0 to let faults strike.")
@@ -83,30 +90,30 @@ struct ScenarioOptions: ParsableArguments {
   }
 
   /// What to simulate with a seed.
-  func options(seed: UInt64) -> SimulationOptions {
-    var options = preset?.options(seed: seed, nodes: nodes) ?? SimulationOptions(seed: seed)
-    options.nodes = nodes ?? options.nodes
-    if let delay { options.links.delayMicroseconds = delay.microseconds }
-    if let loss { options.links.loss = loss / 100 }
-    if let sessions { options.sessionsPerNode = sessions }
-    if let changes { options.changes = changes > 0 ? changes : nil }
+  func scenario(seed: UInt64) -> Scenario {
+    var scenario = preset?.scenario(seed: seed, nodes: nodes) ?? Scenario(seed: seed)
+    scenario.nodes = nodes ?? scenario.nodes
+    if let delay { scenario.links.delayMicroseconds = delay.microseconds }
+    if let loss { scenario.links.loss = loss / 100 }
+    if let sessions { scenario.sessionsPerNode = sessions }
+    if let changes { scenario.changes = changes > 0 ? changes : nil }
     if let named = try? faults.map(SimulationRun.faults(named:)) {
-      options.faults = named
-      options.isExact = false
-      options.script = nil
+      scenario.faults = named
+      scenario.isExact = false
+      scenario.script = nil
     }
-    if options.changes != nil, preset == nil || changes != nil {
-      options.faults = []
-      options.script = nil
+    if scenario.changes != nil, preset == nil || changes != nil {
+      scenario.faults = []
+      scenario.script = nil
     }
     if partition != nil {
-      options.faults = [.partition]
-      options.script = nil
+      scenario.faults = [.partition]
+      scenario.script = nil
     }
-    options.isExact = options.isExact || exact || partition != nil
-    if let span = partition ?? seconds { options.faultMilliseconds = span * 1000 }
-    if let bound { options.boundMilliseconds = bound * 1000 }
-    return options
+    scenario.isExact = scenario.isExact || exact || partition != nil
+    if let span = partition ?? seconds { scenario.faultMilliseconds = span * 1000 }
+    if let bound { scenario.boundMilliseconds = bound * 1000 }
+    return scenario
   }
 
   /// The options as they are written on a command line, without those that were not given.

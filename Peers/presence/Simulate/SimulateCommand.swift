@@ -24,22 +24,15 @@ struct SimulateCommand: AsyncParsableCommand {
   var seed: UInt64 = 1
 
   @Option(
-    help: "How many seeds to simulate, one after the other. (default: 20, or what a preset says)")
+    help: "How many seeds to simulate. (default: 20, or what a preset says)")
   var seeds: UInt64?
 
   @Flag(help: "Begin at a random seed, and print it.")
   var fresh = false
 
   @Option(
-    name: .customLong("protocol"),
-    help: ArgumentHelp("The version of the protocol: 1, or 2, the next core.", valueName: "version")
-  )
-  var version = 1
-
-  @Option(
     help: ArgumentHelp(
-      "With --protocol 2: so many worlds run side by side. (default: all cores)", valueName: "count"
-    ))
+      "So many worlds run side by side, 1…1,024. (default: all cores)", valueName: "count"))
   var jobs: Int?
 
   @Option(
@@ -69,115 +62,75 @@ struct SimulateCommand: AsyncParsableCommand {
     if let seeds, !(1...1_000_000).contains(seeds) {
       throw ValidationError("--seeds takes 1…1,000,000, not \(seeds).")
     }
-    guard (1...2).contains(version) else {
-      throw ValidationError("--protocol takes 1 or 2, not \(version).")
-    }
     do {
       _ = try SimulationRun.bugs(named: plant)
-      if version == 2 {
-        _ = try NextCore.scenario(scenario, seed: 1)
-      } else if let faults = scenario.faults {
-        _ = try SimulationRun.faults(named: faults)
-      }
     } catch {
       throw ValidationError(error.description)
     }
-    if version == 2, reporting.report != nil {
-      throw ValidationError("There are no reports of protocol 2 yet.")
-    }
-    if let jobs, version == 1 || !(1...1024).contains(jobs) {
-      throw ValidationError("--jobs takes 1…1,024, with --protocol 2.")
+    if let jobs, !(1...1024).contains(jobs) {
+      throw ValidationError("--jobs takes 1…1,024, not \(jobs).")
     }
     if plant != nil, reporting.report != nil {
       throw ValidationError("--plant ends at the first failure: there is no report of it.")
     }
-    if plant != nil, scenario.options(seed: 1).changes != nil {
+    if plant != nil, scenario.scenario(seed: 1).changes != nil {
       throw ValidationError("--plant needs faults: add --changes 0.")
     }
   }
 
   mutating func run() async throws {
-    if listFaults {
-      return try Output.print(version == 2 ? NextCore.faultNames : SimulationRun.faultNames)
-    }
+    if listFaults { return try Output.print(SimulationRun.faultNames) }
     if presets { return try Output.print(SimulationText.presets) }
     if fresh { seed = UInt64.random(in: 1...999_999_999) }
-    guard version == 1 else { return try await runNextCore() }
-    var options = SimulationRun.Options(
+    var run = SimulationRun(
       seed: seed, seeds: seeds ?? scenario.preset?.seeds ?? 20,
-      scenario: scenario.options(seed: seed))
-    options.preset = scenario.preset
-    options.sodiumEvery = sodiumEvery
-    options.words = scenario.words + (sodiumEvery == 32 ? [] : ["--sodium-every \(sodiumEvery)"])
+      scenario: scenario.scenario(seed: seed), preset: scenario.preset, sodiumEvery: sodiumEvery,
+      jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount,
+      words: scenario.words + (sodiumEvery == 32 ? [] : ["--sodium-every \(sodiumEvery)"]))
     let bugs = try SimulationRun.bugs(named: plant)
-    guard bugs.isEmpty else {
-      return try hunt(bugs, options.seeds) { SimulationRun.hunt($0, options) }
-    }
+    guard bugs.isEmpty else { return try hunt(bugs, run) }
     let file = try reporting.report.map { try ReportFile(directory: $0) }
-    options.scenario.isSampled = file != nil
-    let report = try SimulationRun.run(options) { result in
+    run.scenario.isSampled = file != nil
+    let report = try await run.run { result in
       if !json { try Output.print(SimulationText.line(result)) }
     }
-    try Output.print(
-      json ? SimulationText.json(report, options) : SimulationText.summary(report, options))
+    try Output.print(json ? SimulationText.json(report, run) : SimulationText.summary(report, run))
     if let file {
-      try file.write(page(of: report, options))
+      try file.write(page(of: report, run))
       if !json { try Output.print("report       \(file.path)") }
     }
     if !report.failures.isEmpty { throw ExitCode.failure }
   }
 
-  private func runNextCore() async throws {
-    let next = NextCore(
-      seed: seed, seeds: seeds ?? scenario.preset?.seeds ?? 20,
-      scenario: try NextCore.scenario(scenario, seed: seed), preset: scenario.preset,
-      sodiumEvery: sodiumEvery,
-      jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount,
-      words: scenario.words + (sodiumEvery == 32 ? [] : ["--sodium-every \(sodiumEvery)"]))
-    let bugs = try SimulationRun.bugs(named: plant)
-    guard bugs.isEmpty else { return try hunt(bugs, next.seeds, next.hunt) }
-    let report = try await next.run { result in
-      if !json { try Output.print(next.line(result)) }
-    }
-    try Output.print(json ? next.json(report) : next.summary(report))
-    if !report.failures.isEmpty { throw ExitCode.failure }
-  }
-
   /// The report as a page, after the runs of its sweep.
-  private func page(
-    of report: SimulationRun.Report, _ options: SimulationRun.Options
-  ) throws -> String {
-    let sweep = SimulationSweep.run(options, reporting.sweep) { nodes, loss in
+  private func page(of report: SimulationRun.Report, _ run: SimulationRun) throws -> String {
+    let sweep = SimulationSweep.run(run, reporting.sweep) { nodes, loss in
       if Output.isTerminal, !json {
         Output.note("sweep: \(nodes) nodes, \(Figures.brief(loss)) % loss …")
       }
     }
-    let page = ReportPage(
-      report: report, options: options, sweep: sweep, command: command(options))
-    return page.html
+    return ReportPage(report: report, run: run, sweep: sweep, command: command(run)).html
   }
 
   /// The command line that makes the same report again.
-  private func command(_ options: SimulationRun.Options) -> String {
-    var words = ["presence simulate"] + options.words
-    words.append("--seed \(options.seed)")
-    if seeds != nil { words.append("--seeds \(options.seeds)") }
+  private func command(_ run: SimulationRun) -> String {
+    var words = ["presence simulate"] + run.words
+    words.append("--seed \(run.seed)")
+    if seeds != nil { words.append("--seeds \(run.seeds)") }
     return (words + reporting.words).joined(separator: " ")
   }
 
-  private func hunt(
-    _ bugs: [String], _ seeds: UInt64, _ find: (String) -> (seedsNeeded: UInt64, failure: String)?
-  ) throws {
+  private func hunt(_ bugs: [String], _ run: SimulationRun) throws {
     var missed: [String] = []
     try Output.print("planted bug                   seeds needed  found as")
     for bug in bugs {
-      guard let found = find(bug) else {
+      guard let found = run.hunt(bug) else {
         missed.append(bug)
-        try Output.print("\(bug.padded(to: 29)) not found in \(seeds) seeds")
+        try Output.print("\(bug.padded(to: 29)) not found in \(run.seeds) seeds")
         continue
       }
       let count = "\(found.seedsNeeded)".padded(to: 13)
-      try Output.print("\(bug.padded(to: 29)) \(count) \(found.failure.prefix(90))")
+      try Output.print("\(bug.padded(to: 29)) \(count) \(found.failure.check)")
     }
     if !missed.isEmpty { throw ExitCode.failure }
   }

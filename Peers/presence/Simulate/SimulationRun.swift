@@ -2,22 +2,25 @@ import MeshCRDT
 import MeshCrypto
 import MeshSimulator
 
-/// Runs seeds one after the other.
-enum SimulationRun {
-  struct Options {
-    var seed: UInt64
-    var seeds: UInt64
-    /// What is simulated, but for its seed.
-    var scenario: SimulationOptions
-    var preset: Preset?
-    var sodiumEvery: UInt64 = 0
-    /// The options of a command line that make the same, seeds left out.
-    var words: [String] = []
-  }
+/// Runs seeds, several at a time.
+struct SimulationRun {
+  var seed: UInt64
+  var seeds: UInt64
+  /// What is simulated, but for its seed.
+  var scenario: Scenario
+  var preset: Preset?
+  /// Every so many seeds one runs with libsodium; 0: none.
+  var sodiumEvery: UInt64 = 0
+  /// So many worlds run side by side.
+  var jobs = 1
+  /// The options of a command line that make the same, seeds left out.
+  var words: [String] = []
 
   struct Report {
-    var results: [SimulationResult] = []
-    var failures: [SimulationResult] { results.filter { $0.failure != nil } }
+    var results: [Outcome] = []
+    var wall: Duration = .zero
+
+    var failures: [Outcome] { results.filter { $0.failure != nil } }
     /// Virtual milliseconds, lowest first: until all agreed, one for each seed that passed; or until
     /// a change was everywhere, one for each change that got there. Tenths are kept.
     var convergence: [Double] {
@@ -33,7 +36,6 @@ enum SimulationRun {
       for result in results { hasher.combine(result.traceHash) }
       return hasher.finalize()
     }
-    var wall: Duration = .zero
 
     func percentile(_ share: Double) -> Double? { Figures.percentile(share, of: convergence) }
   }
@@ -42,14 +44,14 @@ enum SimulationRun {
     let description: String
   }
 
-  static var faultNames: [String] { Fault.allCases.map(\.rawValue) }
+  static var faultNames: [String] { Scenario.Fault.allCases.map(\.rawValue) }
 
-  static func faults(named text: String) throws(UnknownName) -> Set<Fault> {
-    if text == "all" { return Set(Fault.allCases) }
+  static func faults(named text: String) throws(UnknownName) -> Set<Scenario.Fault> {
+    if text == "all" { return Set(Scenario.Fault.allCases) }
     if text == "none" { return [] }
-    var faults: Set<Fault> = []
+    var faults: Set<Scenario.Fault> = []
     for name in text.split(separator: ",") {
-      guard let fault = Fault(rawValue: String(name)) else {
+      guard let fault = Scenario.Fault(rawValue: String(name)) else {
         throw UnknownName(
           description: "There is no fault '\(name)'. The faults are: "
             + faultNames.joined(separator: ", ") + ".")
@@ -59,14 +61,14 @@ enum SimulationRun {
     return faults
   }
 
-  /// The planted bugs of a name: one, or all that the simulator can find.
+  /// The planted bugs of a name: one, or all.
   static func bugs(named text: String?) throws(UnknownName) -> [String] {
     guard let text else { return [] }
     guard PlantedBug.areCompiledIn else {
       throw UnknownName(
         description: "This build has no planted bugs. Build with PRESENCEMESH_PLANTED_BUGS=1 set.")
     }
-    let names = PlantedBug.foundBySimulation.map(\.rawValue)
+    let names = PlantedBug.allCases.map(\.rawValue)
     if text == "each" { return names }
     guard PlantedBug(rawValue: text) != nil else {
       throw UnknownName(
@@ -76,49 +78,65 @@ enum SimulationRun {
     return [text]
   }
 
-  static func simulation(_ options: Options, seed: UInt64) -> SimulationOptions {
-    var simulation = options.scenario
-    simulation.seed = seed
-    if options.sodiumEvery > 0, seed.isMultiple(of: options.sodiumEvery) {
-      simulation.makeCrypto = { secret, meshSecret, life in
-        SodiumCrypto(
-          node: NodeKey(seed: secretBytes(secret, 1)),
-          keyring: MeshKeyring(key: secretBytes(meshSecret, 2)),
-          tokenKey: secretBytes(secret ^ life &* 0x9E37_79B9, 3))
+  func scenario(ofSeed seed: UInt64) -> Scenario {
+    var scenario = scenario
+    scenario.seed = seed
+    guard sodiumEvery > 0, seed.isMultiple(of: sodiumEvery) else { return scenario }
+    scenario.treeHash = SodiumTreeHash()
+    scenario.makeCrypto = { secrets in
+      func meshKey(_ epoch: UInt32) -> SecretBytes {
+        Self.secretBytes(secrets.mesh ^ UInt64(epoch) << 32, 2)
       }
+      let epochs = secrets.epochs
+      var keyring = MeshKeyring(epoch: epochs.lowerBound, key: meshKey(epochs.lowerBound))
+      for epoch in epochs.dropFirst() { keyring.add(epoch: epoch, key: meshKey(epoch)) }
+      return SodiumCrypto(
+        node: NodeKey(seed: Self.secretBytes(secrets.node, 1)), keyring: keyring,
+        tokenKey: Self.secretBytes(secrets.node ^ secrets.process &* 0x9E37_79B9, 3))
     }
-    return simulation
+    return scenario
   }
 
   /// 32 bytes from a number, for what has to be repeatable and not secret.
-  static func secretBytes(_ word: UInt64, _ purpose: UInt64) -> SecretBytes {
+  private static func secretBytes(_ word: UInt64, _ purpose: UInt64) -> SecretBytes {
     SecretBytes(
       (0..<4).flatMap { SipHash.hash([UInt8($0)], key: HashKey(word, purpose)).bigEndianBytes })
   }
 
-  static func run(
-    _ options: Options, each: (SimulationResult) throws -> Void
-  ) rethrows -> Report {
+  /// Runs all seeds, ``jobs`` of them at a time, and gives each result in the order of the seeds.
+  func run(each: (Outcome) throws -> Void) async rethrows -> Report {
     var report = Report()
     let clock = ContinuousClock()
     let start = clock.now
-    for offset in 0..<options.seeds {
-      let result = simulate(simulation(options, seed: options.seed &+ offset))
-      report.results.append(result)
-      try each(result)
+    try await withThrowingTaskGroup(of: Outcome.self) { group in
+      var next: UInt64 = 0
+      var waiting: [UInt64: Outcome] = [:]
+      func begin() {
+        guard next < seeds else { return }
+        let scenario = scenario(ofSeed: seed &+ next)
+        next += 1
+        group.addTask { scenario.run() }
+      }
+      for _ in 0..<max(1, jobs) { begin() }
+      while let outcome = try await group.next() {
+        begin()
+        waiting[outcome.seed] = outcome
+        while let ready = waiting.removeValue(forKey: seed &+ UInt64(report.results.count)) {
+          report.results.append(ready)
+          try each(ready)
+        }
+      }
     }
     report.wall = clock.now - start
     return report
   }
 
   /// Simulates seeds with a planted bug until one fails.
-  static func hunt(
-    _ bug: String, _ options: Options
-  ) -> (seedsNeeded: UInt64, failure: String)? {
-    for offset in 0..<options.seeds {
-      var simulation = simulation(options, seed: options.seed &+ offset)
-      simulation.planted = PlantedBug(rawValue: bug)
-      if let failure = simulate(simulation).failure { return (offset + 1, failure) }
+  func hunt(_ bug: String) -> (seedsNeeded: UInt64, failure: Failure)? {
+    for offset in 0..<seeds {
+      var scenario = scenario(ofSeed: seed &+ offset)
+      scenario.planted = PlantedBug(rawValue: bug)
+      if let failure = scenario.run().failure { return (offset + 1, failure) }
     }
     return nil
   }

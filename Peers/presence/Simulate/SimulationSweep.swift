@@ -16,13 +16,13 @@ enum SimulationSweep {
   struct Cell {
     let nodes: Int
     let lossPercent: Double
-    let result: SimulationResult
+    let result: Outcome
   }
 
   /// Times the spread of changes at each node count and loss; the delays are those of the scenario,
   /// or 1…10 ms. Cost: the product of the axes; 32 nodes cost about as much as four times 16.
   static func run(
-    _ options: SimulationRun.Options, _ axes: Axes?, each: (Int, Double) -> Void
+    _ run: SimulationRun, _ axes: Axes?, each: (Int, Double) -> Void
   ) -> [Cell] {
     guard let axes else { return [] }
     var cells: [Cell] = []
@@ -32,29 +32,27 @@ enum SimulationSweep {
         cells.append(
           Cell(
             nodes: nodes, lossPercent: loss,
-            result: simulate(simulation(options, nodes: nodes, lossPercent: loss))))
+            result: scenario(run, nodes: nodes, lossPercent: loss).run()))
       }
     }
     return cells
   }
 
-  /// The options of one point.
-  static func simulation(
-    _ options: SimulationRun.Options, nodes: Int, lossPercent: Double
-  ) -> SimulationOptions {
-    var simulation = SimulationOptions(seed: options.seed)
-    simulation.nodes = nodes
-    simulation.faults = []
-    simulation.links = options.scenario.links
-    simulation.links.delayMicroseconds = delay(options)
-    simulation.links.loss = lossPercent / 100
-    simulation.hasMulticast = false
-    simulation.changes = changes
-    return simulation
+  /// The scenario of one point.
+  static func scenario(_ run: SimulationRun, nodes: Int, lossPercent: Double) -> Scenario {
+    var scenario = Scenario(seed: run.seed)
+    scenario.nodes = nodes
+    scenario.faults = []
+    scenario.links = run.scenario.links
+    scenario.links.delayMicroseconds = delay(run)
+    scenario.links.loss = lossPercent / 100
+    scenario.hasMulticast = false
+    scenario.changes = changes
+    return scenario
   }
 
   /// The bounds of the delay in microseconds.
-  static func delay(_ options: SimulationRun.Options) -> ClosedRange<UInt64> {
-    options.scenario.links.delayMicroseconds ?? 1000...10_000
+  static func delay(_ run: SimulationRun) -> ClosedRange<UInt64> {
+    run.scenario.links.delayMicroseconds ?? 1000...10_000
   }
 }

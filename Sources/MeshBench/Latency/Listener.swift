@@ -25,8 +25,11 @@ struct MeshSetup: Codable, Sendable {
   ) async throws(BenchError) -> MeshDriver {
     guard let mesh = MeshID(bytes: mesh) else { throw .refused("the id of the mesh") }
     var generator = SystemRandomNumberGenerator()
+    guard let incarnation = Incarnation(counter: 1, nonce: generator.next()) else {
+      throw .refused("the incarnation")
+    }
     var configuration = EngineConfiguration(
-      mesh: mesh, generation: 1, lamport: 0,
+      mesh: mesh, incarnation: incarnation,
       seed: (generator.next(), generator.next(), generator.next(), generator.next()))
     configure(&configuration)
     let crypto = SodiumCrypto(node: .random(), keyring: MeshKeyring(key: SecretBytes(key)))

@@ -23,12 +23,12 @@ enum Memory {
     let worse = many.allocated > one.allocated ? many : one
     return [
       figure(
-        "bytes-per-session", worse, "allocated, the higher one of the two below", aim: 400),
+        "bytes-per-session", worse, "allocated, the higher one of the two below", aim: 250),
       figure(
         "bytes-per-session-many-origins", many, "\(scale.origins) origins with \(each) sessions",
-        aim: 400),
+        aim: 250),
       figure(
-        "bytes-per-session-one-origin", one, "1 origin with \(scale.sessions) sessions", aim: 400),
+        "bytes-per-session-one-origin", one, "1 origin with \(scale.sessions) sessions", aim: 250),
     ]
   }
 

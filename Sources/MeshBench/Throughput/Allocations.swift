@@ -18,7 +18,7 @@ package enum Allocations {
     "moveCursor to the sealed datagram for one peer, and the own event",
     "a datagram with a frame of one cursor to its event",
     "each record of batches of new sessions that enter a room, to their events",
-    "a tick that tells one peer a head or asks for its digest",
+    "a tick that sends one peer a beat",
   ]
   private static let operations = 512
 
@@ -72,7 +72,7 @@ package enum Allocations {
     let keyring = MeshKeyring(key: .random(count: MeshKeyring.keyBytes))
     var pair = try StationPair(
       writer: Station(crypto: SodiumCrypto(node: .random(), keyring: keyring), port: 1) {
-        $0.frameInterval = .milliseconds(0)
+        $0.cursorInterval = .milliseconds(0)
         $0.batchInterval = .seconds(1)
       }, reader: Station(crypto: SodiumCrypto(node: .random(), keyring: keyring), port: 2))
     for index in 0..<64 {
@@ -155,13 +155,16 @@ package enum Allocations {
     return Double(count) / Double(operations)
   }
 
+  private static func joined(_ reader: Station) -> UInt64 {
+    reader.engine.counters[.recordsJoined] + reader.engine.counters[.cursorUpdatesJoined]
+  }
+
   private static func idleTick(_ counter: Counter) throws(BenchError) -> Double {
     var pair = try pair()
     let ticks = 64
     func round() {
       for _ in 0..<ticks {
-        // The period of the heads of stations.
-        pair.now = pair.now + .seconds(4 * 3600)
+        pair.now = pair.now + Station.beatPeriod
         pair.writer.engine.tick(now: pair.now)
         while pair.writer.engine.nextOutput() != nil {}
       }

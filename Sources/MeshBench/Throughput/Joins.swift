@@ -25,9 +25,6 @@ enum Joins {
   }
 
   static func rate(_ rounds: Int, emitsEvents: Bool) throws(BenchError) -> Double {
-    let interval = EngineConfiguration(
-      mesh: Station.mesh, generation: 1, lamport: 0, seed: (1, 2, 3, 4)
-    ).frameInterval.milliseconds
     var pair = try StationPair(
       writer: Station(crypto: NoCrypto(node: 1), port: 1),
       reader: Station(crypto: NoCrypto(node: 2), port: 2) { $0.emitsEvents = emitsEvents })
@@ -36,6 +33,7 @@ enum Joins {
       try pair.perform(.enter(Crowd.session(index), Crowd.room(index)))
       try pair.perform(Crowd.status(index, turn: 0, in: Crowd.room(index)))
     }
+    let interval = pair.writer.engine.configuration.cursorInterval.milliseconds
     pair.advance(milliseconds: 100)
     pair.exchange()
 

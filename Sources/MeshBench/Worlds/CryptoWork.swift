@@ -2,7 +2,6 @@ import MeshCRDT
 import MeshCrypto
 import MeshTrust
 import MeshWire
-import MeshWire2
 
 /// The cryptography of one received datagram, laid out so that it can be done alone.
 struct CryptoWork {
@@ -14,45 +13,24 @@ struct CryptoWork {
 
   /// `nil` when the datagram cannot be read.
   init?(_ datagram: [UInt8], crypto: any Crypto) {
-    #if PROTOCOL_2
-      guard let clear = try? DatagramHeader.Clear.read(datagram),
-        let opened = crypto.open(datagram, epoch: clear.epoch),
-        let inner = try? DatagramHeader.Inner.read(opened: opened)
-      else { return nil }
-      let epoch = clear.epoch
-      var messages = inner.messages
-      var signatures: [Signature] = []
-      while !messages.isAtEnd {
-        switch try? messages.next() {
-        case .batch(let message), .cursorFrame(let message), .checkpoint(_, let message):
-          let mesh = Station.mesh.bytes
-          guard let signed = try? message.signedBytes(mesh: mesh, hash: SodiumTreeHash()) else {
-            return nil
-          }
-          signatures.append((message.origin, signed, message.signature))
-        default: return nil
+    guard let clear = try? DatagramHeader.Clear.read(datagram),
+      let opened = crypto.open(datagram, epoch: clear.epoch),
+      let inner = try? DatagramHeader.Inner.read(opened: opened)
+    else { return nil }
+    let epoch = clear.epoch
+    var messages = inner.messages
+    var signatures: [Signature] = []
+    while !messages.isAtEnd {
+      switch try? messages.next() {
+      case .batch(let message), .cursorFrame(let message), .checkpoint(_, let message):
+        let mesh = Station.mesh.bytes
+        guard let signed = try? message.signedBytes(mesh: mesh, hash: SodiumTreeHash()) else {
+          return nil
         }
+        signatures.append((message.origin, signed, message.signature))
+      default: return nil
       }
-    #else
-      guard let outer = try? OuterHeader.read(datagram),
-        let inner = crypto.open(datagram, epoch: outer.epoch)
-      else { return nil }
-      var reader = ByteReader(inner)
-      guard (try? InnerHeader.read(&reader)) != nil else { return nil }
-      var signatures: [Signature] = []
-      while !reader.isAtEnd {
-        guard let message = try? Message.read(&reader) else { return nil }
-        switch message {
-        case .batch(let envelope), .frame(let envelope):
-          signatures.append(
-            (
-              envelope.origin, envelope.signedBytes(mesh: Station.mesh.bytes), envelope.signature
-            ))
-        default: return nil
-        }
-      }
-      let epoch = outer.epoch
-    #endif
+    }
     self.datagram = datagram
     self.epoch = epoch
     self.signatures = signatures

@@ -16,19 +16,19 @@ final class NoCrypto: Crypto {
   }
 
   func sign(_ bytes: [UInt8]) -> [UInt8] {
-    [UInt8](repeating: 0, count: Envelope.signatureBytes)
+    [UInt8](repeating: 0, count: SignedMessage.signatureBytes)
   }
 
   func verify(_ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID) -> Bool { true }
 
   func seal(_ datagram: inout [UInt8]) {
-    datagram.append(contentsOf: repeatElement(0, count: DatagramLayout.authenticatorBytes))
+    datagram.append(contentsOf: repeatElement(0, count: DatagramHeader.authenticatorBytes))
   }
 
   func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? {
-    let end = datagram.count - DatagramLayout.authenticatorBytes
-    guard end > DatagramLayout.outerBytes else { return nil }
-    return Array(datagram[DatagramLayout.outerBytes..<end])
+    let end = datagram.count - DatagramHeader.authenticatorBytes
+    guard end > DatagramHeader.clearBytes else { return nil }
+    return Array(datagram[DatagramHeader.clearBytes..<end])
   }
 
   func token(forAddress bytes: [UInt8]) -> UInt64 {

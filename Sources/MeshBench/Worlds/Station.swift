@@ -17,6 +17,9 @@ struct Station {
     return mesh
   }()
 
+  /// The longest that there is.
+  static let beatPeriod = Span.seconds(3600)
+
   /// The hour at which every station starts.
   static let start = MonotonicTime(milliseconds: 1_000_000)
 
@@ -25,18 +28,20 @@ struct Station {
     configure: (inout EngineConfiguration) -> Void = { _ in }
   ) {
     address = PeerAddress(ipv4: 0x7F00_0001, port: port)
+    guard let incarnation = Incarnation(counter: 1, nonce: UInt64(port)) else {
+      preconditionFailure("counters of incarnations begin at 1")
+    }
     var configuration = EngineConfiguration(
-      mesh: Self.mesh, generation: 1, lamport: 0,
-      seed: (UInt64(port), 0x5EED, 0x5EED_5EED, 1))
-    configuration.headPeriod = .seconds(4 * 3600)
-    configuration.digestPeriod = .seconds(48 * 3600)
+      mesh: Self.mesh, incarnation: incarnation, seed: (UInt64(port), 0x5EED, 0x5EED_5EED, 1))
+    configuration.beatPeriod = Self.beatPeriod
+    configuration.comparisonPeriod = .seconds(48 * 3600)
     configuration.forgetAfter = .seconds(48 * 3600)
     configuration.pathTimeout = .seconds(48 * 3600)
     configuration.pauseThreshold = .seconds(48 * 3600)
     configuration.cursorRest = .seconds(48 * 3600)
     configure(&configuration)
     engine = MeshDriver.engine(configuration, crypto, now: now)
-    // The first head.
+    // The first checkpoint.
     engine.tick(now: now)
   }
 

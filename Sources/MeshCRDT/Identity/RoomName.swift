@@ -58,7 +58,7 @@ package func areSame(_ left: String, _ right: String) -> Bool {
 
 /// What the state knows a room by: 61 bits of the keyed hash of its name; 0 is the lobby.
 ///
-/// The three lowest bits are free, so that a ``RecordKey`` can hold the lane in them.
+/// The three lowest bits are 0.
 package struct RoomID: Hashable, Comparable, Sendable {
   package let bits: UInt64
 

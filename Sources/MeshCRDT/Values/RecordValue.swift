@@ -62,15 +62,6 @@ package struct RemovalValue: Hashable, Sendable {
   package init(isFinal: Bool) { self.isFinal = isFinal }
 }
 
-/// The value of an `interest` record. Where there is none, the origin follows all rooms.
-package struct InterestValue: Hashable, Sendable {
-  /// The rooms whose cursors the origin wants to be told, in their order, each once; at most
-  /// ``Limits/roomsFollowed``.
-  package var rooms: [RoomID]
-
-  package init(rooms: some Sequence<RoomID>) { self.rooms = Set(rooms).sorted() }
-}
-
 /// The position of a cursor in a room.
 public struct Cursor: Hashable, Sendable {
   /// Horizontal position in 1/65,535 of the width.

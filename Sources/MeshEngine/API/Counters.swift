@@ -2,11 +2,14 @@
 package struct Counters: Hashable, Sendable {
   /// One counter.
   package enum Name: Int, CaseIterable, Sendable {
+    // Datagrams.
     case datagramsReceived, bytesReceived, datagramsSent, bytesSent
-    /// Heard on a proven path, for the first time.
+    /// Received on a proven path, for the first time.
     case datagramsAccepted
-    /// Too long, too short, of another version.
+    /// Too long, too short, of a version that is not known.
     case datagramsMalformed
+    /// Of a node that speaks version 1.
+    case datagramsOfProtocol1
     /// Of another mesh.
     case datagramsForeign
     /// The authenticator is wrong, or the epoch's key is not held.
@@ -16,33 +19,71 @@ package struct Counters: Hashable, Sendable {
     case datagramsOwn
     /// From an address that has not proven its return path.
     case datagramsUnproven
+    case messagesMalformed
+
+    // Paths.
     case challengesSent
-    /// Not sent, for the sake of the threefold bound or the rate of challenges.
+    /// Not answered, because the same datagram or token was answered a moment ago.
+    case challengesRepeated
+    /// Not sent, for the sake of the threefold bound, or of the rate of answers.
     case challengesWithheld
+    case proofsReceived
+    /// Wrong, or of another address, incarnation or sender than its datagram.
     case proofsRefused
-    case messagesMalformed, messagesUnknown
+    /// Not verified, for the sake of the rate of proofs.
+    case proofsWithheld
+    case pathsProven
+    /// Lost by silence.
+    case pathsSilent
+    /// Gave way to another path, because a table was full.
+    case pathsEvicted
+    /// Dropped because only waste came from there.
+    case pathsBanned
+    /// From an origin or address that is not proven for a while.
+    case datagramsBanned
+    /// An address that is not tried, because a table was full.
+    case contactsRefused
+    /// A try at a hinted address that the source of the hint has no credit for.
+    case contactsWithheld
+    /// A hinted address that no node can have, or none that the source of the hint could know of.
+    case addressesRefused
+
+    // Work.
     case signaturesVerified, signaturesWrong
-    case batchesReceived, batchesKnown
-    /// Of a room that is not followed here.
-    case batchesUnwanted, framesUnwanted
-    case headsReceived, headsKnown
-    case framesReceived, framesKnown
-    case recordsJoined
-    /// A bound of the tables kept it out.
-    case recordsRefused
-    /// A move of a cursor, because the table of moving cursors was full.
-    case movesRefused
-    /// A Lamport counter too far ahead.
-    case countersImplausible
-    /// A table of origins, paths or graves was full.
-    case originsRefused, pathsDropped, gravesDropped
-    case batchesSent, headsSent, framesSent
-    case pullsSent, pullsAnswered, manifestsSent, manifestsApplied, logsGivenUp
-    /// A room was asked for as a whole, and answered; a room was dropped that is not followed any more.
-    case fetchesSent, fetchesAnswered, roomsDropped
-    case digestsSent, digestsEqual, digestsDifferent
+    /// Messages that were not handled because their path has used up its work.
+    case workRefused
+    /// Answers that were not given because their path has used up its bytes.
+    case answersRefused
+
+    // Signs of life.
+    case checkpointsSent, checkpointsReceived, checkpointsKnown
+    case beatsSent, beatsReceived, beatsKnown
+    /// Of no chain that is known, or beyond the bound of hashing.
+    case beatsRefused
+    case probesSent, probesReceived
+    case prunesSent, prunesReceived
     case pausesForgiven
-    /// Messages that had to wait, and went for lack of room, or because newer ones said it better.
+
+    // Records.
+    case batchesSent, batchesReceived, batchesKnown
+    case cursorFramesSent, cursorFramesReceived, cursorFramesKnown
+    case recordsJoined, cursorUpdatesJoined
+    /// A bound of the tables kept it out.
+    case recordsRefused, cursorUpdatesRefused, originsRefused, removedPeersForgotten
+    /// A checkpoint speaks of more than an origin may have.
+    case checkpointsExcessive
+
+    // Comparing.
+    case comparisonsSent, comparisonsReceived, comparisonsEqual
+    case nodesSent, nodesReceived
+    /// An answer whose hash is not the one that was asked for.
+    case nodesWrong
+    case repairsSent, repairsReceived
+    case fetchesCompleted, fetchesMoved
+    case contradictionsSent, contradictionsReceived, contradictionsFalse
+
+    // Queues: messages that had to wait, and went for lack of room, or because newer ones say it
+    // better.
     case outboxDropped, outboxSuperseded
   }
 

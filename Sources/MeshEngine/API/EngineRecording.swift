@@ -1,4 +1,4 @@
-import MeshCRDT
+package import MeshCRDT
 package import MeshTrust
 
 /// Everything that went into an engine, and a hash of everything that came out: what is needed to
@@ -20,7 +20,7 @@ package struct EngineRecording: Sendable {
   /// How many inputs are kept; a recording ends there.
   package static let bound = 200_000
 
-  package init(configuration: EngineConfiguration, start: MonotonicTime) {
+  init(configuration: EngineConfiguration, start: MonotonicTime) {
     self.configuration = configuration
     self.start = start
   }
@@ -43,16 +43,19 @@ package struct EngineRecording: Sendable {
       for byte in bytes + address.bytes { hasher.combine(byte) }
     case .announce(let bytes): for byte in bytes { hasher.combine(byte) }
     case .event(let event): for byte in "\(event)".utf8 { hasher.combine(byte) }
-    case .persist(let state):
-      hasher.combine(state.generation)
-      hasher.combine(state.lamportCeiling)
+    case .persist(let state): hasher.combine(state.incarnationCounter)
     }
   }
 
-  /// Gives the same inputs to a new engine. Returns what that one recorded.
-  package func replayed(with crypto: any Crypto) -> EngineRecording? {
-    var engine = Engine(configuration: configuration, crypto: crypto, now: start)
-    for input in inputs {
+  /// Gives the first inputs to a new engine. Returns what that one recorded.
+  ///
+  /// - Parameter count: how many inputs; `nil`: all.
+  package func replayed(
+    with crypto: any Crypto, treeHash: any TreeHash, inputs count: Int? = nil
+  ) -> EngineRecording? {
+    var engine = Engine(
+      configuration: configuration, crypto: crypto, treeHash: treeHash, now: start)
+    for input in inputs.prefix(count ?? inputs.count) {
       switch input {
       case .receive(let bytes, let from, let now): engine.receive(bytes, from: from, now: now)
       case .perform(let operation, let now): try? engine.perform(operation, now: now)

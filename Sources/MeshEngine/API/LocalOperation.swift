@@ -36,12 +36,12 @@ package indirect enum LocalOperation: Sendable {
   /// Takes a session of whatever host out of a room; out of the lobby: ends it. When that is final, it
   /// may not come back for a while.
   case remove(SessionID, from: RoomName, isFinal: Bool)
-  /// Follows these rooms alone, at most ``Limits/roomsFollowed``; `nil`: all rooms, as at the
+  /// Subscribes to these rooms alone, at most ``Limits/roomsSubscribed``; `nil`: to all rooms, as at the
   /// beginning.
-  case follow(Set<RoomName>?)
-  /// Does several things, so that they are told together. Those before one that is refused are done.
+  case subscribe(Set<RoomName>?)
+  /// Does several things, so that they are sent together. When one is refused, none is done.
   case all([LocalOperation])
-  /// Says farewell for the node and all its sessions. Nothing can be done after it.
+  /// Leaves the mesh, with all sessions. Nothing can be done after it.
   case leaveMesh
 }
 
@@ -57,18 +57,28 @@ package enum OperationError: Error, Hashable, Sendable {
   case malformed(field: String)
   case tooManySessions(limit: Int)
   case tooManyRooms(limit: Int)
-  /// Somebody ended the session by order, a short while ago.
+  /// The session was removed a short while ago.
   case sessionRemoved(SessionID)
-  /// Somebody took the session out of the room by order, a short while ago.
+  /// The session was removed from the room a short while ago.
   case removedFromRoom(SessionID, RoomName)
-  /// As many orders to remove as there may be wait for the others to hear them.
+  /// As many removals as there may be wait for the hosts to obey them.
   case tooManyRemovals(limit: Int)
-  case tooManyFollowed(limit: Int)
+  case tooManySubscriptions(limit: Int)
   /// This node has sessions in as many rooms as it may.
-  case tooManyShelves(limit: Int)
-  /// The counters of the mesh are used up.
-  case countersExhausted
+  case tooManyRoomLogs(limit: Int)
+  /// Another process speaks with this node's key: this one does not write any more.
+  case cloned
   case meshLeft
+}
+
+extension LocalOperation {
+  /// True for operations that may make this node's records more.
+  var addsRecords: Bool {
+    switch self {
+    case .open, .setProfile, .enter, .setStatus, .setData, .moveCursor: true
+    default: false
+    }
+  }
 }
 
 extension OperationError: CustomStringConvertible {
@@ -80,15 +90,15 @@ extension OperationError: CustomStringConvertible {
     case .tooLong(let field, let bytes, let limit):
       "\(field) has \(bytes) bytes; at most \(limit) are allowed"
     case .malformed(let field): "\(field) is empty where it must not be, or has control characters"
-    case .tooManyFollowed(let limit):
-      "at most \(limit) rooms can be followed: follow all of them instead"
-    case .tooManyShelves(let limit): "the sessions of this node are in \(limit) rooms already"
+    case .tooManySubscriptions(let limit):
+      "at most \(limit) rooms can be subscribed to: subscribe to all of them instead"
+    case .tooManyRoomLogs(let limit): "the sessions of this node are in \(limit) rooms already"
     case .tooManySessions(let limit): "this node hosts \(limit) sessions already"
     case .tooManyRooms(let limit): "the session is in \(limit) rooms already: leave one first"
     case .sessionRemoved(let id): "session \(id) was removed: use another session id"
     case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room)"
     case .tooManyRemovals(let limit): "\(limit) removals are on their way already: try again later"
-    case .countersExhausted: "the Lamport counters of this mesh are used up: make a new mesh"
+    case .cloned: "another process speaks with this node's key: stop one of them"
     case .meshLeft: "this node has left the mesh"
     }
   }

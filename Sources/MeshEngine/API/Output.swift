@@ -14,38 +14,33 @@ package enum Output: Sendable {
 
 /// What must survive a restart.
 package struct DurableState: Hashable, Sendable {
-  package var generation: UInt64
-  /// No Lamport counter of this life is above it.
-  package var lamportCeiling: UInt64
+  /// The counter of the highest incarnation that this node has had.
+  package var incarnationCounter: UInt64
 
-  package init(generation: UInt64, lamportCeiling: UInt64) {
-    self.generation = generation
-    self.lamportCeiling = lamportCeiling
-  }
+  package init(incarnationCounter: UInt64) { self.incarnationCounter = incarnationCounter }
 }
 
 /// How a node is, as this node sees it.
 public enum NodeHealth: String, Hashable, Sendable {
-  /// Heard of lately.
+  /// Its beats come in time.
   case online
-  /// Not heard of for half of the time to live; in a large mesh, for four fifths of it.
+  /// No beat for half of the time to live.
   case suspect
-  /// Not heard of for the time to live, or, while this node hears nobody, for four times that. Its
-  /// sessions are hidden.
+  /// No beat for the time to live. Its sessions are hidden.
   case offline
-  /// It said farewell. Its sessions are hidden.
+  /// It said that it leaves. Its sessions are hidden.
   case left
 }
 
 /// What changed. Replaying the events over a snapshot gives the next snapshot.
 package enum MeshEvent: Hashable, Sendable {
-  /// A session is seen that was not.
+  /// A session became visible.
   case appeared(SessionSnapshot)
-  /// A session that is seen says something else, or has another host.
+  /// A visible session says something else, or has another host.
   case changed(SessionSnapshot)
-  /// A session is not seen any more.
+  /// A session is not visible any more.
   case disappeared(SessionID)
-  /// A cursor of a session that is seen moved.
+  /// A cursor of a visible session moved.
   case cursor(SessionID, RoomName, Cursor)
   /// The health of a node changed, or a node was first heard of.
   case node(OriginID, NodeHealth)
@@ -57,15 +52,18 @@ package enum MeshEvent: Hashable, Sendable {
   case moved(SessionID, to: OriginID)
   /// A session of this node ended because its lease did.
   case leaseEnded(SessionID)
-  /// A session of this node was taken out of a room by order, or ended (the lobby).
+  /// A session of this node was removed from a room, or ended (the lobby).
   case removed(SessionID, from: RoomName)
-  /// True: nobody was heard for a while, and what is shown may be old.
+  /// True: nobody was heard for a while, and what is visible may be old.
   case stale(Bool)
-  /// Another process speaks with this node's key.
-  case cloned(generation: UInt64)
+  /// Another process speaks with this node's key, in this incarnation. This one has stopped writing.
+  case cloned(Incarnation)
+  /// An origin has signed two statements that contradict each other. Its sessions are hidden until it
+  /// has a higher incarnation.
+  case contradicted(OriginID, Incarnation)
 }
 
-/// What is seen at one moment.
+/// What is visible at one moment.
 package struct MeshSnapshot: Hashable, Sendable {
   /// In the order of their ids.
   package var sessions: [SessionSnapshot]

@@ -1,143 +1,92 @@
 import MeshCRDT
 import MeshWire
 
-/// A session that this node hosts: what it wants to be told to the mesh.
-struct HostedSession: Sendable {
-  struct Place: Sendable {
-    var presence: PresenceValue
-    var cursor: Cursor?
-    /// The counter of the last move, which the cursor at rest keeps.
-    var cursorCounter: UInt64 = 0
-    var movedAt: MonotonicTime?
-    /// When a move was told last.
-    var toldAt: MonotonicTime?
-    /// True when the cursor was written since it moved.
-    var isResting = true
-    var typingUntil: MonotonicTime?
-
-    fileprivate mutating func move(to cursor: Cursor, now: MonotonicTime) -> Movement {
-      guard self.cursor != cursor else { return .none }
-      defer { isResting = false }
-      self.cursor = cursor
-      movedAt = now
-      return isResting ? .began : .moved
-    }
-  }
-
-  var value: SessionValue
-  /// The counter of the session record.
+/// A session in a room, as this node hosts it.
+struct HostedPlace: Hashable, Sendable {
+  var presence: PresenceValue
+  /// The counter of the presence record.
   var counter: UInt64
-  var lease: Lease
-  var heardAt: MonotonicTime
-  var places: [RoomName: Place] = [:]
-
-  /// What moving a cursor changed.
-  enum Movement: Sendable {
-    /// The session is not in the room.
-    case notThere
-    /// It was there already.
-    case none
-    case moved
-    /// It was at rest, and is no more.
-    case began
-  }
-
-  /// Moves the cursor in a room.
-  mutating func move(to cursor: Cursor, in room: RoomName, now: MonotonicTime) -> Movement {
-    guard let index = places.index(forKey: room) else { return .notThere }
-    return places.values[index].move(to: cursor, now: now)
-  }
-
-  /// A move in a room goes out with this counter.
-  mutating func noteTold(in room: RoomName, counter: UInt64, now: MonotonicTime) {
-    guard let index = places.index(forKey: room) else { return }
-    places.values[index].cursorCounter = counter
-    places.values[index].toldAt = now
-  }
-
-  /// When the lease ends; `nil`: with the process.
-  var endsAt: MonotonicTime? {
-    switch lease {
-    case .attached: nil
-    case .leased(let timeToLive): heardAt + timeToLive
-    }
-  }
+  /// True when an occupancy record was written.
+  var hasOccupancy = false
 }
 
-/// Records that are to be written and cursors that are to be told: for each key the newest.
-struct PendingWrites: Sendable {
-  private(set) var records: [RecordKey: Record] = [:]
-  private(set) var order: [RecordKey] = []
-  /// A move, and when it may be told.
-  private typealias Move = (cursor: Cursor, readyAt: MonotonicTime)
-  /// The first move: mostly there is one alone, which needs no table.
-  private var move: (room: RoomName, session: SessionID, move: Move)?
-  /// The moves, when there are several.
-  private var moves: [RoomName: [SessionID: Move]] = [:]
+/// A session that this node hosts: what its records are to say.
+struct HostedSession: Hashable, Sendable {
+  var value: SessionValue
+  /// The counter of the session record.
+  var counter: UInt64 = 0
+  /// The counters of the first opening here, and of the last: how high a removal has to be that ends
+  /// it, a final one, and another one.
+  private(set) var firstOpening: UInt64 = 0
+  private(set) var lastOpening: UInt64 = 0
+  /// The highest counter that is known of the session.
+  private(set) var highest: UInt64
+  var places: [RoomName: HostedPlace] = [:]
 
-  /// How many rooms each session has left since records were written last.
-  private(set) var exits: [SessionID: Int] = [:]
-
-  var hasRecords: Bool { !records.isEmpty }
-  var hasMoves: Bool { move != nil || !moves.isEmpty }
-
-  mutating func noteExit(of session: SessionID) { exits[session, default: 0] += 1 }
-
-  mutating func set(_ key: RecordKey, _ record: Record) {
-    if records.updateValue(record, forKey: key) == nil { order.append(key) }
+  /// - Parameter highest: the highest counter that is known of the session.
+  init(value: SessionValue, highest: UInt64) {
+    self.value = value
+    self.highest = highest
   }
 
-  mutating func takeRecords() -> [(key: RecordKey, record: Record)] {
-    defer {
-      records = [:]
-      order = []
-      exits = [:]
-    }
-    return order.compactMap { key in records[key].map { (key, $0) } }
+  /// The number of rooms, the lobby not counted.
+  var roomCount: Int { places.count - (places[.lobby] == nil ? 0 : 1) }
+
+  // MARK: Counters
+
+  /// Takes note of a counter of another origin.
+  mutating func witness(_ counter: UInt64) { highest = max(highest, counter) }
+
+  /// Gives the session record the counter of an opening; false when there is none left. It is not below
+  /// the clock: what was said of an earlier stay, and was not heard here, is older.
+  mutating func open(at time: WallTime) -> Bool {
+    witness(min(time.milliseconds, Limits.counterBound / 2))
+    guard let counter = takeCounter() else { return false }
+    if firstOpening == 0 { firstOpening = counter }
+    lastOpening = counter
+    self.counter = counter
+    return true
   }
 
-  func hasMove(of session: SessionID, in room: RoomName) -> Bool {
-    if let move { return move.session == session && move.room == room }
-    return moves[room]?[session] != nil
+  /// The counter of the next write; `nil` when the counters of the session are used up.
+  mutating func takeCounter() -> UInt64? {
+    guard highest + 1 < Limits.counterBound else { return nil }
+    highest += 1
+    return highest
   }
 
-  /// Sets a move, in the place of one that waits. True when there was one.
-  mutating func setMove(
-    _ session: SessionID, _ room: RoomName, _ cursor: Cursor, readyAt: MonotonicTime
-  ) -> Bool {
-    let newest = (cursor, readyAt)
-    guard hasMoves, move.map({ $0.session != session || $0.room != room }) ?? true else {
-      defer { move = (room, session, newest) }
-      return move != nil
-    }
-    if let move { moves[move.room] = [move.session: move.move] }
-    move = nil
-    return moves[room, default: [:]].updateValue(newest, forKey: session) != nil
+  /// The counter of a write that ends something: the last one there is, again and again.
+  mutating func takeLastCounter() -> UInt64 {
+    highest = min(highest + 1, Limits.counterBound - 1)
+    return highest
   }
 
-  mutating func dropMoves(of session: SessionID, in room: RoomName) {
-    if let move, move.session == session, move.room == room { self.move = nil }
-    moves[room]?[session] = nil
-    if moves[room]?.isEmpty == true { moves[room] = nil }
+  // MARK: Records
+
+  func change(_ session: SessionID) -> RoomChange {
+    RoomChange(.session, session, counter: counter, value: RecordValues.bytes(value))
   }
 
-  /// The moves that are ready, by room, in the order of names and ids. The others stay.
-  mutating func takeMoves(
-    by now: MonotonicTime
-  ) -> [(room: RoomName, moves: [(SessionID, Cursor)])] {
-    if let move {
-      guard move.move.readyAt <= now else { return [] }
-      self.move = nil
-      return [(move.room, [(move.session, move.move.cursor)])]
-    }
-    var taken: [(room: RoomName, moves: [(SessionID, Cursor)])] = []
-    for (room, waiting) in moves.sorted(by: { $0.key < $1.key }) {
-      let ready = waiting.filter { $0.value.readyAt <= now }.sorted { $0.key < $1.key }
-      guard !ready.isEmpty else { continue }
-      taken.append((room, ready.map { ($0.key, $0.value.cursor) }))
-      let left = ready.count == waiting.count ? [:] : waiting.filter { $0.value.readyAt > now }
-      moves[room] = left.isEmpty ? nil : left
-    }
-    return taken
+  /// The records of a room: the presence, and the occupancy where one is written.
+  func changes(_ session: SessionID, in room: RoomName) -> [RoomChange] {
+    guard let place = places[room] else { return [] }
+    let presence = RoomChange(
+      .presence, session, room, counter: place.counter, value: RecordValues.bytes(place.presence))
+    return [presence] + (occupancyChange(session, in: room).map { [$0] } ?? [])
+  }
+
+  func occupancyChange(_ session: SessionID, in room: RoomName) -> RoomChange? {
+    guard let place = places[room], place.hasOccupancy else { return nil }
+    return RoomChange(
+      .occupancy, session, room, counter: place.presence.enteredCounter,
+      value: RecordValues.occupancyBytes)
+  }
+
+  /// Tombstones for the records of a room, but for the cursor.
+  func tombstones(_ session: SessionID, in room: RoomName, counter: UInt64) -> [RoomChange] {
+    guard let place = places[room] else { return [] }
+    let presence = RoomChange(.presence, session, room, counter: counter, value: nil)
+    guard place.hasOccupancy else { return [presence] }
+    return [presence, RoomChange(.occupancy, session, room, counter: counter, value: nil)]
   }
 }

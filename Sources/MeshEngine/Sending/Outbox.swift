@@ -3,35 +3,23 @@ import MeshWire
 
 /// Messages on their way out, by address, in the order of the addresses' first message.
 ///
-/// While there is budget for them, they go at once, as they came: what one input caused goes before the
-/// next. An address whose bytes are used up rests, and its messages wait by class, see
-/// ``WaitingMessages``.
+/// While there are bytes for them they go at once, as they came: what one input caused goes before the
+/// next. An address that has used up its bytes rests, and its messages wait by class, see
+/// ``WaitingMessages``. All addresses have their turns, so that none keeps the others from theirs.
 struct Outbox: Sendable {
-  private static let messagesPerAddress = 1024
-
   /// The bytes that go to one address in a second.
   private let rate: UInt64
-
-  init(rate: UInt64) { self.rate = rate }
-
-  /// A message that may go at once.
-  struct Outgoing: Sendable {
-    let bytes: [UInt8]
-    /// A part of an answer, whose order matters.
-    let isAnswer: Bool
-  }
+  private let peerRate: UInt64?
 
   private struct Queue: Sendable {
-    var messages: [Outgoing] = []
+    var messages: [OutgoingMessage] = []
     /// Where messages go when some have to wait; `nil`: none has to.
     var waiting: WaitingMessages?
 
     mutating func startWaiting(rate: UInt64, now: MonotonicTime) {
       guard waiting == nil else { return }
       var waiting = WaitingMessages(rate: rate)
-      for message in messages {
-        waiting.append(message.bytes, isAnswer: message.isAnswer, now: now)
-      }
+      for message in messages { waiting.append(message, now: now) }
       messages = []
       self.waiting = waiting
     }
@@ -41,6 +29,10 @@ struct Outbox: Sendable {
   /// The addresses that may be sent to, first come, first served.
   private var order: [PeerAddress] = []
   private var first = 0
+  /// The bytes that may be sent now; `nil`: as many as there are.
+  private var budget: Budget?
+  /// The same, by address: of those that were sent to.
+  private var budgets: [PeerAddress: Budget] = [:]
   /// The addresses whose bytes are used up, until when.
   private var resting: [PeerAddress: MonotonicTime] = [:]
   /// Until when the bytes of all are used up.
@@ -52,65 +44,144 @@ struct Outbox: Sendable {
   /// Messages that went because newer ones say the same better.
   private(set) var superseded: UInt64 = 0
 
-  /// Messages with an echo of their own, to addresses without a path.
-  private var singles: [(address: PeerAddress, echo: UInt64, message: [UInt8])] = []
+  /// Challenges and proofs. Each begins a datagram, with an echo of its own.
+  private var openings: [(address: PeerAddress, echo: UInt64, message: [UInt8])] = []
+  private var firstOpening = 0
+  private var announcement = false
+
+  init(configuration: EngineConfiguration, now: MonotonicTime) {
+    rate = configuration.rate
+    peerRate = configuration.peerRate
+    budget = configuration.sendRate.map { Budget(bytesPerSecond: $0, now: now) }
+  }
 
   /// The number of turns that are kept, past ones among them.
   var turns: Int { order.count }
 
   /// True when nothing can go now.
-  var isEmpty: Bool { singles.isEmpty && (first == order.count || pausedUntil != nil) }
+  var isEmpty: Bool {
+    firstOpening == openings.count && !announcement
+      && (first == order.count || pausedUntil != nil)
+  }
+}
 
-  /// Adds an encoded message.
-  mutating func append(
-    _ message: [UInt8], to address: PeerAddress, isAnswer: Bool = false, now: MonotonicTime
-  ) {
+// MARK: - In
+
+extension Outbox {
+  /// Adds a message.
+  mutating func append(_ message: OutgoingMessage, to address: PeerAddress, now: MonotonicTime) {
+    guard message.byteCount <= DatagramHeader.messageBytes else {
+      dropped &+= 1
+      return
+    }
     guard let index = queues.index(forKey: address) else {
       var queue = Queue()
-      if pausedUntil != nil { queue.startWaiting(rate: rate, now: now) }
+      if pausedUntil != nil || resting[address] != nil {
+        queue.startWaiting(rate: rate, now: now)
+      }
       queues[address] = queue
       order.append(address)
-      return append(message, to: address, isAnswer: isAnswer, now: now)
+      return append(message, to: address, now: now)
     }
     if queues.values[index].waiting != nil {
-      queues.values[index].waiting?.append(message, isAnswer: isAnswer, now: now)
-    } else if queues.values[index].messages.count < Self.messagesPerAddress {
-      queues.values[index].messages.append(Outgoing(bytes: message, isAnswer: isAnswer))
+      queues.values[index].waiting?.append(message, now: now)
+    } else if queues.values[index].messages.count < EngineLimits.messagesPerAddress {
+      queues.values[index].messages.append(message)
     } else {
       dropped &+= 1
     }
   }
 
-  mutating func append(single message: [UInt8], echo: UInt64, to address: PeerAddress) {
-    guard singles.count < Self.messagesPerAddress else {
+  /// Adds a challenge or a path proof, which begins a datagram of its own. They are few, and do not
+  /// wait: whoever adds them keeps their rate.
+  mutating func append(opening message: [UInt8], echo: UInt64, to address: PeerAddress) {
+    guard openings.count - firstOpening < EngineLimits.openings else {
       dropped &+= 1
       return
     }
-    singles.append((address, echo, message))
+    openings.append((address, echo, message))
   }
 
-  mutating func nextSingle() -> (address: PeerAddress, echo: UInt64, message: [UInt8])? {
-    singles.isEmpty ? nil : singles.removeFirst()
-  }
+  /// Adds an announcement, unless one is there.
+  mutating func announce() { announcement = true }
 
   /// How many bytes of answers wait for an address.
   func answerBytes(for address: PeerAddress) -> Int {
     queues[address]?.waiting?.answerBytes ?? 0
   }
 
-  /// Forgets what waits for an address.
+  /// Forgets what waits for an address to which there is no path any more.
   mutating func forget(_ address: PeerAddress) {
-    guard queues[address]?.waiting != nil else { return }
     queues[address] = nil
     resting[address] = nil
+    budgets[address] = nil
   }
 }
 
 // MARK: - Out
 
 extension Outbox {
-  /// The address whose turn it is; `nil`: nothing can go now.
-  mutating func next() -> PeerAddress? {
+  /// The messages of one datagram.
+  struct Departure: Sendable, Equatable {
+    /// `nil`: everybody on the LAN.
+    let address: PeerAddress?
+    /// The echo of a challenge or a proof; `nil`: that of the path.
+    let echo: UInt64?
+    let messages: [[UInt8]]
+  }
+
+  /// Takes the messages of the next datagram; `nil`: nothing can go before ``due``.
+  mutating func depart(now: MonotonicTime) -> Departure? {
+    wake(now: now)
+    if let opening = nextOpening() { return opening }
+    while let address = nextAddress() {
+      if let wait = budget?.wait(for: UInt64(Limits.datagramBytes), now: now) {
+        pause(until: now + wait, now: now)
+        break
+      }
+      if let peerRate {
+        let wait = budgets[address, default: Budget(bytesPerSecond: peerRate, now: now)]
+          .wait(for: UInt64(Limits.datagramBytes), now: now)
+        if let wait {
+          rest(until: now + wait, now: now)
+          continue
+        }
+      }
+      let messages = take(now: now)
+      guard !messages.isEmpty else { continue }
+      let bytes = messages.reduce(DatagramHeader.overheadBytes) { $0 + $1.count }
+      budget?.spend(UInt64(bytes))
+      budgets[address]?.spend(UInt64(bytes))
+      return Departure(address: address, echo: nil, messages: messages)
+    }
+    guard announcement else { return nil }
+    announcement = false
+    // No token: there is nobody yet to give one to.
+    return Departure(
+      address: nil, echo: 0, messages: [MeshMessage.challenge(token: 0).encoded()])
+  }
+
+  private mutating func nextOpening() -> Departure? {
+    guard firstOpening < openings.count else { return nil }
+    let opening = openings[firstOpening]
+    firstOpening += 1
+    if firstOpening == openings.count {
+      openings.removeAll(keepingCapacity: true)
+      firstOpening = 0
+    }
+    var messages = [opening.message]
+    // What was said to the same address since fits in behind it.
+    if opening.echo != 0, budget == nil, peerRate == nil,
+      let index = queues.index(forKey: opening.address)
+    {
+      let left = DatagramHeader.messageBytes - opening.message.count
+      messages += Self.takeFirst(of: &queues.values[index].messages, upTo: left)
+    }
+    return Departure(address: opening.address, echo: opening.echo, messages: messages)
+  }
+
+  /// The address whose turn it is.
+  private mutating func nextAddress() -> PeerAddress? {
     guard pausedUntil == nil else { return nil }
     while first < order.count {
       let address = order[first]
@@ -123,46 +194,47 @@ extension Outbox {
   }
 
   /// The messages of the next datagram to the address whose turn it is: as many as fit.
-  mutating func take(now: MonotonicTime) -> [[UInt8]] {
+  private mutating func take(now: MonotonicTime) -> [[UInt8]] {
     let address = order[first]
     guard var queue = queues.removeValue(forKey: address) else { return [] }
-    var taken: [[UInt8]]
-    if queue.waiting != nil {
-      taken = queue.waiting?.take(upTo: DatagramLayout.messageBytes, now: now) ?? []
+    guard queue.waiting == nil else {
+      let taken = queue.waiting?.take(upTo: DatagramHeader.messageBytes, now: now) ?? []
       dropped &+= queue.waiting?.takeDropped() ?? 0
       superseded &+= queue.waiting?.takeSuperseded() ?? 0
       // Others have their turn.
       first += 1
       guard queue.waiting?.isEmpty == false else { return taken }
+      queues[address] = queue
       order.append(address)
       // Under a load that does not end, what had its turn would pile up.
-      if first > Self.messagesPerAddress, 2 * first > order.count {
+      if first > EngineLimits.messagesPerAddress, 2 * first > order.count {
         order.removeFirst(first)
         first = 0
       }
-    } else {
-      var count = 0
-      var bytes = 0
-      while count < queue.messages.count,
-        bytes + queue.messages[count].bytes.count <= DatagramLayout.messageBytes
-      {
-        bytes += queue.messages[count].bytes.count
-        count += 1
-      }
-      precondition(count > 0, "a message is longer than a datagram")
-      taken = queue.messages[..<count].map(\.bytes)
-      if count == queue.messages.count {
-        first += 1
-        return taken
-      }
-      queue.messages.removeFirst(count)
+      return taken
     }
-    queues[address] = queue
+    let more = PlantedBug.isActive(.datagramTooLong) ? 400 : 0
+    let taken = Self.takeFirst(of: &queue.messages, upTo: DatagramHeader.messageBytes + more)
+    if queue.messages.isEmpty { first += 1 } else { queues[address] = queue }
     return taken
   }
 
+  private static func takeFirst(
+    of messages: inout [OutgoingMessage], upTo bytes: Int
+  ) -> [[UInt8]] {
+    var count = 0
+    var left = bytes
+    while count < messages.count, messages[count].byteCount <= left {
+      left -= messages[count].byteCount
+      count += 1
+    }
+    defer { messages.removeFirst(count) }
+    // None has waited: what is here came with the present input.
+    return messages[..<count].map { $0.encoded(waited: Span(nanoseconds: 0)) }
+  }
+
   /// The address whose turn it is has used up its bytes.
-  mutating func rest(until time: MonotonicTime, now: MonotonicTime) {
+  private mutating func rest(until time: MonotonicTime, now: MonotonicTime) {
     let address = order[first]
     first += 1
     resting[address] = time
@@ -173,7 +245,7 @@ extension Outbox {
   }
 
   /// The bytes of all addresses are used up.
-  mutating func pause(until time: MonotonicTime, now: MonotonicTime) {
+  private mutating func pause(until time: MonotonicTime, now: MonotonicTime) {
     pausedUntil = time
     due = min(due ?? time, time)
     for address in order[first...] {
@@ -184,7 +256,7 @@ extension Outbox {
   }
 
   /// Takes the time in: what has waited long enough may go.
-  mutating func wake(now: MonotonicTime) {
+  private mutating func wake(now: MonotonicTime) {
     guard let due, due <= now else { return }
     if let pausedUntil, pausedUntil <= now { self.pausedUntil = nil }
     let rested = resting.filter { $0.value <= now }.sorted {

@@ -1,6 +1,7 @@
 import MeshCRDT
 
-/// Which datagram counters of one life of a sender were heard: the highest, and at least the 960 below it.
+/// Which datagram counters of one incarnation of a sender were received: the highest, and at least
+/// the 960 below it.
 ///
 /// Source: RFC 6479, a window of words that are cleared as it moves.
 struct ReplayWindow: Sendable {
@@ -10,7 +11,8 @@ struct ReplayWindow: Sendable {
   private var highest: UInt64 = 0
   private var words = [UInt64](repeating: 0, count: wordCount)
 
-  /// True when the counter was not heard yet and is not too old; it counts as heard from then on.
+  /// True when the counter was not received yet and is not too old; it counts as received from then
+  /// on.
   mutating func accept(_ counter: UInt64) -> Bool {
     if PlantedBug.isActive(.replayAccepted) { return true }
     if counter > highest {

@@ -185,7 +185,7 @@ extension JSONWriter {
       writer.member("address", node.address)
       writer.member("roundTripUs", node.roundTrip.map { $0.inMicroseconds })
       writer.member("sessions", node.sessions)
-      writer.member("settled", node.isSettled)
+      writer.member("complete", node.isComplete)
       writer.member("unverified", node.isUnverified)
       writer.member("differsMs", node.differsFor.map { UInt64($0.inMilliseconds) })
     }

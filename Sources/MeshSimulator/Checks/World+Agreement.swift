@@ -1,162 +1,168 @@
 import MeshCRDT
 import MeshEngine
 
+// What must be so after the faults.
+
 extension World {
-  // MARK: After the faults
-
-  /// What is not yet as it must be; `nil`: any two live nodes hold the same of the lobby and of the
-  /// rooms that both follow, and their views are the truth.
+  /// What is not yet as it must be; `nil`: all hold the same of honest origins, and show the truth.
   func disagreement() -> String? {
-    let up = nodes.indices.filter { nodes[$0].isUp }
-    if let difference = differentStates(up) { return difference }
-    let origins = Dictionary(
-      uniqueKeysWithValues: up.compactMap { index in
-        nodes[index].engine.map { ($0.origin, index) }
-      })
-    let hidden = Set(traitor?.origins ?? [])
-    var views: [SeenWorld] = []
-    for index in up {
-      guard let engine = nodes[index].engine else { continue }
-      let snapshot = engine.snapshot()
-      if snapshot.isStale { return "node \(index) is stale" }
-      let visible = snapshot.nodes.filter { $0.value == .online || $0.value == .suspect }
-      if Set(visible.keys).subtracting(hidden) != Set(origins.keys) {
-        let missing = origins.keys.filter { visible[$0] == nil }.min()
-        let words = missing.map { ": \($0.short) is \(engine.describe($0))" } ?? ""
-        return "node \(index) sees \(visible.count) of \(origins.count) nodes\(words)"
-      }
-      views.append(
-        SeenWorld(
-          node: index, origin: engine.origin, followed: engine.followedRooms,
-          sessions: snapshot.sessions.filter { !hidden.contains($0.host) }))
+    let up = honest
+    let live = Dictionary(
+      uniqueKeysWithValues: up.compactMap { node in node.engine.map { ($0.origin, node) } })
+    if calm.sizeLimit < Limits.datagramBytes { return nil }
+    if let unequal = unequalState(up, live) ?? quarantineGap(up) ?? unequalHealth(up, live) {
+      return unequal
     }
-    for (offset, view) in views.enumerated() {
-      for other in views[..<offset] {
-        guard let (id, words) = other.difference(from: view) else { continue }
-        return "nodes \(other.node) and \(view.node) see session \(id) differently: it \(words)"
+    for node in up {
+      if let untruth = untruth(at: node, live) { return "at node \(node.index), \(untruth)" }
+    }
+    return unequalHosts(live) ?? unfinishedWords(up)
+  }
+
+  /// Two nodes that do not hold the same, completely.
+  private func unequalState(_ up: [SimulatedNode], _ live: [OriginID: SimulatedNode]) -> String? {
+    if liarOrigins.isEmpty {
+      var hashes: [Hash128: Int] = [:]
+      for node in up {
+        if let hash = node.process?.engine.stateHash() { hashes[hash] = node.index }
+      }
+      if hashes.count <= 1 { return nil }
+    }
+    for (origin, host) in live.sorted(by: { $0.key < $1.key }) {
+      guard let summary = host.process?.engine.summary(of: origin) else {
+        return "node \(host.index) holds nothing of itself"
+      }
+      for node in up where node.process?.engine.summary(of: origin) != summary {
+        let held =
+          node.process?.engine.summary(of: origin).map { "\($0.incarnation) \($0.sequence)" }
+          ?? "nothing"
+        return "node \(node.index) holds \(held) of node \(host.index), which says "
+          + "\(summary.incarnation) \(summary.sequence) \(describe(origin, at: node))"
       }
     }
-    for view in views {
-      if let words = untruth(view, origins: origins) { return "to node \(view.node), \(words)" }
+    return liarOrigins.isEmpty ? "state hashes differ by origins that are gone" : nil
+  }
+
+  private func unequalHealth(_ up: [SimulatedNode], _ live: [OriginID: SimulatedNode]) -> String? {
+    for node in up {
+      if node.process?.engine.isStale == true { return "node \(node.index) is stale" }
+      let visible = node.replayed.nodes.filter {
+        ($0.value == .online || $0.value == .suspect) && !liarOrigins.contains($0.key)
+      }
+      guard Set(visible.keys) != Set(live.keys) else { continue }
+      let missing = live.keys.filter { visible[$0] == nil }.min()
+      let surplus = visible.keys.filter { live[$0] == nil }.min()
+      return "node \(node.index) shows \(visible.count) of \(live.count) nodes; "
+        + "missing: \(missing.flatMap { live[$0] }.map { "node \($0.index)" } ?? "none") "
+        + "\(missing.map { describe($0, at: node) } ?? ""), too many: \(surplus?.short ?? "none") "
+        + "\(surplus.map { describe($0, at: node) } ?? "")"
     }
     return nil
   }
 
-  /// Two nodes that do not hold the same of what both are to hold.
-  private func differentStates(_ up: [Int]) -> String? {
-    var engines = up.compactMap { index in nodes[index].engine.map { (index, $0) } }
-    guard let first = engines.first else { return nil }
-    if engines.allSatisfy({ $0.1.followedRooms == nil }) {
-      // All hold everything.
-      let other = engines.first { $0.1.stateHash != first.1.stateHash }
-      return other.map { difference(first, $0) }
+  /// What a node knows of an origin, in a few words.
+  func describe(_ origin: OriginID, at node: SimulatedNode) -> String {
+    guard let engine = node.engine else { return "(down)" }
+    let paths = "\(engine.pathCount) paths"
+    guard let status = engine.peers(now: node.local(time)).first(where: { $0.origin == origin })
+    else {
+      return "(unknown, \(paths))"
     }
-    for right in engines.indices {
-      for left in 0..<right {
-        let hash = engines[left].1.sharedHash(with: engines[right].1.origin)
-        let other = engines[right].1.sharedHash(with: engines[left].1.origin)
-        if hash != other { return difference(engines[left], engines[right]) }
+    return "(\(status.health), \(status.ageMilliseconds) ms old, "
+      + "path \(status.address.map { "\($0)" } ?? "none") of \(paths), complete \(status.isComplete))"
+  }
+
+  /// Whoever was found to contradict itself by one is in quarantine at all who were there.
+  private func quarantineGap(_ up: [SimulatedNode]) -> String? {
+    for node in up {
+      for (origin, incarnation) in node.contradicted.sorted(by: { $0.key < $1.key }) {
+        for other in up where other.startedAt < contradictedAt[origin] ?? 0 {
+          guard let engine = other.engine, engine.holds(origin),
+            !engine.isQuarantined(origin, incarnation),
+            engine.summary(of: origin).map({ $0.incarnation <= incarnation }) ?? false
+          else { continue }
+          return
+            "node \(other.index) holds \(origin.short), which node \(node.index) has in quarantine"
+        }
       }
     }
     return nil
   }
 
-  private func difference(_ left: (Int, Engine), _ right: (Int, Engine)) -> String {
-    var engines = (left.1, right.1)
-    let mine = Set(engines.0.sharedEntries(with: engines.1.origin))
-    let theirs = Set(engines.1.sharedEntries(with: engines.0.origin))
-    let words = Set(mine.symmetricDifference(theirs).map(\.origin)).sorted().map {
-      "\n    \($0.short) at node \(left.0): \(left.1.describe($0))"
-        + "\n    \($0.short) at node \(right.0): \(right.1.describe($0))"
-    }
-    return "nodes \(left.0) and \(right.0) have different state hashes" + words.joined()
-  }
-
-  /// What a node sees and is not true, or is true and it does not see.
-  private func untruth(_ view: SeenWorld, origins: [OriginID: Int]) -> String? {
-    let seen = Dictionary(uniqueKeysWithValues: view.sessions.map { ($0.id, $0) })
+  /// What a node shows and is not true, or is true and it does not show.
+  private func untruth(at node: SimulatedNode, _ live: [OriginID: SimulatedNode]) -> String? {
     var expected = 0
-    for (index, session) in sessions.enumerated() {
-      let isGone =
-        session.isEnded || session.isLost || session.silentSince != nil
-        || session.orderedOutBy != nil
-      guard let snapshot = seen[session.id] else {
-        if isGone || session.isContested { continue }
-        return "session \(index) is not seen"
-      }
-      expected += 1
-      if session.isContested {
-        guard let host = origins[snapshot.host],
-          nodes[host].engine?.hostedSessions.contains(session.id) == true
-        else { return "session \(index) is seen at a node that does not host it" }
-        let hosts = origins.values.filter {
-          nodes[$0].engine?.hostedSessions.contains(session.id) == true
+    for (index, client) in clients.enumerated() where !client.isStolen {
+      let seen = node.replayed.sessions[client.id]
+      if seen != nil { expected += 1 }
+      switch client.phase {
+      case .ended, .silent, .lost:
+        if let seen {
+          let hosts = live.values.filter { $0.engine?.hostedSessions.contains(client.id) == true }
+          return "client \(index) is seen at \(seen.host.short), hosted by nodes "
+            + "\(hosts.map(\.index).sorted()), and is \(client.phase)"
         }
-        if hosts.count > 1 { return "session \(index) is hosted by \(hosts.count) nodes" }
-        continue
-      }
-      if isGone { return "session \(index) is seen, but it has ended" }
-      if origins[snapshot.host] != session.node { return "session \(index) is seen elsewhere" }
-      for (room, place) in session.places {
-        guard view.knows(room, of: snapshot.host) else {
-          if !snapshot.visits.contains(room) {
-            return "session \(index) is not seen in \(room), which is not followed"
-          }
-          continue
+        if client.phase == .lost { return "client \(index) waits for its node" }
+      case .live:
+        if client.isInDoubt { return "client \(index) is in doubt" }
+        if let order = client.bindingOrder, nodes[order].isUp {
+          return "client \(index) was ordered out by node \(order)"
         }
-        guard let other = snapshot.place(in: room) else {
-          return "session \(index) is not seen in \(room)"
-        }
-        if other.presence.status?.status != place.status || other.presence.message != place.message
-        {
-          return "the status of session \(index) in \(room) is not the last"
-        }
-        if other.cursor != place.cursor {
-          return "the cursor of session \(index) in \(room) is not the last"
+        guard let seen else { return "client \(index) is not seen" }
+        if let words = untruth(of: client, seen, at: live[seen.host]) {
+          return "client \(index) \(words)"
         }
       }
-      let others = snapshot.rooms.count { session.places[$0] == nil }
-      if others > 0 { return "session \(index) is seen in \(others) rooms that it left" }
     }
-    return expected == view.sessions.count
-      ? nil : "\(view.sessions.count - expected) sessions are seen that are not there"
-  }
-}
-
-/// What one node sees.
-private struct SeenWorld {
-  let node: Int
-  let origin: OriginID
-  let followed: Set<RoomName>?
-  let sessions: [SessionSnapshot]
-
-  /// True when the node is told what sessions of a host say in a room.
-  func knows(_ room: RoomName, of host: OriginID) -> Bool {
-    host == origin || room.isLobby || followed?.contains(room) ?? true
+    let shown = node.replayed.sessions.values.filter { session in
+      !liarOrigins.contains(session.host)
+        && !(clientOf[session.id].map { clients[$0].isStolen } ?? false)
+    }
+    return expected == shown.count
+      ? nil : "\(shown.count - expected) sessions are seen that nobody opened"
   }
 
-  /// The first session that two nodes see differently, and in what: in where it is, or in what it says
-  /// in rooms of which both are told.
-  func difference(from other: SeenWorld) -> (id: SessionID, words: String)? {
-    if followed == nil && other.followed == nil && sessions == other.sessions { return nil }
-    let mine = Dictionary(uniqueKeysWithValues: sessions.map { ($0.id, $0) })
-    let theirs = Dictionary(uniqueKeysWithValues: other.sessions.map { ($0.id, $0) })
-    for id in Set(mine.keys).union(theirs.keys).sorted() {
-      let left = mine[id].map { common($0, with: other) }
-      let right = theirs[id].map { common($0, with: other) }
-      if left != right { return (id, ReplayedView.difference(left, right)) }
+  private func untruth(of client: Client, _ seen: SessionSnapshot, at host: SimulatedNode?)
+    -> String?
+  {
+    guard host?.index == client.node else {
+      return "is seen at node \(host?.index ?? -1), and is at node \(client.node)"
+    }
+    if seen.value.profile != client.profile { return "has another profile" }
+    for (room, place) in client.places {
+      guard let other = seen.place(in: room) else { return "is not seen in \(room)" }
+      if other.presence.status?.status != place.status || other.presence.message != place.message {
+        return "has another status in \(room): \(other.presence), not \(place)"
+      }
+      if other.presence.data != place.data { return "has other data in \(room)" }
+      if other.presence.isTyping && (place.typedAt ?? 0) + 5 * Self.second < time {
+        return "types in \(room)"
+      }
+      if other.cursor != place.cursor && place.cursor != nil {
+        return "has another cursor in \(room)"
+      }
+    }
+    let others = seen.rooms.filter { client.places[$0] == nil }
+    return others.isEmpty ? nil : "is seen in \(others[0]), which it left"
+  }
+
+  /// A session that two nodes host, or another one than its client's.
+  private func unequalHosts(_ live: [OriginID: SimulatedNode]) -> String? {
+    for node in live.values.sorted(by: { $0.index < $1.index }) {
+      for session in node.process?.engine.hostedSessions ?? [] {
+        guard let index = clientOf[session], !clients[index].isStolen else { continue }
+        if clients[index].node != node.index || !clients[index].isLive {
+          return "node \(node.index) hosts client \(index), which is at node \(clients[index].node)"
+        }
+      }
     }
     return nil
   }
 
-  /// A session with what both nodes are told of it, and the names of the other rooms.
-  private func common(_ session: SessionSnapshot, with other: SeenWorld) -> SessionSnapshot {
-    let known = session.places.filter {
-      knows($0.room, of: session.host) && other.knows($0.room, of: session.host)
+  /// When all agree, time goes on a while: nothing changes, and little is said.
+  func checkCalm() {
+    for node in honest {
+      if let engine = node.engine { checkView(node, engine) }
     }
-    let names = Set(known.map(\.room))
-    return SessionSnapshot(
-      id: session.id, host: session.host, value: session.value, places: known,
-      visits: session.rooms.filter { !names.contains($0) })
   }
 }

@@ -1,145 +1,240 @@
 import MeshCRDT
 import MeshEngine
-import MeshTrust
-import MeshWire
+
+// What is checked as a world runs. Each check has a name, and is one function.
 
 extension World {
-  // MARK: As it runs
-
   /// Takes in an event of a node.
-  mutating func observe(_ event: MeshEvent, at index: Int) {
-    watched?.note(event, at: index, time: time)
-    if let wrong = nodes[index].replayed.apply(event) { fail("F4: node \(index): \(wrong)") }
+  func observe(_ event: MeshEvent, at node: SimulatedNode) {
+    if node.isHonest { checkStatusOrder(event, node) }
+    checkReplay(event, node)
+    watched?.note(event, at: node.index, time: time)
+    guard node.isHonest else { return }
     switch event {
-    case .stale: nodes[index].freshAt = time
-    case .cursor(let id, let room, let cursor): noteTold(cursor, of: id, in: room, at: index)
-    case .node(let origin, .offline):
-      if nodes[index].box?.engine.holds(origin) == false {
-        fail("I5: node \(index) forgot \(origin.short) when hiding it")
-      }
-      checkPatience(origin, at: index)
-    case .moved(let id, let host):
-      note("node \(index) gave session \(id) up to \(host.short)")
-      if let session = sessions.firstIndex(where: { $0.id == id }) {
-        sessions[session].isContested = true
-      }
-    case .removed(let id, let room):
-      guard let session = sessions.firstIndex(where: { $0.id == id }) else { return }
-      note("node \(index) takes session \(session) out of \(room) by order")
-      if !room.isLobby {
-        sessions[session].places[room] = nil
-      } else if sessions[session].node == index {
-        sessions[session].isEnded = true
-      }
-    case .leaseEnded(let id):
-      guard let session = sessions.firstIndex(where: { $0.id == id }) else { return }
-      note("the lease of session \(session) ends at node \(index)")
-      let client = sessions[session]
-      if client.node == index && client.silentSince == nil && !client.isContested
-        && !client.isLost
-      {
-        fail("F18: the lease of session \(session) ended while its client sent heartbeats")
-      }
-    default: break
+    case .cursor(let id, let room, let cursor): checkCursorOrder(cursor, of: id, in: room, node)
+    case .node(let origin, .offline): checkLiving(origin, node)
+    case .node(let origin, .online), .node(let origin, .suspect): checkRevival(origin, node)
+    case .stale: node.staleAt = time
+    case .contradicted(let origin, let incarnation): checkContradicted(origin, incarnation, node)
+    case .cloned: checkCloned(node)
+    default: tell(event, at: node)
     }
+  }
+
+  // MARK: Events
+
+  /// Events replay to the snapshot, and none is told twice.
+  private func checkReplay(_ event: MeshEvent, _ node: SimulatedNode) {
+    if let wrong = node.replayed.apply(event) { fail("events", "node \(node.index): \(wrong)") }
   }
 
   /// A cursor that moves never goes back to where it was before.
-  private mutating func noteTold(
-    _ cursor: Cursor, of id: SessionID, in room: RoomName, at index: Int
+  private func checkCursorOrder(
+    _ cursor: Cursor, of id: SessionID, in room: RoomName, _ node: SimulatedNode
   ) {
-    guard !isMeasuring, !nodes.contains(where: \.isClone),
-      let wrong = cursors.note(cursor, of: id, in: room, toldTo: index),
-      sessions.contains(where: { $0.id == id && !$0.isContested })
+    guard let wrong = cursors.note(cursor, of: id, in: room, toldTo: node.index),
+      let index = clientOf[id], !clients[index].wasSplit, !clients[index].isStolen
     else { return }
-    fail("F8: node \(index) is told \(wrong)")
+    fail(
+      "cursorOrder",
+      "node \(node.index) is told \(wrong), client \(index) of node \(clients[index].node)")
   }
 
-  /// F21: who just woke gives the others time.
-  private mutating func checkPatience(_ origin: OriginID, at index: Int) {
-    let woke = nodes[index].wokeAt
-    // Who shares his key with another process is heard as either of them.
-    guard woke > 0, !nodes.contains(where: \.isClone), time < woke + Self.second,
-      time > 8 * Self.second, deaths[origin] == nil,
-      let other = nodes.first(where: { $0.engine?.origin == origin }), other.isUp,
-      other.pausedUntil == nil, other.graceAt + 8 * Self.second < time,
-      // Who was cut off itself is offline for all.
-      other.freshAt + 8 * Self.second < time,
-      nodes[index].wasOnline.contains(origin)
+  /// A node is not called offline while it lives, and nothing came between it and who says so.
+  private func checkLiving(_ origin: OriginID, _ node: SimulatedNode) {
+    guard let other = nodes.first(where: { $0.process?.engine.origin == origin }), other.isHonest,
+      !other.hasClone,
+      other.isAwake, other.stall == nil, node.stall == nil, weather.loss < 0.1,
+      weather.corruption == 0,
+      weather.truncation == 0, weather.sizeLimit > 600, side.isEmpty, cut.isEmpty,
+      other.translation == nil,
+      node.translation == nil
     else { return }
-    let words = nodes[index].engine?.describe(origin) ?? ""
-    fail("F21: node \(index) declared \(origin.short) offline right after it woke: \(words)")
+    let quiet = 6 * Self.second + 4 * slowest
+    let disturbed = max(
+      linksChangedAt, other.disturbedAt, node.disturbedAt, node.staleAt, other.staleAt)
+    guard time > disturbed + quiet + 20 * Self.second else { return }
+    fail("living", "node \(node.index) calls \(origin.short), node \(other.index), offline")
   }
+
+  /// Nobody is in quarantine but who contradicted itself.
+  private func checkContradicted(
+    _ origin: OriginID, _ incarnation: Incarnation, _ node: SimulatedNode
+  ) {
+    note("node \(node.index) puts \(origin.short) \(incarnation) into quarantine")
+    node.contradicted[origin] = max(incarnation, node.contradicted[origin] ?? incarnation)
+    if contradictedAt[origin] == nil { contradictedAt[origin] = time }
+    if !liarOrigins.contains(origin) {
+      fail("quarantine", "node \(node.index) puts \(origin.short) into quarantine, which is honest")
+    }
+  }
+
+  private func checkCloned(_ node: SimulatedNode) {
+    note("node \(node.index) stops as a clone")
+    // An old disk may have been put back more often than a process goes above it.
+    if !node.hasClone && !faults.contains(.crashOldDisk) {
+      fail("clones", "node \(node.index) stopped, and no other process has its key")
+    }
+    node.hasClone = true
+    loseClients(of: node.index)
+  }
+
+  // MARK: Outputs
+
+  /// A datagram is within its bound, and its incarnation is on the disk before.
+  func checkSent(_ bytes: [UInt8], _ node: SimulatedNode, _ process: RunningEngine) {
+    if bytes.count > Limits.datagramBytes {
+      fail("datagramSize", "a datagram of \(bytes.count) bytes")
+    }
+    let incarnation = process.change { $0.incarnation }
+    if incarnation.counter > node.disk.counter {
+      fail(
+        "persistBeforeSend",
+        "node \(node.index) says something in incarnation \(incarnation.counter), its disk knows \(node.disk.counter)"
+      )
+    }
+  }
+
+  /// One input has a bounded number of outputs.
+  func checkOutputs(_ count: Int, _ node: SimulatedNode) {
+    let bound = 3000 + 40 * nodes.count + 4 * clients.count
+    if count > bound {
+      fail("outputs", "node \(node.index) answers one input with \(count) outputs")
+    }
+  }
+
+  /// Counts what a node sends in a second: there is no storm.
+  func countSent(_ bytes: Int, _ node: SimulatedNode) {
+    let second = time / Self.second
+    if node.sent.second != second { node.sent = (second, 0, 0) }
+    node.sent.datagrams += 1
+    node.sent.bytes += bytes
+    guard node.isHonest else { return }
+    let bound = 2000 + 400 * nodes.count + 20 * clients.count
+    if node.sent.datagrams > bound {
+      fail("storm", "node \(node.index) sends \(node.sent.datagrams) datagrams in a second")
+    }
+  }
+
+  // MARK: Now and then
 
   /// The cheap part of the checks, for one node at a time.
-  mutating func checkSome() {
-    let index = random.below(nodes.count)
-    guard let engine = nodes[index].engine, nodes[index].pausedUntil == nil else { return }
-    check(engine, index)
+  func checkSome() {
+    let node = nodes[random.below(nodes.count)]
+    guard node.isAwake, node.isHonest, let engine = node.engine else { return }
+    checkView(node, engine)
+    checkTables(node, engine)
+    checkAges(node, engine)
+    checkRules(node, engine)
   }
 
-  mutating func checkEverything() {
-    for index in nodes.indices {
-      guard let engine = nodes[index].engine else { continue }
-      check(engine, index)
-      if let forged = engine.unverifiedBatch() { fail("I4: node \(index) holds \(forged)") }
+  func checkView(_ node: SimulatedNode, _ engine: Engine) {
+    if let difference = node.replayed.difference(from: engine.snapshot()) {
+      fail("snapshot", "node \(node.index): events and snapshot differ: \(difference)")
     }
   }
 
-  private mutating func check(_ engine: Engine, _ index: Int) {
-    if let forged = engine.unverifiedBatch(newest: 3) { fail("I4: node \(index) holds \(forged)") }
-    if let violation = engine.invariantViolation() { fail("I3: node \(index): \(violation)") }
-    if let difference = nodes[index].replayed.difference(from: engine.snapshot()) {
-      fail("F4: node \(index): events and snapshot differ: \(difference)")
+  private func checkTables(_ node: SimulatedNode, _ engine: Engine) {
+    if engine.size.origins > Limits.origins {
+      fail("tables", "node \(node.index) holds \(engine.size.origins) origins")
+    }
+    if engine.pathCount > 1024 {
+      fail("tables", "node \(node.index) has \(engine.pathCount) paths")
+    }
+    if engine.knownAddresses.count > 8192 {
+      fail("tables", "node \(node.index) knows \(engine.knownAddresses.count) addresses")
     }
   }
 
-  /// Remembers whom a node sees and has heard since it last gave the others time, just before it
-  /// cannot hear for a while: it gives each of them time once until it hears them again.
-  mutating func noteSeen(_ index: Int) {
-    guard let engine = nodes[index].engine else { return }
-    let node = nodes[index]
-    let since = time - min(time, max(node.wokeAt, node.freshAt, node.graceAt))
-    nodes[index].wasOnline = Set(
-      engine.peers(now: node.local(time)).filter {
-        ($0.health == .online || $0.health == .suspect)
-          && $0.ageMilliseconds * Self.millisecond < since * 98 / 100
-      }.map(\.origin))
+  /// Nobody who died is believed to be younger than he is: but by a period where no beat came in time, since at
+  /// first contact nothing says when the newest beat was due.
+  private func checkAges(_ node: SimulatedNode, _ engine: Engine) {
+    for (origin, diedAt) in deaths.sorted(by: { $0.key < $1.key }) {
+      guard let beat = engine.newestBeat(of: origin, at: node.local(time)),
+        isWitness(node, of: diedAt)
+      else { continue }
+      let span = time - diedAt
+      let isTimely = node.timely[origin] == beat.schedule
+      let bound = span / 40 + beatDelay + (isTimely ? 0 : Self.beatPeriod)
+      if beat.age.nanoseconds < span - min(span, bound) {
+        fail(
+          "ages",
+          "node \(node.index) believes \(origin.short) to be \(beat.age.milliseconds) ms old, dead for "
+            + "\(span / Self.millisecond) ms\(isTimely ? "" : ", whose beats came late")")
+      }
+    }
   }
 
-  /// F19: an origin that died is hidden everywhere after its time to live, whoever retells it.
-  mutating func checkDead(_ origin: OriginID, diedAt: UInt64) {
+  static let beatPeriod = 2 * second
+
+  /// What a beat in time may come late by: the slowest way, and a tenth of a period until who misses it asks.
+  private var beatDelay: UInt64 { 3 * slowest + Self.beatPeriod / 10 }
+
+  /// Notes that a node has the newest beat of whom it hears, in time.
+  func noteBeat(from source: PeerAddress, at node: SimulatedNode) {
+    guard node.isHonest, let sender = receivers[source].map({ nodes[$0.node] }),
+      let (origin, sent) = sender.process?.change({
+        ($0.origin, $0.newestBeat(of: $0.origin, at: sender.local(time)))
+      }), let sent, node.timely[origin] != sent.schedule, sent.age.nanoseconds <= beatDelay,
+      let known = node.process?.change({ $0.newestBeat(of: origin, at: node.local(time)) }),
+      (known.schedule, known.chain, known.index) == (sent.schedule, sent.chain, sent.index)
+    else { return }
+    node.timely[origin] = sent.schedule
+  }
+
+  /// True when a node was there when somebody died, and its clock went on since.
+  private func isWitness(_ node: SimulatedNode, of diedAt: UInt64) -> Bool {
+    node.startedAt + 6 * Self.second < diedAt && node.disturbedAt < diedAt && node.stall == nil
+  }
+
+  /// An origin that died is hidden everywhere after its time to live, whoever retells it.
+  func checkDead(_ origin: OriginID, diedAt: UInt64) {
     guard deaths[origin] == diedAt else { return }
-    let patience = patience(with: origin)
     if time < diedAt + patience {
       // The network has become slower since.
       return queue.add(.checkDead(origin: origin, diedAt: diedAt), at: diedAt + patience)
     }
-    let liars = traitor != nil
-    for index in nodes.indices {
-      guard let engine = nodes[index].engine, nodes[index].pausedUntil == nil,
-        nodes[index].wokeAt < diedAt, nodes[index].freshAt < diedAt, !engine.isStale, !liars
+    // Where no beat came in time, it may be a period younger.
+    let latest = diedAt + patience + Self.beatPeriod
+    if time < latest { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: latest) }
+    for node in honest where node.isAwake && isWitness(node, of: diedAt) && node.staleAt < diedAt {
+      guard let engine = node.engine, !engine.isStale,
+        time >= latest
+          || engine.newestBeat(of: origin, at: node.local(time))?.schedule == node.timely[origin]
       else { continue }
-      let health = engine.snapshot().nodes[origin]
-      if health == .online || health == .suspect {
-        fail(
-          "F19: node \(index) sees \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago: \(engine.describe(origin))"
-        )
-      }
+      let health = node.replayed.nodes[origin]
+      guard health == .online || health == .suspect else { continue }
+      fail(
+        "dead",
+        "node \(node.index) shows \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago"
+      )
     }
   }
 
-  // MARK: I6
-
-  /// Bytes that an address without a proven path has sent to a node.
-  mutating func received(_ bytes: [UInt8], at index: Int, from source: PeerAddress) {
-    outsider?.note(received: bytes.count, by: index, from: source)
+  /// A session that ended is not shown any more, where nothing came between.
+  func checkEnded(_ index: Int, endedAt: UInt64) {
+    let client = clients[index]
+    let host = nodes[client.node]
+    guard client.phase == .ended(endedAt), !client.wasSplit, !client.isStolen, !client.isInDoubt,
+      host.disturbedAt < endedAt, host.isAwake, !host.hasClone, isUndisturbed(since: endedAt),
+      let origin = host.process?.engine.origin
+    else { return }
+    for node in honest
+    where node.isAwake && node.disturbedAt + Self.second < endedAt && node.stall == nil {
+      guard node.replayed.sessions[client.id] != nil,
+        node.replayed.nodes[origin] == .online
+      else { continue }
+      fail(
+        "ended",
+        "node \(node.index) shows client \(index), which ended \((time - endedAt) / Self.millisecond) ms ago"
+      )
+    }
   }
 
-  mutating func watch(_ bytes: [UInt8], from index: Int, to address: PeerAddress) {
-    guard let wrong = outsider?.note(sent: bytes.count, by: index, to: address) else { return }
-    fail("I6: node \(index): \(wrong)")
+  /// True when links have lost nothing since some time.
+  func isUndisturbed(since begin: UInt64) -> Bool {
+    linksChangedAt + 10 * Self.second < begin && weather.loss == 0 && weather.corruption == 0
+      && weather.truncation == 0 && weather.sizeLimit > 1200 && side.isEmpty && cut.isEmpty
+      && !nodes.contains { $0.sendRate != nil || $0.peerRate != nil }
   }
-
-  // MARK: After the faults
 }

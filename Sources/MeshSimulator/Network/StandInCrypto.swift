@@ -2,62 +2,126 @@ package import MeshCRDT
 import MeshTrust
 import MeshWire
 
+/// A fast hash of 128 bits: two lanes of folded multiplications (as in wyhash). Nobody in a simulated world
+/// looks for collisions, and by chance there are none.
+struct FoldedHash {
+  private(set) var first: UInt64
+  private(set) var second: UInt64
+
+  private static func folded(_ left: UInt64, _ right: UInt64) -> UInt64 {
+    let (high, low) = left.multipliedFullWidth(by: right)
+    return high ^ low
+  }
+
+  init(_ bytes: some Sequence<UInt8>, key: HashKey = HashKey(0, 0)) {
+    var one = key.word0 ^ 0xa076_1d64_78bd_642f
+    var two = key.word1 ^ 0xe703_7ed1_a0b4_28db
+    func absorb(_ word: UInt64) {
+      one = Self.folded(one ^ word, 0x8ebc_6af0_9c88_c6e3) ^ two.byteSwapped
+      two = Self.folded(two &+ word, 0x5899_65cc_7537_4cc3) ^ one
+    }
+    var word: UInt64 = 0
+    var count: UInt64 = 0
+    let isContiguous: Void? = bytes.withContiguousStorageIfAvailable { buffer in
+      let raw = UnsafeRawBufferPointer(buffer)
+      var offset = 0
+      while offset + 8 <= raw.count {
+        absorb(raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self).littleEndian)
+        offset += 8
+      }
+      while offset < raw.count {
+        word |= UInt64(raw[offset]) << (8 * UInt64(offset & 7))
+        offset += 1
+      }
+      count = UInt64(raw.count)
+    }
+    if isContiguous == nil {
+      for byte in bytes {
+        word |= UInt64(byte) << (8 * (count & 7))
+        count += 1
+        guard count & 7 == 0 else { continue }
+        absorb(word)
+        word = 0
+      }
+    }
+    absorb(word)
+    absorb(count | 1 << 63)
+    first = Self.folded(one, 0x1d8e_4e27_c47d_124f ^ two)
+    second = Self.folded(two ^ 0xeb44_acca_b455_d165, one | 1)
+  }
+
+  /// More words from the same state.
+  func word(_ index: UInt64) -> UInt64 {
+    Self.folded(first ^ (index &* 0x9e37_79b9_7f4a_7c15), second &+ index | 1)
+  }
+}
+
+/// Hashes for simulations, in the place of BLAKE2b.
+package struct StandInTreeHash: TreeHash {
+  package init() {}
+
+  package func hash128(_ bytes: [UInt8]) -> Hash128 {
+    let hash = FoldedHash(bytes)
+    return Hash128(hash.first, hash.second)
+  }
+
+  package func hash256(_ bytes: [UInt8]) -> Hash256 {
+    let hash = FoldedHash(bytes)
+    return Hash256(Hash128(hash.first, hash.second), Hash128(hash.word(2), hash.word(3)))
+  }
+}
+
 /// Cryptography for simulations: a keyed hash in the place of signatures and seals.
 ///
-/// It keeps apart who knows what, as the real one does, at a hundredth of the cost: nobody in the
-/// simulated world signs with a key that was not given to him.
+/// It keeps apart who knows what, as the real one does, at a hundredth of the cost: nobody in the simulated
+/// world signs with a key that was not given to him.
 package final class StandInCrypto: Crypto {
   package let origin: OriginID
-  package let sealingEpoch: UInt32 = 1
+  package let sealingEpoch: UInt32
+  private let epochs: ClosedRange<UInt32>
+  private let meshSecret: UInt64
   private let nodeKey: HashKey
-  private let meshKey: HashKey
   private let tokenKey: HashKey
 
-  /// - Parameters:
-  ///   - secret: what the node's key is made from.
-  ///   - meshSecret: what the mesh key is made from.
-  ///   - life: a number that differs from one life of the node to the next.
-  package init(secret: UInt64, meshSecret: UInt64, life: UInt64) {
-    nodeKey = HashKey(secret, 0x6e6f_6465)
-    meshKey = HashKey(meshSecret, 0x6d65_7368)
-    tokenKey = HashKey(secret, life)
+  package init(_ secrets: NodeSecrets) {
+    nodeKey = HashKey(secrets.node, 0x6e6f_6465)
+    tokenKey = HashKey(secrets.node, secrets.process)
+    meshSecret = secrets.mesh
+    epochs = secrets.epochs
+    sealingEpoch = secrets.newestEpoch
     // The id is found from the secret, as a public key is from a seed.
-    func word(_ index: UInt64) -> UInt64 {
-      SipHash.hash(index.bigEndianBytes, key: HashKey(secret, 0x6964))
-    }
-    origin = OriginID(word(0), word(1), word(2), secret)
+    let hash = FoldedHash([], key: HashKey(secrets.node, 0x6964))
+    origin = OriginID(hash.first, hash.second, hash.word(2), secrets.node)
   }
 
   private static func signature(_ bytes: [UInt8], _ key: HashKey) -> [UInt8] {
-    let hash = SipHash.hash(bytes, key: key)
-    return (0..<8).flatMap { (hash &* (2 &* $0 &+ 1)).bigEndianBytes }
+    let hash = FoldedHash(bytes, key: key)
+    return (0..<8).flatMap { hash.word($0).bigEndianBytes }
+  }
+
+  private func authenticator(_ bytes: some Sequence<UInt8>, _ epoch: UInt32) -> [UInt8] {
+    let hash = FoldedHash(bytes, key: HashKey(meshSecret, UInt64(epoch)))
+    return hash.first.bigEndianBytes + hash.second.bigEndianBytes
   }
 
   package func sign(_ bytes: [UInt8]) -> [UInt8] { Self.signature(bytes, nodeKey) }
 
-  package func verify(
-    _ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID
-  ) -> Bool {
+  package func verify(_ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID) -> Bool {
     // In a closed world the id may give the key away: nobody looks.
     Self.signature(bytes, HashKey(origin.word3, 0x6e6f_6465))[...] == signature
   }
 
-  package func seal(_ datagram: inout [UInt8]) {
-    let hash = SipHash.hash(datagram, key: meshKey)
-    datagram += hash.bigEndianBytes + (~hash).bigEndianBytes
-  }
+  package func seal(_ datagram: inout [UInt8]) { datagram += authenticator(datagram, sealingEpoch) }
 
   package func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? {
-    let end = datagram.count - DatagramLayout.authenticatorBytes
-    guard epoch == sealingEpoch, end >= DatagramLayout.outerBytes else { return nil }
-    let hash = SipHash.hash(Array(datagram[0..<end]), key: meshKey)
-    guard datagram[end...] == (hash.bigEndianBytes + (~hash).bigEndianBytes)[...] else {
-      return nil
-    }
-    return Array(datagram[DatagramLayout.outerBytes..<end])
+    let end = datagram.count - 16
+    guard epochs.contains(epoch), end >= DatagramHeader.clearBytes,
+      datagram[end...] == authenticator(datagram[..<end], epoch)[...]
+    else { return nil }
+    return Array(datagram[DatagramHeader.clearBytes..<end])
   }
 
   package func token(forAddress bytes: [UInt8]) -> UInt64 {
-    max(1, SipHash.hash(bytes, key: tokenKey))
+    max(1, FoldedHash(bytes, key: tokenKey).first)
   }
 }

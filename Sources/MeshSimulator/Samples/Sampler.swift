@@ -24,7 +24,8 @@ struct Sampler {
   init(for world: World, until end: UInt64) {
     period = max(50 * World.millisecond, end / 2000)
     span = max(World.second, end / 500)
-    reader = world.options.makeCrypto(0, world.meshSecret, 0)
+    reader = world.scenario.makeCrypto(
+      NodeSecrets(node: 0, mesh: world.meshSecret, process: 0))
     sentBytes = Array(repeating: 0, count: world.nodes.count)
   }
 
@@ -34,21 +35,21 @@ struct Sampler {
     sentBytes[index] += UInt64(datagram.count)
     let slot = slot(at: time)
     traffic[slot].bytes[0] += UInt64(datagram.count)
-    guard let inner = reader.open(datagram, epoch: reader.sealingEpoch) else { return }
-    var bytes = ByteReader(inner)
-    guard (try? InnerHeader.read(&bytes)) != nil else { return }
-    while !bytes.isAtEnd, let kind = try? bytes.byte(), let length = try? bytes.uint16(),
-      (try? bytes.range(Int(length))) != nil
-    {
-      guard kind < Samples.kindNames.count else { continue }
-      let count = UInt64(Message.headerBytes) + UInt64(length)
-      traffic[slot].bytes[Int(kind)] += count
+    guard let clear = try? DatagramHeader.Clear.read(datagram),
+      let opened = reader.open(datagram, epoch: clear.epoch),
+      var messages = try? DatagramHeader.Inner.read(opened: opened).messages
+    else { return }
+    var left = messages.remaining
+    while let message = try? messages.next(), Int(message.kind) < Samples.kindNames.count {
+      let count = UInt64(left - messages.remaining)
+      left = messages.remaining
+      traffic[slot].bytes[Int(message.kind)] += count
       traffic[slot].bytes[0] -= count
     }
   }
 
   /// Notes the state hashes of the running nodes for all moments that are due.
-  mutating func note(_ hashes: [UInt64], at time: UInt64) {
+  mutating func note(_ hashes: [Hash128], at time: UInt64) {
     let share = Self.largestShare(hashes)
     while due <= time {
       agreement.append(.init(milliseconds: Self.milliseconds(due), share: share))
@@ -59,7 +60,7 @@ struct Sampler {
   }
 
   /// Notes how it ended.
-  mutating func noteEnd(_ hashes: [UInt64], at time: UInt64) {
+  mutating func noteEnd(_ hashes: [Hash128], at time: UInt64) {
     let share = Self.largestShare(hashes)
     agreement.append(.init(milliseconds: Self.milliseconds(time), share: share))
   }
@@ -83,9 +84,9 @@ struct Sampler {
   }
 
   /// The share of the most common hash; 1 when there is none.
-  static func largestShare(_ hashes: [UInt64]) -> Double {
+  static func largestShare(_ hashes: [Hash128]) -> Double {
     guard !hashes.isEmpty else { return 1 }
-    var counts: [UInt64: Int] = [:]
+    var counts: [Hash128: Int] = [:]
     for hash in hashes { counts[hash, default: 0] += 1 }
     return Double(counts.values.max() ?? 0) / Double(hashes.count)
   }
@@ -97,18 +98,21 @@ struct Sampler {
 
 extension World {
   /// The state hashes of the running nodes.
-  private var runningHashes: [UInt64] { nodes.compactMap { $0.box?.engine.stateHash } }
+  private var runningHashes: [Hash128] {
+    nodes.compactMap { $0.process?.change { $0.stateHash() } }
+  }
 
-  /// Takes the samples that are due. What was so until now is what was so then.
-  mutating func takeSample() {
+  /// Takes the samples that are due before a moment. What is so now is what was so then.
+  func takeSamples(before moment: UInt64) {
     let hashes = runningHashes
-    sampler?.note(hashes, at: time)
+    sampler?.note(hashes, at: moment)
   }
 
   /// Everything that was sampled; `nil` when nothing was asked for.
   ///
   /// - Parameter focus: when the faults ended, or the first change was made.
-  mutating func finishedSamples(focus: UInt64) -> Samples? {
+  func finishedSamples(focus: UInt64) -> Samples? {
+    guard sampler != nil else { return nil }
     let hashes = runningHashes
     sampler?.noteEnd(hashes, at: time)
     return sampler?.samples(focus: focus)

@@ -20,8 +20,8 @@ package struct Samples: Sendable {
   /// What bytes are sent for, in the order of ``Traffic/bytes``: the kinds of messages by their
   /// numbers on the wire. 0 is the framing: headers, nonces and authenticators.
   package static let kindNames = [
-    "framing", "challenge", "proof", "batch", "head", "frame", "digest", "entries", "pull",
-    "pull end", "manifest request", "manifest", "head query", "introduction", "prune",
+    "framing", "challenge", "path proof", "batch", "checkpoint", "cursor frame", "beats", "compare",
+    "nodes", "repair", "probe", "contradiction", "peer exchange", "prune",
   ]
 
   /// In the order of time, evenly spaced.

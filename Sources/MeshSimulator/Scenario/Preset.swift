@@ -21,7 +21,7 @@ package enum Preset: String, CaseIterable, Sendable {
       "16 nodes, links of 2 to 40 ms, 20 % loss, doubles and stragglers: the spread of 30 changes"
     case .rollingRestart: "12 nodes that leave and start again, one every 4 s"
     case .joinStorm: "64 nodes that start and open 5 sessions each within the same second"
-    case .adversary: "12 nodes among replays, floods, forgeries and a process with a stolen key"
+    case .adversary: "12 nodes among replays, floods, forgeries, members that lie and a stolen key"
     }
   }
 
@@ -34,63 +34,61 @@ package enum Preset: String, CaseIterable, Sendable {
     }
   }
 
-  /// The options of the scenario.
-  ///
   /// - Parameter nodes: the number of nodes, in the place of the scenario's own.
-  package func options(seed: UInt64, nodes: Int? = nil) -> SimulationOptions {
-    var options = SimulationOptions(seed: seed)
-    options.faults = []
-    options.isExact = true
-    options.hasMulticast = false
-    options.links.delayMicroseconds = 1000...10_000
-    options.sessionsPerNode = 2
+  package func scenario(seed: UInt64, nodes: Int? = nil) -> Scenario {
+    var scenario = Scenario(seed: seed)
+    scenario.faults = []
+    scenario.isExact = true
+    scenario.hasMulticast = false
+    scenario.links.delayMicroseconds = 1000...10_000
+    scenario.sessionsPerNode = 2
     switch self {
     case .lan8:
-      options.nodes = 8
-      options.links.delayMicroseconds = 200...1000
-      options.hasMulticast = true
-      options.changes = 50
+      scenario.nodes = 8
+      scenario.links.delayMicroseconds = 200...1000
+      scenario.hasMulticast = true
+      scenario.changes = 50
     case .office64:
-      options.nodes = 64
-      options.links.delayMicroseconds = 500...5000
-      options.links.loss = 0.001
-      options.hasMulticast = true
-      options.changes = 30
+      scenario.nodes = 64
+      scenario.links.delayMicroseconds = 500...5000
+      scenario.links.loss = 0.001
+      scenario.hasMulticast = true
+      scenario.changes = 30
     case .edge1000:
-      options.nodes = 1000
-      options.links.loss = 0.01
-      options.sessionsPerNode = 10
-      options.changes = 10
+      scenario.nodes = 1000
+      scenario.links.loss = 0.01
+      scenario.sessionsPerNode = 10
+      scenario.changes = 10
     case .splitBrain:
-      options.nodes = 10
-      options.faults = [.partition]
-      options.script = .splitBrain
-      options.faultMilliseconds = 20_000
+      scenario.nodes = 10
+      scenario.faults = [.partition]
+      scenario.script = .splitBrain
+      scenario.faultMilliseconds = 20_000
     case .lossyWiFi:
-      options.nodes = 16
-      options.links.delayMicroseconds = 2000...40_000
-      options.links.loss = 0.2
-      options.links.duplication = 0.02
-      options.links.reordering = 0.1
-      options.hasMulticast = true
-      options.changes = 30
+      scenario.nodes = 16
+      scenario.links.delayMicroseconds = 2000...40_000
+      scenario.links.loss = 0.2
+      scenario.links.duplication = 0.02
+      scenario.links.reordering = 0.1
+      scenario.hasMulticast = true
+      scenario.changes = 30
     case .rollingRestart:
-      options.nodes = 12
-      options.faults = [.churn]
-      options.script = .rollingRestart
-      options.faultMilliseconds = UInt64(nodes ?? 12) * 4000 + 3000
+      scenario.nodes = 12
+      scenario.faults = [.churn]
+      scenario.script = .rollingRestart
+      scenario.faultMilliseconds = UInt64(nodes ?? 12) * 4000 + 3000
     case .joinStorm:
-      options.nodes = 64
-      options.faults = [.joinStorm]
-      options.sessionsPerNode = 5
-      options.script = .storm
-      options.faultMilliseconds = 1000
+      scenario.nodes = 64
+      scenario.faults = [.joinStorm]
+      scenario.sessionsPerNode = 5
+      scenario.script = .storm
+      scenario.faultMilliseconds = 1000
     case .adversary:
-      options.nodes = 12
-      options.faults = [.outsider, .traitor, .clone]
-      options.faultMilliseconds = 20_000
+      scenario.nodes = 12
+      scenario.faults = [.outsider, .liars, .clone]
+      scenario.faultMilliseconds = 20_000
     }
-    if let nodes { options.nodes = nodes }
-    return options
+    if let nodes { scenario.nodes = nodes }
+    return scenario
   }
 }

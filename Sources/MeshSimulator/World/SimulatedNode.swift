@@ -1,28 +1,30 @@
 import MeshCRDT
 import MeshEngine
+import MeshTrust
 
 /// What a node keeps over its lives.
 struct Disk {
   var secret: UInt64
-  var generation: UInt64 = 0
-  var lamportCeiling: UInt64 = 0
+  /// The counter of the highest incarnation.
+  var counter: UInt64 = 0
   var addresses: [PeerAddress] = []
-  /// The rooms that the node was last told to follow; `nil`: all.
-  var followed: Set<RoomName>?
 }
 
-/// Holds an engine where it is, so that nothing is copied when it is used.
-final class EngineBox {
+/// Holds an engine where it is: a big value to copy.
+final class RunningEngine {
   var engine: Engine
 
   init(_ engine: Engine) { self.engine = engine }
+
+  func change<Result>(_ body: (inout Engine) -> Result) -> Result { body(&engine) }
 }
 
 /// A node of the world: an engine, a disk, a clock and an address.
-struct SimulatedNode {
+final class SimulatedNode {
   let index: Int
   /// The process; `nil` when it is down.
-  var box: EngineBox?
+  var process: RunningEngine?
+  var crypto: (any Crypto)?
   var disk: Disk
   /// Copies of the disk of earlier times.
   var backups: [Disk] = []
@@ -31,6 +33,16 @@ struct SimulatedNode {
   var life: UInt64 = 0
   /// A process that shares its key with another node.
   var isClone = false
+  /// Its key was once used by two processes: what it does then is not checked.
+  var hasClone = false
+  /// What a member that lies does with its datagrams.
+  var liar: Liar?
+  /// The highest epoch of the mesh key that it has.
+  var newestEpoch: UInt32 = 1
+  var translation: Translation?
+  /// The most bytes that it sends in a second, and to one address.
+  var sendRate: UInt64?
+  var peerRate: UInt64?
 
   // The clock: local nanoseconds = base + (time - since) × rate / 1,000,000.
   var clockBase: UInt64
@@ -39,29 +51,50 @@ struct SimulatedNode {
 
   /// Until when the process sleeps.
   var pausedUntil: UInt64?
+  /// True when nothing reaches the machine meanwhile.
+  var isDeaf = false
   /// What came in the meantime: a socket's buffer.
   var buffer: [(bytes: [UInt8], from: PeerAddress)] = []
-  /// When its judgement of others was last renewed from outside: a pause, a jump, a start.
-  var graceAt: UInt64 = 0
-  /// When it last woke, or its clock leapt.
-  var wokeAt: UInt64 = 0
-  /// When it last learned that its view was stale: what it saw before gets time again.
-  var freshAt: UInt64 = 0
-  /// The origins that were seen when it last fell asleep, or its clock leapt.
-  var wasOnline: Set<OriginID> = []
-  /// When it fell asleep.
-  var asleepSince: UInt64 = 0
+  /// How its timers are late, until faults end.
+  var stall: Stall?
+  /// True when the process dies with its next word to the disk.
+  var diesAtPersist = false
+  /// When something last happened to the process itself: a start, a pause, a leap of its clock.
+  var disturbedAt: UInt64 = 0 {
+    didSet { disturbances = disturbances.suffix(7) + [disturbedAt] }
+  }
+  /// The last times of that.
+  private(set) var disturbances: [UInt64] = []
+  var startedAt: UInt64 = 0
+  /// When it last learned that its view was stale, or no longer is.
+  var staleAt: UInt64 = 0
   /// When the scheduled tick is; ticks at other times are void.
   var tickAt: UInt64?
 
   /// What the events say; to be compared with snapshots.
   var replayed = ReplayedView()
-  /// Hashes of the datagrams that this life has heard.
-  var heard: Set<UInt64> = []
+  /// Hashes of the datagrams that this life has accepted, and how many paths were proven by then.
+  var accepted: [UInt64: UInt64] = [:]
+  /// The schedules of origins of which it had a beat from the origin itself in time.
+  var timely: [OriginID: BeatStanding.Schedule] = [:]
+  /// Datagrams that it sent in the present second, and the bytes.
+  var sent = (second: UInt64.max, datagrams: 0, bytes: 0)
+  /// Incarnations that its events put into quarantine.
+  var contradicted: [OriginID: Incarnation] = [:]
 
-  var isUp: Bool { box != nil }
+  init(index: Int, disk: Disk, address: PeerAddress, clockBase: UInt64) {
+    self.index = index
+    self.disk = disk
+    self.address = address
+    self.clockBase = clockBase
+  }
+
+  var isUp: Bool { process != nil }
   /// A copy of the engine, to look at.
-  var engine: Engine? { box?.engine }
+  var engine: Engine? { process?.engine }
+  /// True when it runs now and says the truth.
+  var isHonest: Bool { liar == nil && !isClone }
+  var isAwake: Bool { process != nil && pausedUntil == nil }
 
   func local(_ time: UInt64) -> MonotonicTime {
     MonotonicTime(nanoseconds: clockBase + (time - clockSince) / 1000 * clockRate / 1000)
@@ -70,20 +103,41 @@ struct SimulatedNode {
   /// The world's time at which the local clock shows at least this.
   func world(_ local: MonotonicTime) -> UInt64 {
     guard local.nanoseconds > clockBase else { return clockSince }
-    return clockSince + ((local.nanoseconds - clockBase) / clockRate + 1) * 1_000_000
+    let span = min(local.nanoseconds - clockBase, 1 << 62)
+    return clockSince + (span / clockRate + 1) * 1_000_000
   }
 
   /// Sets the clock's rate from a time on.
-  mutating func setRate(_ rate: UInt64, at time: UInt64) {
+  func setRate(_ rate: UInt64, at time: UInt64) {
     clockBase = local(time).nanoseconds
     clockSince = time
     clockRate = rate
   }
+}
 
-  mutating func leap(_ nanoseconds: UInt64, at time: UInt64) {
-    setRate(clockRate, at: time)
-    clockBase += nanoseconds
+/// How the timers of a process are late.
+enum Stall {
+  /// It does nothing for 0.7 s in each 2.4 s.
+  case sleepy(phase: UInt64)
+  /// Its timers come only every 550 ms.
+  case lateTimers(phase: UInt64)
+
+  /// The first time from some time on at which a timer may fire.
+  func release(_ time: UInt64) -> UInt64 {
+    switch self {
+    case .sleepy(let phase):
+      let (period, sleep) = (2400 * World.millisecond, 700 * World.millisecond)
+      let place = (time + phase) % period
+      return place < sleep ? time + sleep - place : time
+    case .lateTimers(let phase):
+      let period = 550 * World.millisecond
+      let place = (time + phase) % period
+      return place == 0 ? time : time + period - place
+    }
   }
+
+  /// True when datagrams wait with the timers.
+  var holdsDatagrams: Bool { if case .sleepy = self { true } else { false } }
 }
 
 /// A view that is built from events alone.
@@ -126,7 +180,7 @@ struct ReplayedView {
     case .stale(let isStale):
       self.isStale = isStale
       return nil
-    case .restored, .moved, .leaseEnded, .removed, .cloned: return nil
+    default: return nil
     }
   }
 
@@ -146,12 +200,17 @@ struct ReplayedView {
     let other = ReplayedView(snapshot)
     if sessions != other.sessions {
       let keys = Set(sessions.keys).union(other.sessions.keys).sorted()
-      let first = keys.first { sessions[$0] != other.sessions[$0] }
-      guard let first else { return "sessions differ" }
-      let (mine, theirs) = (sessions[first], other.sessions[first])
-      return "session \(first): \(Self.difference(mine, theirs))"
+      guard let first = keys.first(where: { sessions[$0] != other.sessions[$0] }) else {
+        return "sessions differ"
+      }
+      return "session \(first): \(Self.difference(sessions[first], other.sessions[first]))"
     }
-    if nodes != other.nodes { return "nodes differ" }
+    for origin in Set(nodes.keys).union(other.nodes.keys).sorted()
+    where nodes[origin] != other.nodes[origin] {
+      func words(_ health: NodeHealth?) -> String { health?.rawValue ?? "unknown" }
+      return
+        "node \(origin.short): told \(words(nodes[origin])), seen \(words(other.nodes[origin]))"
+    }
     return isStale == other.isStale ? nil : "staleness differs"
   }
 }

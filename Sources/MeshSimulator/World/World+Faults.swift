@@ -3,28 +3,32 @@ import MeshEngine
 
 extension World {
   /// Lets one of the drawn faults happen.
-  mutating func strike() {
+  func strike() {
     guard !faults.isEmpty else { return }
     let fault = faults[random.below(faults.count)]
-    let victim = random.below(nodes.count)
+    let victim = nodes[random.below(nodes.count)]
     switch fault {
-    case .loss: weather.loss = random.unit() * 0.4
-    case .duplication: weather.duplication = random.unit() * 0.5
-    case .corruption: weather.corruption = random.unit() * 0.1
-    case .truncation: weather.truncation = random.unit() * 0.1
-    case .sizeLimit: weather.sizeLimit = random.chance(0.5) ? 65_535 : 300 + random.below(900)
+    case .loss: change { $0.loss = max(calm.loss, random.unit() * 0.4) }
+    case .duplication: change { $0.duplication = random.unit() * 0.5 }
+    case .corruption: change { $0.corruption = random.unit() * 0.1 }
+    case .truncation: change { $0.truncation = random.unit() * 0.1 }
+    case .sizeLimit: change { $0.sizeLimit = random.chance(0.5) ? 65_535 : 300 + random.below(900) }
     case .reordering:
-      weather.straggling = random.unit() * 0.3
-      weather.straggle = UInt64(1 + random.below(300)) * Self.millisecond
+      change {
+        $0.straggling = random.unit() * 0.3
+        $0.straggle = UInt64(1 + random.below(300)) * Self.millisecond
+      }
     case .delay:
       let least = UInt64(1 + random.below(150)) * Self.millisecond
-      weather.delay = least...least * UInt64(1 + random.below(4))
+      change { $0.delay = least...least * UInt64(1 + random.below(4)) }
     case .partition:
       let sides = random.chance(0.3) ? 3 : 2
       for index in nodes.indices { side[index] = random.below(sides) }
       if random.chance(0.4) { side = [:] }
+      linksChangedAt = time
     case .isolation:
-      side = [victim: 1]
+      side = [victim.index: 1]
+      linksChangedAt = time
     case .oneWay, .partialPartition:
       if random.chance(0.3) { cut = [] }
       for _ in 0..<(1 + random.below(nodes.count)) {
@@ -32,98 +36,153 @@ extension World {
         cut.insert(from * 10_000 + to)
         if fault == .partialPartition { cut.insert(to * 10_000 + from) }
       }
+      linksChangedAt = time
     case .addressChange: changeAddress(victim)
+    case .translation: translate(victim)
     case .crashKeptDisk, .crashOldDisk, .crashLostDisk: crash(victim, disk: fault)
-    case .pause: pause(victim)
-    case .clockDrift:
-      nodes[victim].setRate(UInt64(990_000 + random.below(20_001)), at: time)
-      // A process that sleeps does nothing meanwhile.
-      if nodes[victim].pausedUntil == nil { reschedule(victim) }
-    case .clockJump:
-      guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
-      noteSeen(victim)
-      nodes[victim].leap(UInt64(3 + random.below(60)) * Self.second, at: time)
-      nodes[victim].graceAt = time
-      nodes[victim].wokeAt = time
+    case .crashAfterPersist:
+      guard victim.isHonest, victim.isUp else { return }
+      crash(victim.index)
+      victim.diesAtPersist = true
+      queue.add(
+        .start(node: victim.index), at: time + UInt64(random.below(4000)) * Self.millisecond)
+    case .pause:
+      suspend(victim, for: UInt64(500 + random.below(20_000)) * Self.millisecond, hears: true)
+    case .stalls:
+      let phase = UInt64(random.below(2400)) * Self.millisecond
+      victim.stall =
+        random.chance(0.3)
+        ? nil : random.chance(0.5) ? .sleepy(phase: phase) : .lateTimers(phase: phase)
+      victim.disturbedAt = time
       reschedule(victim)
+    case .clockDrift:
+      victim.setRate(UInt64(990_000 + random.below(20_001)), at: time)
+      if victim.pausedUntil == nil { reschedule(victim) }
+    case .suspension:
+      suspend(victim, for: UInt64(3 + random.below(60)) * Self.second, hears: false)
     case .churn:
-      guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
-      note("node \(victim) leaves")
-      drive(victim) { engine, now in try? engine.perform(.leaveMesh, now: now) }
-      crash(victim)
-      queue.add(.start(node: victim), at: time + UInt64(1 + random.below(8)) * Self.second)
+      guard victim.isAwake, victim.isHonest else { return }
+      note("node \(victim.index) leaves")
+      if let origin = victim.engine?.origin { farewells[origin] = time }
+      _ = perform(victim.index, .leaveMesh)
+      crash(victim.index)
+      queue.add(.start(node: victim.index), at: time + UInt64(1 + random.below(8)) * Self.second)
     case .clone: clone(victim)
-    case .joinStorm:
-      for _ in 0..<20 { act() }
-    case .outsider, .traitor:
-      // These act by themselves.
-      return
+    case .keyRotation: rotateKeys(victim)
+    case .joinStorm: for _ in 0..<20 { act() }
+    case .sendRate:
+      guard victim.isUp, victim.isHonest else { return }
+      victim.sendRate = random.chance(0.5) ? nil : 30_000 + UInt64(random.below(60_000))
+      victim.peerRate = random.chance(0.5) ? nil : 15_000 + UInt64(random.below(30_000))
+      crash(victim.index)
+      queue.add(.start(node: victim.index), at: time + 500 * Self.millisecond)
+    case .residue, .outsider, .liars: return
     }
-    note("fault \(fault.rawValue) at node \(victim)")
+    note("fault \(fault.rawValue) at node \(victim.index)")
   }
 
-  private mutating func crash(_ victim: Int, disk fault: Fault) {
-    guard nodes[victim].isUp, !nodes[victim].isClone else { return }
-    crash(victim)
-    if fault == .crashOldDisk, let old = nodes[victim].backups.first {
-      nodes[victim].disk = old
-    }
+  private func change(_ body: (inout Weather) -> Void) {
+    body(&weather)
+    linksChangedAt = time
+  }
+
+  private func crash(_ victim: SimulatedNode, disk fault: Scenario.Fault) {
+    guard victim.isUp, victim.isHonest else { return }
+    crash(victim.index)
+    if fault == .crashOldDisk, let old = victim.backups.first { victim.disk = old }
     if fault == .crashLostDisk {
-      nodes[victim].disk = Disk(secret: random.next())
-      nodes[victim].backups = []
+      loseClients(of: victim.index, isSplit: true)
+      victim.disk = Disk(secret: random.next())
+      victim.backups = []
+      victim.hasClone = false
     }
-    queue.add(.start(node: victim), at: time + UInt64(random.below(12_000)) * Self.millisecond)
+    queue.add(
+      .start(node: victim.index), at: time + UInt64(random.below(12_000)) * Self.millisecond)
   }
 
-  private mutating func changeAddress(_ victim: Int) {
-    nodeAt[nodes[victim].address] = nil
-    nodes[victim].address = newAddress()
-    nodeAt[nodes[victim].address] = victim
+  private func changeAddress(_ victim: SimulatedNode) {
+    guard victim.translation == nil else { return }
+    receivers[victim.address] = nil
+    victim.address = newAddress()
+    receivers[victim.address] = Receiver(node: victim.index)
+    victim.disturbedAt = time
   }
 
-  private mutating func pause(_ victim: Int) {
-    guard nodes[victim].isUp, nodes[victim].pausedUntil == nil else { return }
-    let end = time + UInt64(500 + random.below(20_000)) * Self.millisecond
-    nodes[victim].pausedUntil = end
-    nodes[victim].asleepSince = time
-    noteSeen(victim)
-    queue.add(.endPause(node: victim, life: nodes[victim].life), at: end)
+  /// Puts a node behind an address translation, or changes its mappings.
+  private func translate(_ victim: SimulatedNode) {
+    // The first two are configured by their addresses.
+    guard victim.index > 1 else { return }
+    receivers = receivers.filter { $0.value.node != victim.index }
+    if var translation = victim.translation {
+      translation.salt = random.next()
+      victim.translation = translation
+    } else {
+      let symmetric = nodes.contains { $0.translation?.isSymmetric == true }
+      victim.translation = Translation(
+        network: 0x0B00_0000 | UInt32(victim.index), isSymmetric: !symmetric && random.chance(0.5),
+        salt: random.next())
+    }
+    victim.disturbedAt = time
   }
 
-  mutating func endPause(_ index: Int) {
-    nodes[index].pausedUntil = nil
-    nodes[index].graceAt = time
-    nodes[index].wokeAt = time
-    // A shorter sleep may end before any timer of the node was late: it cannot notice that one.
-    if time < nodes[index].asleepSince + 3 * Self.second / 2 { nodes[index].wasOnline = [] }
+  private func suspend(_ victim: SimulatedNode, for span: UInt64, hears: Bool) {
+    guard victim.isAwake else { return }
+    victim.pausedUntil = time + span
+    victim.isDeaf = !hears
+    victim.disturbedAt = time + span
+    queue.add(.endPause(node: victim.index, life: victim.life), at: time + span)
+  }
+
+  func endPause(_ index: Int) {
+    let node = nodes[index]
+    node.pausedUntil = nil
+    node.isDeaf = false
+    node.disturbedAt = time
     note("node \(index) wakes")
-    let buffer = nodes[index].buffer
-    nodes[index].buffer = []
     // A process that wakes finds its timers late and its socket full, in either order.
     let isTimerFirst = random.chance(0.5)
     if isTimerFirst { drive(index) { engine, now in engine.tick(now: now) } }
-    for (bytes, from) in buffer { hear(index, bytes, from: from) }
-    if !isTimerFirst { drive(index) { engine, now in engine.tick(now: now) } }
-  }
-
-  private mutating func reschedule(_ index: Int) {
-    nodes[index].tickAt = nil
+    release(index)
+    node.tickAt = nil
     drive(index) { engine, now in engine.tick(now: now) }
   }
 
   /// Starts a second process from a copy of a node's disk.
-  private mutating func clone(_ victim: Int) {
-    guard nodes[victim].isUp, !nodes.contains(where: { $0.isClone }) else { return }
+  private func clone(_ victim: SimulatedNode) {
+    guard victim.isUp, victim.isHonest, !nodes.contains(where: \.isClone) else { return }
     let index = nodes.count
-    addNode(secret: nodes[victim].disk.secret, index: index)
-    nodes[index].disk.generation = nodes[victim].disk.generation - 1
+    addNode(secret: victim.disk.secret, index: index)
+    nodes[index].disk.counter = victim.disk.counter - 1
     nodes[index].isClone = true
-    side[index] = side[victim]
+    victim.hasClone = true
+    side[index] = side[victim.index]
     start(index)
   }
 
-  /// Ends all faults: the network is calm, everybody is up, nobody is hostile.
-  mutating func heal() {
+  /// A step of a change of the mesh key: a node that has a new one seals with it at once, so that nodes
+  /// without it do not hear it until they have it, too.
+  private func rotateKeys(_ victim: SimulatedNode) {
+    guard victim.isUp, victim.isHonest else { return }
+    let newest = nodes.map(\.newestEpoch).max() ?? 1
+    let isEverywhere = nodes.allSatisfy { $0.isClone || $0.newestEpoch == newest }
+    victim.newestEpoch = isEverywhere ? newest + 1 : newest
+    crash(victim.index)
+    queue.add(.start(node: victim.index), at: time + 500 * Self.millisecond)
+  }
+
+  /// Draws what stays of the weather when the faults are over.
+  func prepareResidue() {
+    guard faults.contains(.residue) else { return }
+    if random.chance(0.7) {
+      calm.loss = max(calm.loss, 0.02 + random.unit() * 0.15)
+    } else {
+      calm.sizeLimit = 500 + random.below(700)
+    }
+    weather = calm
+  }
+
+  /// Ends all faults: the network is calm, everybody is up. Liars go on.
+  func heal() {
     isHealing = true
     time = max(time, faultsEnd)
     note("the faults end")
@@ -131,18 +190,26 @@ extension World {
     side = [:]
     cut = []
     outsider = nil
-    traitor?.isActive = false
-    for index in nodes.indices where nodes[index].isClone && nodes[index].isUp { crash(index) }
-    for index in nodes.indices where !nodes[index].isClone {
-      nodes[index].setRate(1_000_000, at: time)
-      if nodes[index].pausedUntil != nil { endPause(index) }
-      if nodes[index].isUp { reschedule(index) } else { start(index) }
+    linksChangedAt = time
+    for node in nodes where node.isClone && node.isUp { crash(node.index) }
+    // Whoever has not the newest key is started again with it.
+    let epoch = nodes.map(\.newestEpoch).max() ?? 1
+    for node in nodes where !node.isClone {
+      node.diesAtPersist = false
+      node.stall = nil
+      node.setRate(1_000_000, at: time)
+      let mustRestart = node.hasClone || node.newestEpoch != epoch
+      node.newestEpoch = epoch
+      if node.pausedUntil != nil { endPause(node.index) }
+      if node.isUp, mustRestart { crash(node.index) }
+      if node.isUp { reschedule(node) } else { start(node.index) }
+      node.disturbedAt = time
     }
-    guard !hasMulticast else { return }
-    // Whoever lost everybody's address is given one again.
-    let address = nodes[0].address
-    for index in nodes.indices.dropFirst() where nodes[index].isUp {
-      drive(index) { engine, now in engine.addPeers([address], now: now) }
+    for node in nodes where node.isUp && !hasMulticast {
+      // Whoever lost everybody's address is given one again.
+      let address = publicAddress(nodes[node.index == 0 ? 1 : 0])
+      drive(node.index) { engine, now in engine.addPeers([address], now: now) }
     }
+    queue.add(.client, at: time + Self.second)
   }
 }

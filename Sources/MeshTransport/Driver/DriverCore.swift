@@ -124,7 +124,7 @@ final class DriverCore: @unchecked Sendable {
   /// system did not take, or to set the timer for earlier.
   var needsLoop: Bool {
     if sockets.contains(where: \.hasWaiting) { return true }
-    guard let deadline = engine.currentDeadline() else { return false }
+    guard let deadline = engine.deadline else { return false }
     return timer.map { deadline < $0.deadline } ?? true
   }
 
@@ -240,7 +240,7 @@ final class DriverCore: @unchecked Sendable {
   /// Sets the timer to the engine's deadline. A timer that fires earlier than that only sets itself
   /// anew, so that a deadline that moves back costs nothing.
   private func arm() {
-    guard phase == .running, let deadline = engine.currentDeadline() else { return }
+    guard phase == .running, let deadline = engine.deadline else { return }
     if let timer {
       if timer.deadline <= deadline { return }
       timer.task.cancel()
@@ -255,7 +255,7 @@ final class DriverCore: @unchecked Sendable {
     timer = nil
     guard phase == .running else { return }
     let now = Self.now
-    if let deadline = engine.currentDeadline(), deadline <= now {
+    if let deadline = engine.deadline, deadline <= now {
       engine.tick(now: now)
       drain()
     }

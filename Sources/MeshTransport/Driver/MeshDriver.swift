@@ -69,11 +69,7 @@ package final class MeshDriver: Sendable {
   package static func engine(
     _ configuration: EngineConfiguration, _ crypto: any Crypto, now: MonotonicTime
   ) -> Engine {
-    #if PROTOCOL_2
-      Engine(configuration: configuration, crypto: crypto, treeHash: SodiumTreeHash(), now: now)
-    #else
-      Engine(configuration: configuration, crypto: crypto, now: now)
-    #endif
+    Engine(configuration: configuration, crypto: crypto, treeHash: SodiumTreeHash(), now: now)
   }
 
   /// Does what a user of this node wants done. What there is to tell others has gone to the system

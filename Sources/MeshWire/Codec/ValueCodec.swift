@@ -1,10 +1,10 @@
-package import MeshCRDT
+import MeshCRDT
 
 /// The values of records, as bytes.
-package enum ValueCodec {
+enum ValueCodec {
   // MARK: Session
 
-  package static func write(_ value: SessionValue, to writer: inout ByteWriter) {
+  static func write(_ value: SessionValue, to writer: inout ByteWriter) {
     writer.text(value.profile.userID)
     writer.text(value.profile.name)
     writer.byte(UInt8(truncatingIfNeeded: value.profile.colour.rgb >> 16))
@@ -15,7 +15,7 @@ package enum ValueCodec {
     writer.varint(value.joinedAt.milliseconds)
   }
 
-  package static func readSession(
+  static func readSession(
     from reader: inout ByteReader
   ) throws(WireError) -> SessionValue {
     let userID = try reader.text(atMost: Limits.userIDBytes)
@@ -34,7 +34,7 @@ package enum ValueCodec {
 
   // MARK: Presence
 
-  package static func write(_ value: PresenceValue, to writer: inout ByteWriter) {
+  static func write(_ value: PresenceValue, to writer: inout ByteWriter) {
     writer.varint(value.enteredCounter)
     writer.byte(value.status?.status.rawValue ?? 0)
     if let status = value.status {
@@ -46,7 +46,7 @@ package enum ValueCodec {
     writer.blob(value.data)
   }
 
-  package static func readPresence(
+  static func readPresence(
     from reader: inout ByteReader
   ) throws(WireError) -> PresenceValue {
     let entered = try reader.varint(below: Limits.counterBound)
@@ -67,14 +67,14 @@ package enum ValueCodec {
   // MARK: Cursor
 
   /// Flags: bit 0 visible, bit 1 an anchor follows; the others are 0.
-  package static func write(_ value: Cursor, to writer: inout ByteWriter) {
+  static func write(_ value: Cursor, to writer: inout ByteWriter) {
     writer.uint16(value.column)
     writer.uint16(value.row)
     writer.byte((value.isVisible ? 1 : 0) | (value.anchor == nil ? 0 : 2))
     if let anchor = value.anchor { writer.text(anchor) }
   }
 
-  package static func readCursor(from reader: inout ByteReader) throws(WireError) -> Cursor {
+  static func readCursor(from reader: inout ByteReader) throws(WireError) -> Cursor {
     let column = try reader.uint16()
     let row = try reader.uint16()
     let flags = try reader.byte()
@@ -85,84 +85,33 @@ package enum ValueCodec {
 }
 
 extension ValueCodec {
-  // The number of rooms, then their ids, lowest first.
+  // MARK: Subscription
 
-  static func write(_ value: InterestValue, to writer: inout ByteWriter) {
-    writer.varint(UInt64(value.rooms.count))
-    for room in value.rooms { writer.uint64(room.bits) }
+  /// The number of rooms, then their ids, lowest first, each once.
+  static func write(subscription rooms: some Sequence<RoomID>, to writer: inout ByteWriter) {
+    let rooms = Set(rooms).sorted()
+    writer.varint(UInt64(rooms.count))
+    for room in rooms { writer.uint64(room.bits) }
   }
 
-  static func readInterest(from reader: inout ByteReader) throws(WireError) -> InterestValue {
-    let count = try reader.varint(below: UInt64(Limits.roomsFollowed) + 1)
+  static func readSubscription(from reader: inout ByteReader) throws(WireError) -> [RoomID] {
+    let count = try reader.varint(below: UInt64(Limits.roomsSubscribed) + 1)
     var rooms: [RoomID] = []
     for _ in 0..<count {
       let room = try reader.roomID()
       guard rooms.last.map({ $0 < room }) ?? true else { throw .notCanonical }
       rooms.append(room)
     }
-    return InterestValue(rooms: rooms)
-  }
-}
-
-/// The value of a record, by lane.
-package enum RecordValue: Hashable, Sendable {
-  case session(SessionValue)
-  case presence(PresenceValue)
-  case cursor(Cursor)
-  case removal(RemovalValue)
-  case interest(InterestValue)
-  /// That the session is there is all that is said.
-  case visit
-
-  package var lane: Lane {
-    switch self {
-    case .session: .session
-    case .presence: .presence
-    case .cursor: .cursor
-    case .removal: .removal
-    case .interest: .interest
-    case .visit: .visit
-    }
+    return rooms
   }
 
-  package func write(to writer: inout ByteWriter) {
-    switch self {
-    case .session(let value): ValueCodec.write(value, to: &writer)
-    case .presence(let value): ValueCodec.write(value, to: &writer)
-    case .cursor(let value): ValueCodec.write(value, to: &writer)
-    case .removal(let value): writer.flag(value.isFinal)
-    case .interest(let value): ValueCodec.write(value, to: &writer)
-    case .visit: break
-    }
+  // MARK: Removal
+
+  static func write(_ value: RemovalValue, to writer: inout ByteWriter) {
+    writer.flag(value.isFinal)
   }
 
-  package static func read(_ lane: Lane, from reader: inout ByteReader) throws(WireError) -> Self {
-    switch lane {
-    case .session: .session(try ValueCodec.readSession(from: &reader))
-    case .presence: .presence(try ValueCodec.readPresence(from: &reader))
-    case .cursor: .cursor(try ValueCodec.readCursor(from: &reader))
-    case .removal: .removal(RemovalValue(isFinal: try reader.flag()))
-    case .interest: .interest(try ValueCodec.readInterest(from: &reader))
-    case .visit: .visit
-    }
-  }
-}
-
-extension Cell {
-  /// The counter at which a session entered the room, of a presence; `nil` for a tombstone. It is the
-  /// first field of the value.
-  package var enteredCounter: UInt64? {
-    guard !isTombstone else { return nil }
-    let slice = value
-    var reader = ByteReader(bytesOfValue, range: slice.startIndex..<slice.endIndex)
-    return try? reader.varint(below: Limits.counterBound)
-  }
-
-  /// The decoded value; `nil` for a tombstone. The bytes were checked when the batch was decoded.
-  package func decoded(_ lane: Lane) -> RecordValue? {
-    guard !isTombstone else { return nil }
-    let slice = value
-    var reader = ByteReader(bytesOfValue, range: slice.startIndex..<slice.endIndex)
-    return try? RecordValue.read(lane, from: &reader)
+  static func readRemoval(from reader: inout ByteReader) throws(WireError) -> RemovalValue {
+    RemovalValue(isFinal: try reader.flag())
   }
 }

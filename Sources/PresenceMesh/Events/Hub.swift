@@ -80,9 +80,7 @@ extension Hub {
           reader.mailbox.put([.stale(isStale)])
         }
       case .cloned: Self.tellMesh(.cloned, &state)
-      #if PROTOCOL_2
-        case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
-      #endif
+      case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
       case .moved(let session, let node):
         Self.tell(session, .moved(to: node), &state)

@@ -28,7 +28,7 @@ public enum PresenceEvent: Hashable, Sendable {
   /// whole mesh.
   case cloned
   /// A node has signed two statements that contradict each other, as no node does by itself. Its sessions
-  /// are hidden until it starts anew. For readers of the whole mesh; told by nodes of protocol 2.
+  /// are hidden until it starts anew. For readers of the whole mesh.
   case contradicted(NodeID)
   /// The reader was too slow. What it missed is in the ``snapshot(_:)`` that comes next.
   case lagged

@@ -34,7 +34,7 @@ public struct PresenceEvents: AsyncSequence, Sendable {
     AsyncIterator(
       hub: hub, scope: scope,
       subscription: hub.subscribe(scope, capacity: capacity, pace: pace),
-      reading: scope.room.isLobby ? nil : mesh?.following.read(scope.room), mesh: mesh)
+      reading: scope.room.isLobby ? nil : mesh?.subscriptions.read(scope.room), mesh: mesh)
   }
 
   /// A reader.
@@ -42,15 +42,15 @@ public struct PresenceEvents: AsyncSequence, Sendable {
     private let hub: Hub
     private let scope: Hub.Scope
     private let subscription: Subscription<PresenceEvent>
-    /// Makes the node follow the room meanwhile.
-    private let reading: Following.Reading?
+    /// Makes the node subscribe to the room meanwhile.
+    private let reading: RoomSubscriptions.Reading?
     private let mesh: PresenceMesh?
     private var hasBegun = false
     private var isLagging = false
 
     fileprivate init(
       hub: Hub, scope: Hub.Scope, subscription: Subscription<PresenceEvent>,
-      reading: Following.Reading?, mesh: PresenceMesh?
+      reading: RoomSubscriptions.Reading?, mesh: PresenceMesh?
     ) {
       self.hub = hub
       self.scope = scope

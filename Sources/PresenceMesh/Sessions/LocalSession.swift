@@ -92,7 +92,7 @@ public struct LocalSession: Sendable, Identifiable {
   }
 
   /// Ends the session, everywhere at once. Nothing happens to one that has ended.
-  /// - Throws: ``PresenceError/meshLeft`` or ``PresenceError/countersExhausted``.
+  /// - Throws: ``PresenceError/meshLeft``.
   public func leave() async throws(PresenceError) {
     try await mesh.perform(.leave(id))
     mesh.hub.finish(id)

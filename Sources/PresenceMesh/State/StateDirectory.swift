@@ -11,7 +11,7 @@ import Synchronization
 /// | file | holds | when it is gone |
 /// |---|---|---|
 /// | `identity` | the seed of the node's key | this is a new node |
-/// | `durable` | generation, bound of the Lamport counter (2: incarnation) | an error while there is an identity |
+/// | `durable` | counter of the incarnation | an error while there is an identity |
 /// | `mesh` | id of the mesh and keys of its epochs | no mesh is known |
 /// | `addresses` | addresses of other nodes | they are found again |
 /// | `lock` | the id of the process that uses the directory | – |
@@ -83,7 +83,7 @@ extension StateDirectory {
     if let key = try storedIdentity() { return key }
     // The durable state comes first: an identity without it is an error.
     if !folder.has(File.durable.rawValue) {
-      try writeDurable(DurableState(generation: 0, lamportCeiling: 0))
+      try writeDurable(DurableState(incarnationCounter: 0))
     }
     let key = NodeKey.random()
     try write(
@@ -103,14 +103,14 @@ extension StateDirectory {
     return key
   }
 
-  /// Begins a life of the node: its generation is one above the last, and on the disk when this
-  /// returns. Lamport counters of this life begin above the ceiling.
+  /// Begins a life of the node: the counter of its incarnation is one above the last, and on the disk
+  /// when this returns.
   package func beginLife() throws(StateError) -> DurableState {
     var state = try durable()
-    guard state.generation + 1 < Limits.generationBound else {
-      throw .generationsExhausted(path: path(.durable))
+    guard state.incarnationCounter + 1 < Limits.incarnationBound else {
+      throw .incarnationsExhausted(path: path(.durable))
     }
-    state.generation += 1
+    state.incarnationCounter += 1
     try writeDurable(state)
     return state
   }
@@ -126,42 +126,28 @@ extension StateDirectory {
       if folder.has(File.identity.rawValue) {
         throw .missing(path: path(.durable), besides: path(.identity))
       }
-      return DurableState(generation: 0, lamportCeiling: 0)
+      return DurableState(incarnationCounter: 0)
     }
-    #if PROTOCOL_2
-      if let value = text.values(ofLine: 0, name: "incarnation", count: 1) {
-        guard let counter = text.number(value[0]), counter < Limits.generationBound,
-          text.lineCount == 1
-        else { throw malformed(.durable, line: 0, expected: "an incarnation below 2^32, alone") }
-        return DurableState(incarnationCounter: counter)
-      }
-    // A node of protocol 1 kept two lines: its lives go on.
-    #endif
+    if let value = text.values(ofLine: 0, name: "incarnation", count: 1) {
+      guard let counter = text.number(value[0]), counter < Limits.incarnationBound,
+        text.lineCount == 1
+      else { throw malformed(.durable, line: 0, expected: "an incarnation below 2^32, alone") }
+      return DurableState(incarnationCounter: counter)
+    }
+    // A node of version 1 of the protocol kept two lines: its lives go on.
     guard let value = text.values(ofLine: 0, name: "generation", count: 1),
-      let generation = text.number(value[0]), generation < Limits.generationBound
+      let generation = text.number(value[0]), generation < Limits.incarnationBound
     else { throw malformed(.durable, line: 0, expected: "a generation below 2^32") }
     guard let value = text.values(ofLine: 1, name: "lamport", count: 1),
       let ceiling = text.number(value[0]), ceiling < Limits.counterBound, text.lineCount == 2
     else { throw malformed(.durable, line: 1, expected: "a Lamport counter below 2^48") }
-    return DurableState(generation: generation, lamportCeiling: ceiling)
+    return DurableState(incarnationCounter: generation)
   }
 
   private func writeDurable(_ state: DurableState) throws(StateError) {
     try stored.withLock { last throws(StateError) in
-      if let last {
-        guard (state.generation, state.lamportCeiling) > (last.generation, last.lamportCeiling)
-        else { return }
-      }
-      #if PROTOCOL_2
-        try write(.durable, [[.text("incarnation"), .text("\(state.generation)")]])
-      #else
-        try write(
-          .durable,
-          [
-            [.text("generation"), .text("\(state.generation)")],
-            [.text("lamport"), .text("\(state.lamportCeiling)")],
-          ])
-      #endif
+      if let last, state.incarnationCounter <= last.incarnationCounter { return }
+      try write(.durable, [[.text("incarnation"), .text("\(state.incarnationCounter)")]])
       last = state
     }
   }

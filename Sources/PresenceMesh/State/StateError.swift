@@ -32,8 +32,8 @@ package enum StateError: Error, Hashable, Sendable {
   case missing(path: String, besides: String)
   /// The directory belongs to another mesh already.
   case otherMesh(path: String)
-  /// The generations of this identity are used up.
-  case generationsExhausted(path: String)
+  /// The incarnations of this identity are used up.
+  case incarnationsExhausted(path: String)
 }
 
 extension StateError: CustomStringConvertible {
@@ -83,8 +83,8 @@ extension StateError: CustomStringConvertible {
       """
     case .otherMesh(let path):
       "\(path) holds another mesh: name another state directory, or move that file away"
-    case .generationsExhausted(let path):
-      "\(path) has no generation left: move the whole directory away to begin as a new node"
+    case .incarnationsExhausted(let path):
+      "\(path) has no incarnation left: move the whole directory away to begin as a new node"
     }
   }
 }

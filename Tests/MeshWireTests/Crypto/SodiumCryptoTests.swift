@@ -25,8 +25,10 @@ struct SodiumCryptoTests {
   /// A datagram before sealing.
   static func clear(epoch: UInt32, inner: [UInt8], nonce: UInt8 = 3) -> [UInt8] {
     var writer = ByteWriter()
-    OuterHeader(tag: 0x0123_4567_89ab_cdef, epoch: epoch).write(to: &writer)
-    writer.raw([UInt8](repeating: nonce, count: DatagramLayout.nonceBytes))
+    writer.byte(DatagramHeader.version)
+    writer.uint64(0x0123_4567_89ab_cdef)
+    writer.uint32(epoch)
+    writer.raw([UInt8](repeating: nonce, count: DatagramHeader.nonceBytes))
     writer.raw(inner)
     return writer.bytes
   }
@@ -86,9 +88,9 @@ struct SodiumCryptoTests {
     let clear = Self.clear(epoch: 1, inner: Self.inner)
     var sealed = clear
     Self.crypto().seal(&sealed)
-    #expect(sealed.count == clear.count + DatagramLayout.authenticatorBytes)
-    #expect(sealed.prefix(DatagramLayout.outerBytes) == clear.prefix(DatagramLayout.outerBytes))
-    let hidden = sealed[DatagramLayout.outerBytes..<clear.count]
+    #expect(sealed.count == clear.count + DatagramHeader.authenticatorBytes)
+    #expect(sealed.prefix(DatagramHeader.clearBytes) == clear.prefix(DatagramHeader.clearBytes))
+    let hidden = sealed[DatagramHeader.clearBytes..<clear.count]
     #expect(zip(hidden, Self.inner).count { $0 == $1 } < Self.inner.count / 2)
     #expect(Self.crypto(node: 2).open(sealed, epoch: 1) == Self.inner)
     #expect(Self.crypto(epochs: [1: 8]).open(sealed, epoch: 1) == nil)
@@ -119,7 +121,7 @@ struct SodiumCryptoTests {
     var sealed = [Self.clear(epoch: 1, inner: Self.inner, nonce: 3)]
     sealed.append(Self.clear(epoch: 1, inner: Self.inner, nonce: 4))
     for index in sealed.indices { Self.crypto().seal(&sealed[index]) }
-    let hidden = sealed.map { $0[DatagramLayout.outerBytes...] }
+    let hidden = sealed.map { $0[DatagramHeader.clearBytes...] }
     #expect(zip(hidden[0], hidden[1]).count { $0 == $1 } < 8)
   }
 

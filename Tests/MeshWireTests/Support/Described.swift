@@ -1,52 +1,59 @@
 import MeshCRDT
 import MeshWire
 
-extension Record {
-  /// The fields by name, for readers of the vectors.
+// The fields of values by name, for readers of the vectors.
+
+extension RecordChange {
   var described: JSON {
     .object([
-      "session": .text(session.description),
-      "lane": .text("\(lane)"),
-      "room": .text(room.text),
+      "kind": .number(UInt64(key.kind.rawValue)),
+      "session": .text(key.session.description),
+      "room": key.kind.namesRoom ? .text(key.room.text) : .null,
       "counter": .number(counter),
-      "value": value?.described ?? .null,
+      "value": value.map { Self.described($0[...], key.kind) } ?? .null,
+    ])
+  }
+
+  private static func described(_ bytes: ArraySlice<UInt8>, _ kind: RecordKind) -> JSON {
+    switch kind {
+    case .session: RecordValues.session(from: bytes)?.described ?? .null
+    case .presence: RecordValues.presence(from: bytes)?.described ?? .null
+    case .cursor: RecordValues.cursor(from: bytes)?.described ?? .null
+    case .removal:
+      RecordValues.removal(from: bytes).map { .object(["is_final": .flag($0.isFinal)]) } ?? .null
+    case .subscription:
+      RecordValues.subscription(from: bytes).map { ids in
+        .object(["rooms": .list(ids.map { .hex($0.bits) })])
+      } ?? .null
+    case .occupancy: .object([:])
+    default: .object(["bytes": .hex(bytes)])
+    }
+  }
+}
+
+extension SessionValue {
+  var described: JSON {
+    .object([
+      "user_id": .text(profile.userID), "name": .text(profile.name),
+      "colour": .text(profile.colour.description), "avatar": .text(profile.avatar),
+      "data": .hex(profile.data), "device": .text(device),
+      "joined_at": .number(joinedAt.milliseconds),
     ])
   }
 }
 
-extension RecordValue {
+extension PresenceValue {
   var described: JSON {
-    switch self {
-    case .session(let value):
-      .object([
-        "user_id": .text(value.profile.userID),
-        "name": .text(value.profile.name),
-        "colour": .text(value.profile.colour.description),
-        "avatar": .text(value.profile.avatar),
-        "data": .hex(value.profile.data),
-        "device": .text(value.device),
-        "joined_at": .number(value.joinedAt.milliseconds),
-      ])
-    case .presence(let value):
-      .object([
-        "entered_counter": .number(value.enteredCounter),
-        "status": value.status.map { status in
-          .object([
-            "status": .text(status.status.name),
-            "counter": .number(status.counter),
-            "changed_at": .number(status.changedAt.milliseconds),
-          ])
-        } ?? .null,
-        "message": .text(value.message),
-        "is_typing": .flag(value.isTyping),
-        "data": .hex(value.data),
-      ])
-    case .cursor(let value): value.described
-    case .removal(let value): .object(["is_final": .flag(value.isFinal)])
-    case .interest(let value):
-      .object(["rooms": .list(value.rooms.map { .hex($0.bits.bigEndianBytes) })])
-    case .visit: .object([:])
-    }
+    .object([
+      "entered_counter": .number(enteredCounter),
+      "status": status.map { status in
+        .object([
+          "status": .number(UInt64(status.status.rawValue)), "counter": .number(status.counter),
+          "changed_at": .number(status.changedAt.milliseconds),
+        ])
+      } ?? .null,
+      "message": .text(message), "is_typing": .flag(isTyping), "data": .hex(data),
+    ])
   }
 }
 
@@ -59,133 +66,158 @@ extension Cursor {
   }
 }
 
-extension Cut {
+extension TreePath {
+  /// A digit for each level.
+  var digits: String { (0..<depth).map { String(self[$0], radix: 16) }.joined() }
+}
+
+extension ComparisonPlace {
   var described: JSON {
-    .object(["version": .number(version), "live_count": .number(count), "live_hash": .hex(hash)])
+    switch self {
+    case .replica: .null
+    case .origin(let origin, let incarnation, let sequence):
+      .object([
+        "origin": .hex(origin.bytes), "incarnation": .hex(incarnation.bytes),
+        "sequence": .number(sequence),
+      ])
+    }
   }
 }
 
-extension DigestEntry {
+extension OriginFetch.Tree {
+  /// The room of a tree of records; `null` for a tree above those.
+  var described: JSON {
+    switch self {
+    case .rooms: .null
+    case .records(let room): .text(room.text)
+    }
+  }
+}
+
+extension SignedMessage {
+  /// The fields of the body by name.
+  func described() throws -> JSON {
+    switch kind {
+    case .pathProof:
+      let proof = try read(PathProof.self)
+      return .object([
+        "incarnation": .hex(proof.incarnation.bytes), "echo": .hex(proof.echo),
+        "token": .hex(proof.token), "wants_proof": .flag(proof.wantsProof),
+      ])
+    case .batch:
+      let batch = try read(Batch.self)
+      return .object([
+        "incarnation": .hex(batch.incarnation.bytes), "room": .text(batch.room.text),
+        "previous": .number(batch.previous), "first": .number(batch.first),
+        "records": .list(batch.changes.map(\.described)),
+      ])
+    case .checkpoint: return try read(Checkpoint.self).described
+    case .cursorFrame:
+      let frame = try read(CursorFrame.self)
+      return .object([
+        "incarnation": .hex(frame.incarnation.bytes), "room": .text(frame.room.text),
+        "updates": .list(
+          frame.updates.map {
+            .object([
+              "session": .text($0.session.description), "counter": .number($0.counter),
+              "cursor": $0.cursor.described,
+            ])
+          }),
+      ])
+    }
+  }
+}
+
+extension Checkpoint {
   var described: JSON {
     .object([
-      "origin": .hex(origin.bytes), "room": .hex(room.bits), "generation": .number(generation),
-      "held": held.described,
+      "incarnation": .hex(incarnation.bytes), "sequence": .number(sequence),
+      "version": .number(version), "root": .hex(root.bytes), "value": .hex(value.bytes),
+      "chain": .number(chain), "schedule": .number(schedule),
+      "offset_milliseconds": .number(offsetMilliseconds), "beat": .number(beat),
+      "period_milliseconds": .number(periodMilliseconds), "is_leaving": .flag(isLeaving),
+      "features": .number(features), "certificate": .hex(certificate),
+      "names_all_changed": .flag(namesAllChanged),
+      "changed": .list(
+        changed.map { .object(["room": .text($0.room.text), "version": .number($0.version)]) }),
     ])
   }
 }
 
-extension Envelope {
-  /// The fields of the body by name.
-  func described() throws -> JSON {
-    var reader = body
-    switch kind {
-    case .batch:
-      let body = try BatchBody.read(&reader)
-      return .object([
-        "generation": .number(body.generation), "room": .text(body.room.text),
-        "first": .number(body.first), "claim": body.claim.described,
-        "records": .list(body.records.map(\.described)),
-      ])
-    case .head:
-      let body = try HeadBody.read(&reader)
-      return .object([
-        "generation": .number(body.generation), "heartbeat": .number(body.heartbeat),
-        "claim": body.claim.described, "counter": .number(body.counter),
-        "period_milliseconds": .number(body.periodMilliseconds),
-        "is_leaving": .flag(body.isLeaving), "certificate": .hex(body.certificate),
-      ])
-    case .frame:
-      let body = try FrameBody.read(&reader)
-      let moves = body.moves.map {
-        JSON.object(["session": .text($0.session.description), "cursor": $0.cursor.described])
-      }
-      return .object([
-        "generation": .number(body.generation), "counter": .number(body.counter),
-        "room": .text(body.room.text), "moves": .list(moves),
-      ])
-    case .proof:
-      let body = try ProofBody.read(&reader)
-      return .object([
-        "generation": .number(body.generation), "life": .hex(body.life),
-        "echo": .hex(body.echo),
-        "token": .hex(body.token), "wants_proof": .flag(body.wantsProof),
-      ])
-    }
-  }
-}
-
-extension Message {
-  /// The fields by name; of a signed message, those of its body, and the age of a head.
+extension MeshMessage {
+  /// The fields of the message by name.
   func described() throws -> JSON {
     switch self {
     case .challenge(let token): return .object(["token": .hex(token)])
-    case .proof(let envelope), .batch(let envelope), .frame(let envelope):
-      return try envelope.described()
-    case .head(let age, let envelope):
-      return .object(["age_milliseconds": .number(age), "head": try envelope.described()])
-    case .digest(let nonce, let digest):
-      return .object([
-        "nonce": .hex(nonce), "buckets": .list(digest.buckets.map { .hex($0) }),
-      ])
-    case .prune(let origins):
-      return .object(["origins": .list(origins.map { .hex($0.bytes) })])
-    case .entries(let entries):
-      return .object([
-        "nonce": .hex(entries.nonce), "wants_answer": .flag(entries.wantsAnswer),
-        "has_more": .flag(entries.hasMore), "mask": .number(UInt64(entries.mask)),
-        "after_origin": .hex(entries.after.origin.bytes),
-        "after_room": .hex(entries.after.room.bits),
-        "entries": .list(entries.entries.map(\.described)),
-      ])
-    case .pull(let pull):
-      return Self.range(pull.shelf, pull.generation, ["after": .number(pull.after)])
-    case .pullEnd(let end):
-      return Self.range(
-        end.shelf, end.generation,
-        [
-          "after": .number(end.after), "through": .number(end.through),
-          "has_more": .flag(end.hasMore),
-        ])
-    case .manifestRequest(let request):
-      return Self.range(request.shelf, request.generation, ["after": .number(request.after)])
-    case .manifest(let manifest):
-      let items = manifest.items.map {
-        JSON.object(["version": .number($0.version), "hash": .hex($0.hash)])
-      }
-      return Self.range(
-        manifest.shelf, manifest.generation,
-        [
-          "after": .number(manifest.after), "through": .number(manifest.through),
-          "is_last": .flag(manifest.isLast), "items": .list(items),
-        ])
-    case .headQuery(let known):
+    case .pathProof(let signed), .batch(let signed), .cursorFrame(let signed):
+      return .object(["body": try signed.described()])
+    case .checkpoint(let age, let signed):
+      return .object(["age": .number(age), "body": try signed.described()])
+    case .beats(let beats):
       return .list(
-        known.map {
+        beats.map {
           .object([
-            "origin": .hex($0.origin.bytes), "generation": .number($0.generation),
-            "heartbeat": .number($0.heartbeat),
+            "origin_prefix": .hex($0.originPrefix), "index": .number($0.index),
+            "value": .hex($0.value.bytes),
           ])
         })
-    case .introduction(let introductions):
+    case .compare(let request):
+      return .object([
+        "place": request.place.described, "request": .number(UInt64(request.request)),
+        "budget": .number(request.budget),
+        "nodes": .list(
+          request.nodes.map {
+            .object([
+              "room": $0.tree.described, "path": .text($0.path.digits),
+              "hash": .hex($0.hash.bytes),
+            ])
+          }),
+      ])
+    case .nodes(let answer):
+      return .object([
+        "place": answer.place.described, "request": .number(UInt64(answer.request)),
+        "page": .number(UInt64(answer.page)), "is_last": .flag(answer.isLast),
+        "nodes": .list(
+          answer.nodes.map {
+            .object([
+              "room": $0.tree.described, "path": .text($0.path.digits), "bytes": .hex($0.bytes),
+            ])
+          }),
+      ])
+    case .repair(let request):
+      return .object([
+        "origin": .hex(request.origin.bytes), "incarnation": .hex(request.incarnation.bytes),
+        "room": request.room.map { .text($0.text) } ?? .null, "after": .number(request.after),
+        "through": .number(request.through),
+      ])
+    case .probe(let probes):
       return .list(
-        introductions.map {
+        probes.map {
           .object([
-            "origin": .hex($0.origin.bytes), "port": .number(UInt64($0.port)),
+            "origin": .hex($0.origin.bytes),
+            "incarnation": .hex($0.incarnation?.bytes ?? [UInt8](repeating: 0, count: 12)),
+            "sequence": .number($0.sequence), "beat": .number($0.beat),
+          ])
+        })
+    case .contradiction(let contradiction):
+      return .object([
+        "origin": .hex(contradiction.origin.bytes),
+        "kind": .number(UInt64(contradiction.kind.rawValue)),
+        "statements": .list(
+          [contradiction.lower, contradiction.higher].map {
+            .object(["statement": .hex($0.statement), "signature": .hex($0.signature)])
+          }),
+      ])
+    case .peerExchange(let peers):
+      return .list(
+        peers.map {
+          .object([
+            "origin": .hex($0.origin.bytes),
             "address": .hex($0.addressHigh.bigEndianBytes + $0.addressLow.bigEndianBytes),
+            "port": .number(UInt64($0.port)),
           ])
         })
-    case .fetch(let nonce, let room):
-      return .object(["nonce": .hex(nonce), "room": .hex(room.bits)])
+    case .prune(let origins): return .list(origins.map { .hex($0.bytes) })
     }
-  }
-
-  private static func range(
-    _ shelf: ShelfID, _ generation: UInt64, _ more: [String: JSON]
-  ) -> JSON {
-    .object(
-      more.merging([
-        "origin": .hex(shelf.origin.bytes), "room": .hex(shelf.room.bits),
-        "generation": .number(generation),
-      ]) { $1 })
   }
 }

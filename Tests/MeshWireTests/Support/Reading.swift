@@ -1,66 +1,69 @@
 import MeshCRDT
 import MeshWire
 
-/// Reads whole byte strings, bodies of envelopes included.
+/// Reads whole byte strings, signed bodies included.
 enum Reading {
-  static let kinds = 1...Message.highestKind
+  static let kinds = 1...MeshMessage.highestKind
 
-  /// The one message that the bytes are; `nil` when its kind is unknown.
-  static func message(_ bytes: [UInt8]) throws(WireError) -> Message? {
-    var reader = ByteReader(bytes)
-    let message = try Message.read(&reader)
-    try reader.finish()
-    if let envelope = message?.envelope { _ = try rewritten(envelope) }
+  /// The one message that the bytes are, its signed body read too; `nil` when its kind is unknown.
+  static func message(_ bytes: [UInt8]) throws(WireError) -> MeshMessage? {
+    var reader = MessageReader(bytes)
+    let isKnown = reader.nextKind.map { $0 <= MeshMessage.highestKind } ?? false
+    let message = try reader.next()
+    guard isKnown else { return nil }
+    guard reader.isAtEnd else { throw .trailingBytes(0) }
+    if let signed = message?.signed { _ = try rewritten(signed) }
     return message
   }
 
-  /// All messages in the bytes, and how many were of an unknown kind.
-  static func messages(_ reader: inout ByteReader) throws(WireError) -> [Message] {
-    var messages: [Message] = []
-    while !reader.isAtEnd {
-      if let message = try Message.read(&reader) { messages.append(message) }
+  /// Why bytes are not one message; `nil` when they are, or are of an unknown kind.
+  static func error(_ bytes: [UInt8]) -> WireError? {
+    do throws(WireError) {
+      _ = try message(bytes)
+      return nil
+    } catch {
+      return error
     }
+  }
+
+  /// All messages in the bytes.
+  static func messages(_ reader: inout MessageReader) throws(WireError) -> [MeshMessage] {
+    var messages: [MeshMessage] = []
+    while let message = try reader.next() { messages.append(message) }
     return messages
   }
 
-  /// The body of an envelope, read and written again.
-  static func rewritten(_ envelope: Envelope) throws(WireError) -> [UInt8] {
-    var reader = envelope.body
-    var writer = ByteWriter()
-    switch envelope.kind {
-    case .batch:
-      let body = try BatchBody.read(&reader)
-      _ = BatchBody.write(
-        generation: body.generation, room: body.room, first: body.first, records: body.records,
-        liveCount: body.claim.count, liveHash: body.claim.hash, to: &writer)
-    case .head: try HeadBody.read(&reader).write(to: &writer)
-    case .frame: try FrameBody.read(&reader).write(to: &writer)
-    case .proof: try ProofBody.read(&reader).write(to: &writer)
+  /// The body of a signed message, read and written again.
+  static func rewritten(_ signed: SignedMessage) throws(WireError) -> [UInt8] {
+    switch signed.kind {
+    case .pathProof: try signed.read(PathProof.self).encoded()
+    case .batch: try signed.read(Batch.self).encoded()
+    case .checkpoint: try signed.read(Checkpoint.self).encoded()
+    case .cursorFrame: try signed.read(CursorFrame.self).encoded()
     }
-    return writer.bytes
   }
 
   /// A message of any kind and body, with its header.
   static func framed(kind: UInt8, _ body: [UInt8]) -> [UInt8] {
-    var writer = ByteWriter()
-    writer.byte(kind)
-    writer.uint16(UInt16(body.count))
-    writer.raw(body)
-    return writer.bytes
+    [kind, UInt8(truncatingIfNeeded: body.count >> 8), UInt8(truncatingIfNeeded: body.count)] + body
+  }
+
+  /// A message that is signed by nobody.
+  static func unsigned(_ kind: StatementKind, _ body: [UInt8]) -> [UInt8] {
+    let age: [UInt8] = kind == .checkpoint ? [0] : []
+    let front = [UInt8](repeating: 0, count: SignedMessage.overheadBytes)
+    return framed(kind: kind.rawValue, age + front + body)
   }
 }
 
-extension Message {
-  /// The signed part, in the kinds that have one.
-  var envelope: Envelope? {
-    switch self {
-    case .proof(let envelope), .batch(let envelope), .head(_, let envelope), .frame(let envelope):
-      envelope
-    default: nil
-    }
-  }
+extension Hash128 {
+  var bytes: [UInt8] { high.bigEndianBytes + low.bigEndianBytes }
 }
 
-extension Envelope {
-  var bodyBytes: [UInt8] { Array(bytes[Self.overheadBytes...]) }
+extension Hash256 {
+  var bytes: [UInt8] { high.bytes + low.bytes }
+}
+
+extension Incarnation {
+  var bytes: [UInt8] { Array(counter.bigEndianBytes[4...]) + nonce.bigEndianBytes }
 }

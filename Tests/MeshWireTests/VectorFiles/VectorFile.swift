@@ -8,8 +8,9 @@ import MeshWire
 enum VectorFile: String, CaseIterable {
   case keys
   case records
-  case hashes
   case messages
+  case trees
+  case heartbeats
   case datagrams
   case rejects
 
@@ -35,85 +36,50 @@ enum VectorFile: String, CaseIterable {
   /// What the code builds.
   func built() throws -> JSON {
     let fixture = try Fixture()
-    switch self {
-    case .keys: return Self.keys(fixture)
-    case .records: return try Self.records(fixture)
-    case .hashes: return try Self.hashes(fixture)
-    case .messages: return try Self.messages(fixture)
-    case .datagrams: return try Self.datagrams(fixture)
-    case .rejects: return try Self.rejects(fixture)
+    return switch self {
+    case .keys: Self.keys(fixture)
+    case .records: Self.records()
+    case .messages: try Self.messages(fixture)
+    case .trees: Self.trees(fixture)
+    case .heartbeats: Self.heartbeats(fixture)
+    case .datagrams: try Self.datagrams(fixture)
+    case .rejects: try Self.rejects(fixture)
     }
   }
 }
 
 extension VectorFile {
   private static func keys(_ fixture: Fixture) -> JSON {
-    let nodes = zip(Fixture.seeds, [fixture.alice, fixture.bob]).map { node, crypto in
-      JSON.object([
-        "name": .text(node.name), "seed": .hex(node.seed), "origin": .hex(crypto.origin.bytes),
-      ])
-    }
-    let rooms = Fixture.roomNames.compactMap { RoomName($0) }.map { room in
-      JSON.object([
-        "name": .text(room.text), "name_bytes": .hex(room.text.utf8),
-        "id": .hex(RoomID(room, key: fixture.mesh.hashKey).bits),
-      ])
-    }
-    let colours = ["", "u-1", "alice", "語"].map { user in
-      JSON.object(["user_id": .text(user), "colour": .text(Colour(forUser: user).description)])
-    }
-    return .object([
+    .object([
       "mesh_id": .hex(fixture.mesh.bytes),
       "mesh_tag": .hex(fixture.mesh.tag),
       "mesh_keys": .list(
         Fixture.keys.map { .object(["epoch": .number(UInt64($0.epoch)), "key": .hex($0.key)]) }),
-      "nodes": .list(nodes),
-      "rooms": .list(rooms),
-      "colours": .list(colours),
+      "nodes": .list(
+        zip(Fixture.seeds, [fixture.alice, fixture.bob]).map { node, crypto in
+          .object([
+            "name": .text(node.name), "seed": .hex(node.seed),
+            "origin": .hex(crypto.origin.bytes),
+          ])
+        }),
     ])
   }
 
-  private static func records(_ fixture: Fixture) throws -> JSON {
+  private static func records() -> JSON {
     .list(
-      try fixture.versions.map { item in
-        let encoded = item.record.encoded
-        let (_, cell) = try fixture.cell(
-          encoded, in: item.record.shelf, version: item.version)
+      Fixture.written.map { item in
+        let value = item.change.value
+        let stored = value.map {
+          StoredRecord(version: item.version, counter: item.change.counter, value: $0[...]).bytes
+        }
         return .object([
-          "name": .text(item.name), "record": item.record.described,
-          "encoded": .hex(encoded), "value_bytes": .hex(cell.value),
-          "shelf": .text(item.record.shelf.text), "version": .number(item.version),
-          "hash": .hex(cell.hash),
+          "name": .text(item.name), "log": .text(item.log.text), "version": .number(item.version),
+          "record": item.change.described, "encoded": .hex(item.change.encoded),
+          "value_bytes": value.map { .hex($0) } ?? .null,
+          "tree_key": .hex(item.change.key.bytes),
+          "tree_value": stored.map { .hex($0) } ?? .null,
         ])
       })
-  }
-
-  private static func hashes(_ fixture: Fixture) throws -> JSON {
-    let key = fixture.mesh.hashKey
-    let texts = ["", "a", "PresenceMesh", "PresenceMesh tag"].map { text in
-      JSON.object([
-        "input": .hex(text.utf8), "hash": .hex(SipHash.hash(Array(text.utf8), key: key)),
-      ])
-    }
-    let entries = try fixture.digestEntries().map { entry in
-      JSON.object([
-        "entry": entry.described, "hash": .hex(entry.hash(key: key)),
-        "bucket": .number(UInt64(Digest.bucket(of: entry.shelf))),
-      ])
-    }
-    let digest = try fixture.digest()
-    return .object([
-      "siphash": .list(texts),
-      // After the records of a shelf in records.json up to its version.
-      "claims": .list(
-        try fixture.shelves.map { room in
-          .object(["shelf": .text(room.text), "claim": try fixture.claim(room).described])
-        }),
-      "entries": .list(entries),
-      "digest": .list(digest.buckets.map { .hex($0) }),
-      "state_hash": .hex(digest.stateHash(key: key)),
-      "empty_state_hash": .hex(Digest().stateHash(key: key)),
-    ])
   }
 
   private static func messages(_ fixture: Fixture) throws -> JSON {
@@ -123,26 +89,37 @@ extension VectorFile {
           "name": .text(name), "kind": .number(UInt64(message.kind)),
           "message": try message.described(), "encoded": .hex(message.encoded()),
         ]
-        if let envelope = message.envelope {
+        if let signed = message.signed {
           fields["signed"] = .object([
-            "origin": .hex(envelope.origin.bytes),
-            "signed_bytes": .hex(envelope.signedBytes(mesh: fixture.mesh.bytes)),
-            "signature": .hex(envelope.signature),
+            "origin": .hex(signed.origin.bytes),
+            "statement": .hex(try signed.statement(hash: Fixture.hash)),
+            "signed_bytes": .hex(
+              try signed.signedBytes(mesh: fixture.mesh.bytes, hash: Fixture.hash)),
+            "signature": .hex(signed.signature),
           ])
         }
         return .object(fields)
       })
   }
 
+  private static func heartbeats(_ fixture: Fixture) -> JSON {
+    let chain = fixture.chain
+    return .object([
+      "origin": .hex(fixture.alice.origin.bytes), "incarnation": .hex(Fixture.incarnation.bytes),
+      "seed": .hex(Fixture.chainSeed), "anchor": .hex(chain[0]),
+      "beats": .list(
+        [0, 1, 2, 17, 1000, 4094, 4095].map {
+          .object(["index": .number(UInt64($0)), "value": .hex(chain[$0])])
+        }),
+    ])
+  }
+
   /// The messages of each datagram, by their names in messages.json.
   private static let contents: [(name: String, isFromAlice: Bool, messages: [String])] = [
     ("a challenge", false, ["challenge"]),
-    ("a batch and a head", true, ["head", "batch"]),
-    (
-      "small messages", true,
-      ["digest", "entries", "pull", "end of an answer to a pull", "query of heads"]
-    ),
-    ("no message", false, []),
+    ("a path proof and a probe", false, ["path proof", "probe"]),
+    ("a checkpoint and beats", true, ["checkpoint", "beats"]),
+    ("no message", true, []),
   ]
 
   private static func datagrams(_ fixture: Fixture) throws -> JSON {
@@ -150,40 +127,39 @@ extension VectorFile {
     return .list(
       contents.enumerated().map { index, content in
         let crypto = content.isFromAlice ? fixture.alice : fixture.bob
-        let nonce = (0..<DatagramLayout.nonceBytes).map { UInt8($0 + 16 * index) }
-        let header = InnerHeader(
-          sender: crypto.origin, generation: content.isFromAlice ? Fixture.generation : 1,
+        let header = DatagramHeader.Inner(
+          sender: crypto.origin,
+          incarnation: content.isFromAlice ? Fixture.incarnation : Fields.incarnation(1, 0x22),
           counter: UInt64(index) + 1, echo: index == 0 ? 0 : 0x1122_3344_5566_7788)
-        var writer = ByteWriter()
-        header.write(to: &writer)
+        var packer = MessagePacker()
         for name in content.messages {
-          for item in messages where item.name == name { writer.raw(item.message.encoded()) }
+          for item in messages where item.name == name { packer.add(item.message) }
         }
+        let datagram = assembled(
+          header, packer.finish().first ?? [], by: crypto, mesh: fixture.mesh)
+        var sealed = datagram
+        crypto.seal(&sealed)
         return .object([
           "name": .text(content.name),
           "epoch": .number(UInt64(crypto.sealingEpoch)),
-          "nonce": .hex(nonce),
+          "nonce": .hex(datagram[13..<DatagramHeader.clearBytes]),
           "sender": .hex(header.sender.bytes),
-          "generation": .number(header.generation),
+          "incarnation": .hex(header.incarnation.bytes),
           "counter": .number(header.counter),
           "echo": .hex(header.echo),
           "messages": .list(content.messages.map { .text($0) }),
-          "opened": .hex(writer.bytes),
-          "sealed": .hex(sealed(writer.bytes, nonce: nonce, by: crypto, mesh: fixture.mesh)),
+          "opened": .hex(datagram[DatagramHeader.clearBytes...]),
+          "sealed": .hex(sealed),
         ])
       })
   }
 
-  /// The datagram of some inner bytes.
-  static func sealed(
-    _ inner: [UInt8], nonce: [UInt8], by crypto: SodiumCrypto, mesh: MeshID
+  /// A datagram of some messages before it is sealed.
+  static func assembled(
+    _ header: DatagramHeader.Inner, _ messages: [UInt8], by crypto: SodiumCrypto, mesh: MeshID
   ) -> [UInt8] {
-    var writer = ByteWriter()
-    OuterHeader(tag: mesh.tag, epoch: crypto.sealingEpoch).write(to: &writer)
-    writer.raw(nonce)
-    writer.raw(inner)
-    var datagram = writer.bytes
-    crypto.seal(&datagram)
-    return datagram
+    DatagramHeader.assembled(
+      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.sealingEpoch),
+      processNonce: (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F), header, messages: messages)
   }
 }

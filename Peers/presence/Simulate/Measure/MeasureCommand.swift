@@ -11,7 +11,7 @@ struct MeasureCommand: AsyncParsableCommand {
       changes. With --apart the mesh is cut in two halves for so many seconds (0: the halves \
       never met before) while statuses change on both sides; what is measured is how long it \
       takes to become one again, and what it costs. Time is virtual: the figures do not depend on \
-      the machine. 1,000 nodes take minutes, and some 4 GB of memory.
+      the machine. With --rooms gateways with many rooms join, are cut and heal. 1,000 nodes take minutes, and some 4 GB of memory.
       """)
 
   @Option(help: "The number of nodes, 2…1,000.")
@@ -43,15 +43,9 @@ struct MeasureCommand: AsyncParsableCommand {
   var rings = 2
 
   @Option(
-    name: .customLong("protocol"),
-    help: ArgumentHelp("The version of the protocol: 1, or 2, the next core.", valueName: "version")
-  )
-  var version = 1
-
-  @Option(
     help: """
-      With --protocol 2: each node has a session in so many rooms of its own, 1…5,000; they join, \
-      are cut, change and heal.
+      Each node has a session in so many rooms of its own, 1…5,000; they join, are cut, change \
+      and heal.
       """)
   var rooms: Int?
 
@@ -72,11 +66,7 @@ struct MeasureCommand: AsyncParsableCommand {
     guard (0...90).contains(loss) else {
       throw ValidationError("--loss takes 0…90 percent, not \(Figures.brief(loss)).")
     }
-    guard (1...2).contains(version) else {
-      throw ValidationError("--protocol takes 1 or 2, not \(version).")
-    }
     if let rooms {
-      guard version == 2 else { throw ValidationError("--rooms needs --protocol 2.") }
       guard apart == nil else { throw ValidationError("--rooms does not go with --apart.") }
       try check(rooms, 1...5000, "--rooms")
     }
@@ -86,37 +76,28 @@ struct MeasureCommand: AsyncParsableCommand {
   }
 
   mutating func run() async throws {
-    let figures: [NextCoreMeasure.Line]
-    let simulated: Double
     let begin = ContinuousClock.now
-    func lines(_ figures: [MeasuredFigure]) -> [NextCoreMeasure.Line] {
-      figures.map { .init(name: $0.name, value: $0.value, unit: $0.unit, meaning: $0.meaning) }
-    }
     let mesh = MeasuredMesh(
       nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
       seed: seed, rings: rings)
-    if version == 2 {
-      let result = NextCoreMeasure(
-        nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
-        seed: seed, rings: rings, changes: changes, apart: apart, rooms: rooms)
-      (figures, simulated) = (result.lines, result.virtualSeconds)
-    } else if let apart {
-      let result = measureHealing(mesh, seconds: apart, changes: changes)
-      (figures, simulated) = (lines(result.figures), result.virtualSeconds)
-    } else {
-      let result = measureScale(mesh, changes: changes)
-      (figures, simulated) = (lines(result.figures), result.virtualSeconds)
-    }
+    let measured =
+      if let rooms {
+        measureRooms(mesh, rooms: rooms)
+      } else if let apart {
+        measureHealing(mesh, seconds: apart, changes: changes)
+      } else {
+        measureScale(mesh, changes: changes)
+      }
     let (seconds, attoseconds) = begin.duration(to: .now).components
     let wall = Double(seconds) + Double(attoseconds) * 1e-18
-    if json { return try Output.print(JSON.text(figures, onOneLine: false)) }
+    if json { return try Output.print(JSON.text(measured.figures, onOneLine: false)) }
     var table = TextTable(columns: [
       TextTable.Column(heading: "FIGURE"),
       TextTable.Column(heading: "VALUE", alignsRight: true),
       TextTable.Column(heading: "UNIT"),
       TextTable.Column(heading: "WHAT", yielding: .first),
     ])
-    table.rows = figures.map { figure in
+    table.rows = measured.figures.map { figure in
       [
         Cell(figure.name), Cell(figure.value.map { Figures.brief($0, decimals: 2) } ?? "never"),
         Cell(figure.unit), Cell(figure.meaning),
@@ -124,7 +105,7 @@ struct MeasureCommand: AsyncParsableCommand {
     }
     try Output.print(table.lines(width: Output.width, colours: Output.hasColours))
     Output.note(
-      "\(Figures.brief(simulated)) virtual seconds in \(Figures.brief(wall)) s: "
-        + "\(Figures.brief(simulated / max(wall, 1e-3))) a second")
+      "\(Figures.brief(measured.virtualSeconds)) virtual seconds in \(Figures.brief(wall)) s: "
+        + "\(Figures.brief(measured.virtualSeconds / max(wall, 1e-3))) a second")
   }
 }

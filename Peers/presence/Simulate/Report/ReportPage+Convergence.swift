@@ -63,7 +63,7 @@ extension ReportPage {
   }
 
   /// Times from the first arrival at another node to the last.
-  func spreadScale(_ results: [SimulationResult]) -> Scale {
+  func spreadScale(_ results: [Outcome]) -> Scale {
     let arrivals = results.flatMap(\.changes).flatMap { change in
       [change.arrivalMilliseconds.first { $0 > 0 }, change.arrivalMilliseconds.last]
         .compactMap(\.self)

@@ -15,13 +15,13 @@ extension ReportPage {
         </div>
         """
     }
-    let delay = DelayRange.words(SimulationSweep.delay(options))
+    let delay = DelayRange.words(SimulationSweep.delay(run))
     return """
       <section>
       <h2>By node count and loss</h2>
       <p>The share of nodes that hold a change over the virtual time since it was made, in meshes \
       without faults but loss: links of \(delay) ms, one session a node, \
-      \(SimulationSweep.changes) changes each, seed \(options.seed). All plots have the same \
+      \(SimulationSweep.changes) changes each, seed \(run.seed). All plots have the same \
       scales; time is logarithmic.</p>
       \(HTML.legend([
         (style: "main", name: "median over the changes"),
@@ -49,7 +49,7 @@ extension ReportPage {
   }
 
   /// What a run came to, in a few words.
-  private static func spans(_ result: SimulationResult) -> String {
+  private static func spans(_ result: Outcome) -> String {
     let spans = result.changes.compactMap(\.milliseconds).sorted()
     guard result.failure == nil, let p50 = Figures.percentile(0.5, of: spans), let most = spans.last
     else { return "failed" }

@@ -6,16 +6,16 @@ import MeshSimulator
 /// the same bytes.
 struct ReportPage {
   let report: SimulationRun.Report
-  let options: SimulationRun.Options
+  let run: SimulationRun
   let sweep: [SimulationSweep.Cell]
   /// The command line that makes the page again.
   let command: String
 
   /// True when changes were timed; false when faults struck.
-  var isSpread: Bool { options.scenario.changes != nil }
+  var isSpread: Bool { run.scenario.changes != nil }
 
   private var title: String {
-    options.preset.map { "Simulation: \($0.rawValue)" } ?? "Simulation"
+    run.preset.map { "Simulation: \($0.rawValue)" } ?? "Simulation"
   }
 
   /// The whole page.
@@ -59,9 +59,9 @@ struct ReportPage {
   // MARK: Beginning
 
   private var header: String {
-    let isChanged = options.preset != nil && options.words.count > 1
+    let isChanged = run.preset != nil && run.words.count > 1
     let about =
-      options.preset.map { isChanged ? "\($0.summary); parts of it are replaced" : $0.summary }
+      run.preset.map { isChanged ? "\($0.summary); parts of it are replaced" : $0.summary }
       ?? (isSpread ? "the spread of status changes" : "meshes with faults, and how they heal")
     let failed = report.failures.count
     let verdict =
@@ -82,8 +82,8 @@ struct ReportPage {
   private var failures: String {
     guard !report.failures.isEmpty else { return "" }
     let items = report.failures.prefix(20).map { result in
-      "<li><b>seed \(result.seed)</b>: \(HTML.escaped(result.failure ?? ""))"
-        + "\(HTML.command(SimulationText.command(result, options)))</li>"
+      "<li><b>seed \(result.seed)</b>: \(HTML.escaped(result.failure.map { "\($0.check): \($0.text)" } ?? ""))"
+        + "\(HTML.command(SimulationText.command(result, run)))</li>"
     }
     let rest = report.failures.count - items.count
     return """
@@ -121,7 +121,7 @@ struct ReportPage {
 
   /// What was simulated.
   private var conditions: String {
-    let scenario = options.scenario
+    let scenario = run.scenario
     let counts = report.results.map(\.nodes)
     var rows: [[String]] = []
     func add(_ name: String, _ value: String) { rows.append([name, value]) }
@@ -153,17 +153,17 @@ struct ReportPage {
       if let script = scenario.script {
         add("when", script.summary)
       } else if !names.isEmpty {
-        add("which of them", scenario.isExact ? "all" : "half, by the seed")
+        add("which of them", scenario.isExact ? "all" : "a share of 15, 30 or 50 %, by the seed")
         add("when", "every 0.2 to 2.7 s")
       }
       add(
         "faults last",
         scenario.faultMilliseconds.map { Figures.span(milliseconds: Double($0)) }
-          ?? "15 to 40 s, by the seed")
+          ?? "10 to 70 s, by the seed")
       add("bound for agreement", Figures.span(milliseconds: Double(scenario.boundMilliseconds)))
       add("random clients", "one action each 20 to 320 ms")
     }
-    add("seeds", "\(report.results.count), from \(options.seed)")
+    add("seeds", "\(report.results.count), from \(run.seed)")
     return """
       <section>
       <h2>What was simulated</h2>

@@ -13,7 +13,7 @@ struct ShareCurves {
 
   /// Of a number of results: the share of nodes that hold a change, over the time since it was
   /// made; or the share that hold equal states, over the time since the faults ended.
-  init(_ results: [SimulationResult]) {
+  init(_ results: [Outcome]) {
     if results.contains(where: { !$0.changes.isEmpty }) {
       let curves = results.map { result in
         result.changes.map { Self.curve($0, nodes: result.nodes) }

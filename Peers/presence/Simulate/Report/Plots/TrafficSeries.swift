@@ -11,11 +11,10 @@ struct TrafficSeries {
 
   static let purposes = [
     Purpose(name: "batches of changes", kinds: [3]),
-    Purpose(name: "heads (heartbeats)", kinds: [4, 12, 14]),
-    Purpose(name: "frames (cursors)", kinds: [5]),
-    Purpose(name: "comparing (digests, entries)", kinds: [6, 7]),
-    Purpose(name: "fetching (pulls, manifests)", kinds: [8, 9, 10, 11]),
-    Purpose(name: "paths (proofs, introductions)", kinds: [1, 2, 13]),
+    Purpose(name: "heartbeats (beats, checkpoints)", kinds: [4, 6, 10, 13]),
+    Purpose(name: "cursor frames", kinds: [5]),
+    Purpose(name: "comparing and repair", kinds: [7, 8, 9, 11]),
+    Purpose(name: "paths (proofs, peer exchange)", kinds: [1, 2, 12]),
     Purpose(name: "framing of datagrams", kinds: [0]),
   ]
 
@@ -29,7 +28,7 @@ struct TrafficSeries {
   /// Bytes per second of the node that sent most, over all of its time; the largest over seeds.
   let busiest: Double
 
-  init?(_ results: [SimulationResult]) {
+  init?(_ results: [Outcome]) {
     let samples = results.compactMap(\.samples)
     let spans = samples.compactMap { one in
       one.traffic.count > 1 ? one.traffic[1].milliseconds - one.traffic[0].milliseconds : nil

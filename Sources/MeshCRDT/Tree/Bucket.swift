@@ -1,0 +1,124 @@
+/// The entries of a bucket: keys with values, as bytes, in the order of the keys.
+///
+/// Layout of an entry: length of the key (1 byte, not 0), key, length of the value (2 bytes, most
+/// significant first), value. A bucket is the byte 0 and its entries one behind the other, each key
+/// above the one before it. These are the bytes that are hashed and sent.
+struct Bucket: Sendable {
+  /// The byte in front of the entries.
+  static let form: UInt8 = 0
+
+  /// Where the parts of an entry lie in a bucket.
+  struct Entry {
+    let start: Int
+    let key: Range<Int>
+    let value: Range<Int>
+    var end: Int { value.upperBound }
+  }
+
+  /// The number of bytes of an entry.
+  static func entryBytes(key: Int, value: Int) -> Int { 3 + key + value }
+
+  /// The entry at an offset, which lies inside of a bucket that was checked.
+  static func entry(_ bytes: UnsafeBufferPointer<UInt8>, at start: Int) -> Entry {
+    let key = start + 1..<start + 1 + Int(bytes[start])
+    let length = Int(bytes[key.upperBound]) << 8 | Int(bytes[key.upperBound + 1])
+    return Entry(
+      start: start, key: key, value: key.upperBound + 2..<key.upperBound + 2 + length)
+  }
+
+  /// Calls `body` with each entry of a checked bucket.
+  static func visit(
+    _ bytes: [UInt8], _ body: (_ key: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>) -> Void
+  ) {
+    var offset = 1
+    while offset < bytes.count {
+      let entry = bytes.withUnsafeBufferPointer { Self.entry($0, at: offset) }
+      body(bytes[entry.key], bytes[entry.value])
+      offset = entry.end
+    }
+  }
+
+  /// The number of entries of a checked bucket.
+  static func count(_ bytes: [UInt8]) -> Int {
+    bytes.withUnsafeBufferPointer { bytes in
+      var (offset, count) = (1, 0)
+      while offset < bytes.count {
+        offset = entry(bytes, at: offset).end
+        count += 1
+      }
+      return count
+    }
+  }
+
+  /// The entry of a key, or the offset where it would stand.
+  static func find(_ key: [UInt8], in bytes: [UInt8]) -> (entry: Entry?, offset: Int) {
+    bytes.withUnsafeBufferPointer { bytes in
+      key.withUnsafeBufferPointer { key in
+        var offset = 1
+        while offset < bytes.count {
+          let entry = Self.entry(bytes, at: offset)
+          let order = compare(key, UnsafeBufferPointer(rebasing: bytes[entry.key]))
+          if order == 0 { return (entry, offset) }
+          if order < 0 { return (nil, offset) }
+          offset = entry.end
+        }
+        return (nil, offset)
+      }
+    }
+  }
+
+  /// Below 0, 0 or above 0, as the left bytes stand before, at or behind the right ones.
+  private static func compare(
+    _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>
+  ) -> Int {
+    let common = min(left.count, right.count)
+    for index in 0..<common where left[index] != right[index] {
+      return Int(left[index]) - Int(right[index])
+    }
+    return left.count - right.count
+  }
+
+  /// An entry as bytes. The key has 1…255, the value at most 65,535 of them.
+  static func encoded(key: some Collection<UInt8>, value: some Collection<UInt8>) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(entryBytes(key: key.count, value: value.count))
+    bytes.append(UInt8(truncatingIfNeeded: key.count))
+    bytes.append(contentsOf: key)
+    bytes.append(UInt8(truncatingIfNeeded: value.count >> 8))
+    bytes.append(UInt8(truncatingIfNeeded: value.count))
+    bytes.append(contentsOf: value)
+    return bytes
+  }
+
+  /// True when bytes that came from outside are entries behind one another, be they in order or not.
+  static func isWellFormed(_ bytes: [UInt8]) -> Bool {
+    var offset = 1
+    while offset < bytes.count {
+      let key = offset + 1 + Int(bytes[offset])
+      guard key + 2 <= bytes.count else { return false }
+      offset = key + 2 + (Int(bytes[key]) << 8 | Int(bytes[key + 1]))
+    }
+    return offset == bytes.count
+  }
+
+  /// The number of entries of bytes that came from outside; `nil` when they are not a bucket below a
+  /// path. Cost: a hash for each entry.
+  static func check(_ bytes: [UInt8], below path: TreePath, _ hashKey: HashKey) -> Int? {
+    guard bytes.first == form else { return nil }
+    var (offset, count) = (1, 0)
+    var last: ArraySlice<UInt8> = []
+    while offset < bytes.count {
+      let key = offset + 1..<offset + 1 + Int(bytes[offset])
+      guard !key.isEmpty, key.upperBound + 2 <= bytes.count else { return nil }
+      let length = Int(bytes[key.upperBound]) << 8 | Int(bytes[key.upperBound + 1])
+      let end = key.upperBound + 2 + length
+      guard end <= bytes.count, last.lexicographicallyPrecedes(bytes[key]),
+        path.covers(HashTree.placement(of: bytes[key], hashKey))
+      else { return nil }
+      last = bytes[key]
+      offset = end
+      count += 1
+    }
+    return count
+  }
+}

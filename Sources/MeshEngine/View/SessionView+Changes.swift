@@ -1,0 +1,108 @@
+package import MeshCRDT
+import MeshWire
+
+extension SessionView {
+  /// Notes changes of an origin's records, which are made already. Cost: a few look-ups for each.
+  ///
+  /// - Returns: events about sessions that could wait no longer, by the bounds of the queue; mostly none.
+  package mutating func changed(
+    slot: Int, _ changes: [AppliedChange], _ records: some RecordReading
+  ) -> [MeshEvent] {
+    var crowded: [SessionID] = []
+    for change in changes where !Self.saysTheSame(change.old, change.new) {
+      note(change, slot: slot, records)
+      let session = change.key.session
+      if waiting[session]?.count ?? 0 > Self.changesOfWaitingBound, crowded.last != session {
+        crowded.append(session)
+      }
+    }
+    var events: [MeshEvent] = []
+    // Only now: the records have all of the changes, and what is reported would have them too.
+    for session in crowded where waiting[session]?.count ?? 0 > Self.changesOfWaitingBound {
+      reportOutOfTurn(session, records, &events)
+    }
+    while waiting.count > waitingBound { reportNext(records, &events) }
+    return events
+  }
+
+  /// True when a record was only written again, with another version.
+  private static func saysTheSame(_ old: StoredRecord?, _ new: StoredRecord?) -> Bool {
+    guard let old, let new else { return old == nil && new == nil }
+    return old.counter == new.counter && old.value == new.value
+  }
+
+  private mutating func note(_ change: AppliedChange, slot: Int, _ records: some RecordReading) {
+    let session = change.key.session
+    let isHost = reportedSlot(of: session) == slot
+    switch change.key.kind {
+    case .session:
+      let counts = isHost || isVisible(slot: slot) || scans.contains(slot)
+      guard change.room.isLobby, counts else { return }
+    case .presence, .cursor:
+      if change.key.kind == .presence { noteStatus(change, slot: slot, records) }
+      settleCursor(CursorKey(session: session, room: change.room), slot: slot, records)
+      guard isHost else { return }
+    case .occupancy:
+      guard change.room.isLobby, isHost else { return }
+    case .removal:
+      guard change.room.isLobby else { return }
+      // One that is taken back may let a session be visible again.
+      guard reportedSlot(of: session) != nil || change.key.room.isLobby else { return }
+    default: return
+    }
+    let isReported = reportedSlot(of: session) != nil
+    waiting.add(session) { unreported in
+      guard isHost || isReported && change.key.kind == .removal else { return }
+      unreported.note(
+        change.old, UnreportedChanges.Key(slot: slot, room: change.room, entry: change.key))
+    }
+  }
+
+  /// Notes the status counter of a presence. Where its session is not held yet, that is done when the
+  /// session is evaluated.
+  private mutating func noteStatus(
+    _ change: AppliedChange, slot: Int, _ records: some RecordReading
+  ) {
+    guard let value = change.new?.value,
+      let counter = RecordValues.statusCounter(ofPresence: value),
+      let session = records.record(
+        EntryKey(.session, change.key.session), in: .lobby, slot: slot),
+      let user = RecordValues.userID(ofSession: session.value)
+    else { return }
+    noteStatus(counter, of: user)
+  }
+
+  /// Drops the moving cursor of a session that entered the room later, or came to rest there; takes up the one
+  /// that waited for the presence. That of a session that is not in the room waits: the end of an earlier stay
+  /// may come behind the updates of the next one.
+  private mutating func settleCursor(_ key: CursorKey, slot: Int, _ records: some RecordReading) {
+    guard host(slot)?.cursors.isEmpty == false else { return }
+    guard let bound = Self.cursorBound(key, slot: slot, records) else {
+      return changeCursor(key, slot: slot) { cursors in
+        guard let held = cursors[key] else { return }
+        cursors.remove(key)
+        cursors.keepEarly(held, for: key)
+      }
+    }
+    changeCursor(key, slot: slot) { cursors in
+      if let held = cursors[key], held.counter <= bound { cursors.remove(key) }
+      guard let early = cursors.takeEarly(key), early.counter > bound,
+        cursors[key].map(early.wins(over:)) ?? !cursors.isFull
+      else { return }
+      cursors.put(early, for: key)
+    }
+  }
+
+  /// The counter above which cursor updates of an origin are news: that of entering the room, or of the
+  /// record at rest. `nil`: the session is not in the room. Cost: two records.
+  static func cursorBound(
+    _ key: CursorKey, slot: Int, _ records: some RecordReading
+  ) -> UInt64? {
+    let presence = EntryKey(.presence, key.session)
+    guard let record = records.record(presence, in: key.room, slot: slot),
+      let entered = RecordValues.enteredCounter(ofPresence: record.value)
+    else { return nil }
+    let rest = records.record(EntryKey(.cursor, key.session), in: key.room, slot: slot)
+    return max(entered, rest?.counter ?? 0)
+  }
+}

@@ -1,0 +1,151 @@
+package import MeshCRDT
+import MeshWire
+
+extension SessionView {
+  /// Looks at sessions that may be another than was reported, at most about so many, and reports those that
+  /// are. Sessions whose records changed come first; while origins whose visibility changed wait, they
+  /// have a quarter of the budget, and what the others leave.
+  ///
+  /// Cost: an evaluation for each session, of 3 to 10 µs for a session in one room. ``hasWork`` says whether to call
+  /// again.
+  package mutating func work(budget: Int, _ records: some RecordReading) -> [MeshEvent] {
+    var events: [MeshEvent] = []
+    scanned = []
+    var left = budget
+    let kept = scans.isEmpty ? 0 : budget / 4
+    while left > kept, !waiting.isEmpty {
+      reportNext(records, &events)
+      left -= 1
+    }
+    while left > 0, let scan = scans.next {
+      left -= lookOn(
+        scan.slot, after: scan.last, atMost: min(left, Self.scanPage), records, &events)
+    }
+    while left > 0, !waiting.isEmpty {
+      reportNext(records, &events)
+      left -= 1
+    }
+    return events
+  }
+
+  /// Looks at a part of an origin's sessions. Returns how many it was, at least 1.
+  private mutating func lookOn(
+    _ slot: Int, after last: SessionID?, atMost bound: Int, _ records: some RecordReading,
+    _ events: inout [MeshEvent]
+  ) -> Int {
+    let sessions = records.sessions(slot: slot, after: last, atMost: bound)
+    guard let end = sessions.last else {
+      endScan(slot)
+      return 1
+    }
+    // One that waits is evaluated in its turn.
+    for session in sessions where waiting[session] == nil {
+      report(session, UnreportedChanges(), records, &events)
+    }
+    advanceScan(to: end)
+    scanned += sessions
+    return sessions.count
+  }
+
+  mutating func reportNext(_ records: some RecordReading, _ events: inout [MeshEvent]) {
+    guard let next = waiting.popFirst() else { return }
+    report(next.session, next.changes, records, &events)
+  }
+
+  mutating func reportOutOfTurn(
+    _ session: SessionID, _ records: some RecordReading, _ events: inout [MeshEvent]
+  ) {
+    report(session, waiting.remove(session) ?? UnreportedChanges(), records, &events)
+  }
+
+  /// Reports what is new of a session, which waits no longer.
+  private mutating func report(
+    _ session: SessionID, _ changes: UnreportedChanges, _ records: some RecordReading,
+    _ events: inout [MeshEvent]
+  ) {
+    let old = reportedSlot(of: session)
+    let new = host(of: session, records)
+    guard old != new || !changes.isEmpty else { return }
+    countReport()
+    let snapshot = new.flatMap { evaluation(records).snapshot(session, slot: $0) }
+    guard let new, let snapshot else {
+      guard old != nil else { return }
+      setReported(session, nil)
+      if PlantedBug.isActive(.disappearanceNotTold) { return }
+      return events.append(.disappeared(session))
+    }
+    noteStatuses(of: snapshot)
+    if old == new {
+      let before = reportedSnapshot(session, slot: new, changes, records)
+      events += before.map { Self.differences(from: $0, to: snapshot) } ?? [.changed(snapshot)]
+    } else {
+      setReported(session, new)
+      events.append(old == nil ? .appeared(snapshot) : .changed(snapshot))
+    }
+  }
+
+  /// The events that lead from one snapshot of a session to another of the same host: cursors alone, where
+  /// nothing else differs.
+  private static func differences(
+    from old: SessionSnapshot, to new: SessionSnapshot
+  ) -> [MeshEvent] {
+    guard old != new else { return [] }
+    var moved = old
+    var events: [MeshEvent] = []
+    for place in new.places {
+      guard let cursor = place.cursor, old.place(in: place.room)?.cursor != cursor else { continue }
+      moved = moved.moving(in: place.room, to: cursor)
+      events.append(.cursor(new.id, place.room, cursor))
+    }
+    return moved == new ? events : [.changed(new)]
+  }
+}
+
+// MARK: - Reading
+
+extension SessionView {
+  /// All sessions as they were reported, in the order of their ids. Cost: an evaluation of each.
+  package func snapshot(_ records: some RecordReading) -> [SessionSnapshot] {
+    reported.sortedKeys.compactMap { session($0, records) }
+  }
+
+  /// A session as it was reported; `nil`: as not visible. Cost: an evaluation.
+  package func session(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
+    guard let slot = reportedSlot(of: session) else { return nil }
+    return reportedSnapshot(session, slot: slot, waiting[session] ?? UnreportedChanges(), records)
+  }
+
+  /// The slot of the origin that hosts a session now, whether or not that was reported; `nil`: the session
+  /// is not visible. Cost: the origins that have records of it.
+  package func host(of session: SessionID, _ records: some RecordReading) -> Int? {
+    evaluation(records).host(of: session)
+  }
+
+  /// A session as it is now, whether or not that was reported. Cost: an evaluation.
+  package func current(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
+    let evaluation = evaluation(records)
+    return evaluation.host(of: session).flatMap { evaluation.snapshot(session, slot: $0) }
+  }
+
+  /// A session as its last host left it, whether or not that one is visible; `nil`: nothing is held of it,
+  /// or it was removed. Cost: an evaluation.
+  package func lastKnown(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
+    let evaluation = evaluation(records)
+    let slot = evaluation.host(of: session) ?? evaluation.host(of: session, evenHidden: true)
+    return slot.flatMap { evaluation.snapshot(session, slot: $0) }
+  }
+
+  func evaluation<Records: RecordReading>(_ records: Records) -> SessionEvaluation<Records> {
+    SessionEvaluation(records: records, hosts: hosts)
+  }
+
+  private func reportedSnapshot(
+    _ session: SessionID, slot: Int, _ changes: UnreportedChanges, _ records: some RecordReading
+  ) -> SessionSnapshot? {
+    guard !changes.isEmpty else { return evaluation(records).snapshot(session, slot: slot) }
+    let evaluation = SessionEvaluation(
+      records: ReportedRecords(present: records, changes: changes), hosts: hosts,
+      reportedCursors: changes.cursors)
+    return evaluation.snapshot(session, slot: slot)
+  }
+}

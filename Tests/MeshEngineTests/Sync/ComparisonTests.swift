@@ -1,0 +1,180 @@
+import MeshCRDT
+import MeshTrust
+import MeshWire
+import Testing
+
+@testable import MeshEngine
+
+@Suite("Comparisons")
+struct ComparisonTests {
+  private var context: EngineContext
+  private var comparison = Comparison()
+  private let peers = (1...4).map { PeerAddress(ipv4: 0x0A00_0000 | UInt32($0), port: 7000) }
+
+  init() throws {
+    let configuration = EngineConfiguration(
+      mesh: try #require(MeshID(bytes: [UInt8](repeating: 7, count: 16))),
+      incarnation: try #require(Incarnation(counter: 1, nonce: 1)), seed: (1, 2, 3, 4))
+    context = EngineContext(
+      configuration: configuration, crypto: TestCrypto(secret: 1), treeHash: TestTreeHash(),
+      now: MonotonicTime(nanoseconds: 1_000_000_000))
+  }
+
+  private func origin(_ number: UInt64) -> OriginID { OriginID(number, 1, 1, 1) }
+
+  private func position(_ sequence: UInt64 = 5) throws -> Checkpoint.Position {
+    .init(incarnation: try #require(Incarnation(counter: 3, nonce: 9)), sequence: sequence)
+  }
+
+  private mutating func want(_ number: UInt64, from address: PeerAddress) throws {
+    var source = EmptySource()
+    _ = comparison.want(
+      origin(number), try position(), from: address, timeout: .milliseconds(400),
+      first: [OriginFetch.Want(tree: .rooms, path: .top, held: .empty)],
+      newest: nil, &source, &context)
+  }
+
+  /// The requests that went out since the last call, with where they went.
+  private mutating func requests() throws -> [(address: PeerAddress, request: CompareRequest)] {
+    var result: [(address: PeerAddress, request: CompareRequest)] = []
+    while let departure = context.nextDeparture() {
+      for bytes in departure.messages {
+        var reader = MessageReader(bytes)
+        guard case .compare(let request) = try reader.next(), let address = departure.address
+        else { continue }
+        result.append((address, request))
+      }
+    }
+    return result
+  }
+
+  @Test("Origins beyond a peer's share wait, and begin when others are done")
+  mutating func sharesOfPeers() throws {
+    for number in 0..<100 as Range<UInt64> { try want(number, from: peers[0]) }
+    let begun = try requests().count
+    #expect(begun == EngineLimits.fetchesPerPeer)
+    // Nobody else can begin: that is found out, and not tried without end.
+    let none = comparison.nextWaiting()
+    #expect(none == nil)
+    try want(1000, from: peers[1])
+    let asked = try requests().map(\.address)
+    #expect(asked == [peers[1]])
+    comparison.complete(origin(0), try position())
+    let waiting = comparison.nextWaiting()
+    let next = try #require(waiting)
+    #expect(next.0 == origin(16) && next.2 == peers[0])
+    try want(16, from: next.2)
+    let noneAgain = comparison.nextWaiting()
+    #expect(noneAgain == nil)
+    #expect(comparison.fetchCount == 100)
+  }
+
+  @Test("A peer that answers without bringing anything is asked twice, then another one is")
+  mutating func emptyAnswers() throws {
+    try want(1, from: peers[0])
+    var asked: [PeerAddress] = []
+    var source = EmptySource()
+    for _ in 0..<20 {
+      guard let (address, request) = try requests().last else { break }
+      asked.append(address)
+      let answer = NodesAnswer(
+        place: request.place, request: request.request, page: 0, isLast: true, nodes: [])
+      _ = comparison.receive(
+        answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
+    }
+    #expect(asked.count == 8)
+    #expect(Set(asked) == Set(peers))
+    #expect(asked.allSatisfy { address in asked.count { $0 == address } == 2 })
+    #expect(!comparison.isFetching(origin(1)))
+    // And it rests then.
+    try want(1, from: peers[0])
+    let resting = try requests().count
+    context.advance(to: context.now + .seconds(40))
+    try want(1, from: peers[0])
+    let rested = try requests().count
+    #expect(resting == 0 && rested == 1)
+  }
+
+  @Test(
+    "A fetch that brought something is begun again after a second, however often it was not ended")
+  mutating func fruitfulFetchesRestShortly() throws {
+    var world = World()
+    world.start()
+    for index in 0..<40 {
+      let room = RoomName("room \(index)") ?? .lobby
+      try world.open(0, SessionID(1, UInt64(index)), user: "ada", in: room)
+    }
+    world.run(milliseconds: 2000)
+    let held = world.nodes[0].engine.records.completed(world.origin(0))
+    let (checkpoint, replica) = try #require(held)
+    let top = try #require(replica.completeContent(.rooms, .top))
+    var source = EmptySource(incarnation: checkpoint.body.incarnation)
+    for _ in 0..<4 {
+      _ = comparison.want(
+        checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
+        first: [], newest: checkpoint, &source, &context)
+      try #require(comparison.isFetching(checkpoint.origin))
+      var nodes = [NodesAnswer.Node(tree: .rooms, path: .top, bytes: top)]
+      while let (address, request) = try requests().last {
+        let answer = NodesAnswer(
+          place: request.place, request: request.request, page: 0, isLast: true, nodes: nodes)
+        nodes = []
+        _ = comparison.receive(
+          answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
+      }
+      try #require(!comparison.isFetching(checkpoint.origin))
+      context.advance(to: context.now + .milliseconds(1001))
+    }
+  }
+
+  @Test("Nodes that a walk did not ask about are passed over, and an origin is pushed once")
+  mutating func unaskedNodes() throws {
+    var source = EmptySource()
+    for number in 0..<200 as Range<UInt64> {
+      source.tree.set(origin(number).bytes, to: [1])
+    }
+    comparison.begin(with: peers[0], timeout: .seconds(1), &source, &context)
+    let sent = try requests()
+    let request = try #require(sent.first).request
+    let nothing = (0..<255).map { _ in
+      NodesAnswer.Node(tree: .rooms, path: .top, bytes: [])
+    }
+    let answer = NodesAnswer(
+      place: .replica, request: request.request, page: 0, isLast: false, nodes: nothing)
+    let first = comparison.receive(
+      answer, from: peers[0], peers: { _ in [] }, &source, &context)
+    let second = comparison.receive(
+      answer, from: peers[0], peers: { _ in [] }, &source, &context)
+    #expect(first.count <= 200 && second.isEmpty)
+    // A branch at a place that was not asked about leads to no request.
+    let branch: [UInt8] = [1, 0, 1] + [UInt8](repeating: 1, count: 16)
+    let unasked = NodesAnswer(
+      place: .replica, request: request.request, page: 2, isLast: true,
+      nodes: [.init(tree: .rooms, path: TreePath.top.child(2), bytes: branch)])
+    _ = comparison.receive(unasked, from: peers[0], peers: { _ in [] }, &source, &context)
+    let more = try requests()
+    #expect(more.isEmpty)
+  }
+}
+
+/// Holds summaries alone.
+private struct EmptySource: ComparisonSource {
+  var tree = HashTree(hashKey: HashKey(1, 2))
+  /// That of which it fetches; `nil`: it fetches nothing.
+  var incarnation: Incarnation?
+
+  mutating func summaries() -> HashTree {
+    _ = tree.hash(TestTreeHash())
+    return tree
+  }
+
+  mutating func fetch(of checkpoint: Authentic<Checkpoint>) -> OriginFetch? {
+    guard let incarnation, let mesh = World.mesh else { return nil }
+    var replica = OriginReplica(incarnation: incarnation, hashKey: mesh.hashKey)
+    return OriginFetch(checkpoint.body.facts, from: &replica, TestTreeHash())
+  }
+
+  func completed(
+    _ origin: OriginID
+  ) -> (checkpoint: Authentic<Checkpoint>, replica: OriginReplica)? { nil }
+}
