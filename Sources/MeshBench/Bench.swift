@@ -7,7 +7,8 @@ package enum FigureFamily: String, CaseIterable, Sendable {
   case joins
   case yjs = "joins-vs-yjs"
   case memory = "bytes-per-session"
-  case pull
+  case join
+  case rooms
   case serf = "processes-vs-serf"
   case spread
 
@@ -25,7 +26,8 @@ package enum FigureFamily: String, CaseIterable, Sendable {
       ]
     case .joins: ["joins-per-second", "joins-per-second-without-events"]
     case .yjs: ["yjs-joins-per-second", "joins-vs-yjs-ratio"]
-    case .pull: ["pull-seconds", "pull-ratio"]
+    case .join: ["join-seconds-100k"]
+    case .rooms: ["rooms-converge", "rooms-bytes-ratio"]
     case .serf: ["processes-spread-p50", "serf-spread-p50", "processes-vs-serf-ratio"]
     case .memory:
       ["bytes-per-session", "bytes-per-session-many-origins", "bytes-per-session-one-origin"]
@@ -72,6 +74,8 @@ package struct BenchScale: Hashable, Sendable {
   /// Status changes in the simulated mesh.
   package var changes: Int
   package var simulatedNodes: Int
+  /// Rooms of each gateway of a simulated mesh.
+  package var rooms: Int
   /// Processes of the mesh on this machine, and agents of serf.
   package var processes: Int
   /// Status changes in it.
@@ -80,17 +84,17 @@ package struct BenchScale: Hashable, Sendable {
   /// What the figures in the documentation are made with: about five minutes.
   package static let full = BenchScale(
     updates: 2500, datagrams: 12_000, rounds: 800, sessions: 100_000, origins: 100, changes: 200,
-    simulatedNodes: 64, processes: 32, spreads: 60)
+    simulatedNodes: 64, rooms: 1000, processes: 32, spreads: 60)
 
   /// A few seconds: enough to see that it works, and the order of magnitude.
   package static let quick = BenchScale(
     updates: 60, datagrams: 800, rounds: 60, sessions: 4000, origins: 8, changes: 4,
-    simulatedNodes: 16, processes: 8, spreads: 6)
+    simulatedNodes: 16, rooms: 150, processes: 8, spreads: 6)
 
   /// Nothing but the shape: for tests.
   package static let tiny = BenchScale(
     updates: 4, datagrams: 40, rounds: 2, sessions: 60, origins: 3, changes: 1, simulatedNodes: 4,
-    processes: 2, spreads: 1)
+    rooms: 5, processes: 2, spreads: 1)
 }
 
 /// Measures, one family of figures after the other.
@@ -143,7 +147,8 @@ package struct Bench: Sendable {
     case .joins: try Joins.measure(scale)
     case .memory: try Memory.measure(scale, launcher: launcher)
     case .yjs: try YjsJoins.measure(scale)
-    case .pull: try await Pull.measure(scale, launcher: launcher)
+    case .join: try await Join.measure(scale, launcher: launcher)
+    case .rooms: try Rooms.measure(scale)
     case .serf: try await SerfSpread.measure(scale, launcher: launcher)
     case .spread: try Spread.measure(scale)
     }

@@ -15,7 +15,7 @@ struct BenchTests {
 
   @Test(
     "A measurement brings its figures, finite and positive",
-    arguments: [FigureFamily.records, .joins, .spread])
+    arguments: [FigureFamily.records, .joins, .spread, .rooms])
   func bringsItsFigures(measurement: FigureFamily) async throws {
     let figures = try await Self.bench().measure(measurement)
     #expect(figures.map(\.name) == measurement.figureNames)
@@ -27,7 +27,7 @@ struct BenchTests {
 
   @Test(
     "Measurements with a second process bring their figures",
-    arguments: [FigureFamily.cursor, .cursorMesh, .memory, .pull])
+    arguments: [FigureFamily.cursor, .cursorMesh, .memory, .join])
   func bringsItsFiguresByTwo(measurement: FigureFamily) async throws {
     let program = try #require(Program.path, "the program is not beside the tests")
     let launcher = ChildLauncher(program: program, arguments: ["bench", "--child"])

@@ -27,7 +27,7 @@ package enum ChildRole: String, CaseIterable, Sendable {
   case holder
   /// A node of a mesh that does what it is told, and notes when it sees what others do.
   case member
-  /// A node with many sessions, from which another one pulls them.
+  /// A node with many sessions, which another one gets from it.
   case keeper
 
   /// Does it, talking over standard input and output, and returns when the parent is done.

@@ -4,13 +4,11 @@ import MeshEngine
 import MeshTransport
 import Synchronization
 
-/// The time in which a new node gets everything from a peer on loopback, beside the time that the
-/// signatures alone take.
+/// The time in which a new node gets everything from a peer on loopback.
 ///
 /// The peer is another process with a node as users run it that hosts all sessions. Timed is from
-/// the start of a node that knows nothing until the last session has appeared to its user. Then
-/// each verification of a signature costs what one of a full batch costs alone, measured here.
-enum Pull {
+/// the start of a node that knows nothing until the last session has appeared to its user.
+enum Join {
   private struct Appeared {
     var count = 0
     /// When the first one was told, in nanoseconds.
@@ -27,7 +25,6 @@ enum Pull {
       json: KeeperSetup(mesh: setup, sessions: scale.sessions), expecting: "its port")
     let port = try child.link.receive(json: UInt16.self, "its port")
 
-    let verifyBefore = try VerifyCost.microseconds()
     let appeared = Mutex(Appeared())
     let (whole, isWhole) = AsyncStream.makeStream(of: UInt64.self)
     let wanted = scale.sessions
@@ -57,40 +54,15 @@ enum Pull {
     guard let end else {
       throw .samplesMissing(arrived: appeared.withLock { $0.count }, of: wanted)
     }
-    let verify = (verifyBefore + (try VerifyCost.microseconds())) / 2
-    let seconds = Double(end - start) / 1e9
-    let verified = Double(counters[.signaturesVerified])
-    let records = counters[.recordsJoined]
     let first = Double(appeared.withLock { $0.first } - start) / 1e6
     return [
       Figure(
-        "pull-seconds", seconds, "s", better: .lower,
-        detail: "a new node gets \(wanted) sessions (\(records) records in "
-          + "\(counters[.batchesReceived]) batches) from a process on loopback; the first appears after "
-          + "\(brief(first)) ms"),
-      Figure(
-        "pull-ratio", seconds * 1e6 / (verified * verify), "ratio", aim: 2, better: .lower,
-        detail: "wall time / (\(brief(verified, digits: 0)) signatures verified x "
-          + "\(brief(verify)) us for one of a batch)"),
+        "join-seconds-100k", Double(end - start) / 1e9, "s", aim: 0.4, better: .lower,
+        detail: "a new node gets \(wanted) sessions from a process on loopback, with "
+          + "\(counters[.signaturesVerified]) signatures verified and "
+          + "\(counters[.nodesReceived]) tree nodes; the first appears after "
+          + "\(brief(first)) ms")
     ]
-  }
-}
-
-/// What verifying one signature of a full batch costs here, alone.
-enum VerifyCost {
-  static func microseconds() throws(BenchError) -> Double {
-    let keyring = MeshKeyring(key: .random(count: MeshKeyring.keyBytes))
-    let crypto = SodiumCrypto(node: .random(), keyring: keyring)
-    let signed = Sodium.random(count: 1050)
-    let signature = crypto.sign(signed)
-    var times: [Double] = []
-    for _ in 0..<2000 {
-      let start = Clock.monotonic
-      let isGood = crypto.verify(signed, signature: signature[...], by: crypto.origin)
-      times.append(Double(Clock.monotonic - start) / 1000)
-      guard isGood else { throw .workMissing("a signature is wrong") }
-    }
-    return Samples(times).median
   }
 }
 
