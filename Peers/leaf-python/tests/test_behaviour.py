@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Tuple
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-import beats, state, tree, wire  # noqa: E401,E402
+import beats, crypto, state, tree, wire  # noqa: E401,E402
 
 MESH, b = bytes(range(16)), bytes.fromhex
 
@@ -133,6 +133,73 @@ class Behaviour(unittest.TestCase):
             if isinstance(cursor, wire.Cursor) and cursor.visible:
               place = [round(x / 65535, 5) for x in (cursor.column, cursor.row)]
             self.assertEqual(row["cursor"], place)
+
+  def test_conversation(self) -> None:
+    """A node and a peer that joins, publishes and leaves: all that they say is understood, and fits."""
+    lines = vectors("conversation")
+    parties = {p["party"]: p for p in lines[:2]}
+    seal = crypto.Seal(MESH, {p["epoch"]: b(p["mesh_key"]) for p in parties.values()})
+    counters = {name: -1 for name in parties}
+    proofs: Dict[str, Tuple[bytes, bytes]] = {}
+    words: Dict[str, List[Any]] = {name: [] for name in parties}
+    sent, heard = {name: 0 for name in parties}, 0
+    for line in lines[2:]:
+      if "datagram" not in line:
+        continue
+      name, data = line["from"], b(line["datagram"])
+      other = next(n for n in parties if n != name)
+      party = parties[name]
+      r = wire.Reader(seal.open(data))
+      header, messages = wire.Header.read(r), list(wire.read_messages(r.rest()))
+      self.assertEqual((header.sender, header.incarnation), (b(party["origin"]), b(party["incarnation"])))
+      self.assertGreater(header.counter, counters[name])
+      counters[name] = header.counter
+      if other not in proofs:
+        # Before the other has proven its address it gets at most three times what it sent.
+        sent[name] += len(data)
+        if name == "node":
+          self.assertLessEqual(sent["node"], 3 * sent["leaf"])
+      for message in messages:
+        if not isinstance(message, wire.Signed):
+          if isinstance(message, wire.Nodes) and message.place and message.place.origin == header.sender:
+            words[name].append(message)
+          if isinstance(message, wire.Beats):
+            for start, index, value in message.beats:
+              known = next(w for w in reversed(words[name]) if isinstance(w, wire.Checkpoint))
+              self.assertEqual(start, header.sender[:8])
+              for _ in range(index - known.beat):
+                value = beats.step(header.sender, header.incarnation, value)
+              self.assertEqual(value, known.value)
+              heard += 1
+          continue
+        self.assertTrue(message.verified(MESH))
+        self.assertEqual(message.origin, header.sender)
+        if isinstance(message.body, wire.PathProof):
+          self.assertEqual(message.body.echo, header.echo)
+          proofs[name] = message.body.echo, message.body.token
+        else:
+          # Nothing is said before both have proven their addresses, and then each with the other's token.
+          self.assertEqual(header.echo, proofs[other][1])
+          words[name].append(message.body)
+    for name in parties:
+      # The trees that the node answered are those of a checkpoint, and the batches behind them lead to the last.
+      held, last, fetched = state.Held(b(parties[name]["origin"])), None, False
+      for body in words[name]:
+        if isinstance(body, wire.Batch):
+          self.assertTrue(held.hear(body))
+        elif isinstance(body, wire.Checkpoint):
+          held.word = last = body
+        elif isinstance(body, wire.Nodes) and last and body.place.order == last.place:
+          gather = tree.Gather(last.root, {})
+          for room, path, node in body.nodes:
+            gather.offer((room, path), node)
+          if not gather.wanted:
+            held.replace(state.logs_of(gather, last, MESH), last)
+            fetched = True
+      assert last
+      self.assertTrue(held.is_whole(MESH))
+      self.assertEqual((last.leaving, fetched), (name == "leaf", name == "node"))
+    self.assertGreater(heard, 4)
 
 
 if __name__ == "__main__":

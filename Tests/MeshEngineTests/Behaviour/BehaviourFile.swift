@@ -15,6 +15,8 @@ enum BehaviourFile: String, CaseIterable {
   case comparing
   /// The records of several origins → the sessions that are shown.
   case reading
+  /// Every datagram between a node and a peer that joins, publishes and leaves.
+  case conversation
 
   static let isWriting = ProcessInfo.processInfo.environment["PRESENCEMESH_WRITE_VECTORS"] == "1"
 
@@ -37,6 +39,7 @@ enum BehaviourFile: String, CaseIterable {
       case .logs: try LogVectors.cases()
       case .comparing: try ComparingVectors.cases()
       case .reading: try ReadingVectors.cases()
+      case .conversation: try ConversationVectors.cases()
       }
     // A case a line.
     let lines = try cases.map { one in
