@@ -104,7 +104,8 @@ struct ConversationVectors {
         onTheWay.append((now + Self.delay, party.other, bytes))
       case .event(.appeared(let session)):
         say(party, "shows session \(session.id) of \(session.value.profile.userID)")
-      case .event(.disappeared(let session)): say(party, "does not show session \(session) any more")
+      case .event(.disappeared(let session)):
+        say(party, "does not show session \(session) any more")
       case .event(.node(let origin, let health)):
         say(party, "sees \(origin == engines[0].origin ? "node" : "leaf") as \(health)")
       default: break
