@@ -73,6 +73,13 @@ struct SimulationTests {
     expectNoFailure(await runAside(scenario))
   }
 
+  @Test(
+    "Scenarios with names end in agreement, also with sessions that the script opens among liars",
+    arguments: [Preset.adversary, .splitBrain, .joinStorm])
+  func presets(preset: Preset) async {
+    expectNoFailure(await runAside(preset.scenario(seed: 1, nodes: 6)))
+  }
+
   @Test("Timed changes are everywhere, not before the links can have brought them")
   func changes() async {
     var scenario = small(1, [])

@@ -40,7 +40,7 @@ struct ScenarioOptions: ParsableArguments {
       valueName: "list"))
   var faults: String?
 
-  @Flag(help: "Let all the given faults happen, not a random half.")
+  @Flag(help: "Let all the given faults happen, not a share of them.")
   var exact = false
 
   @Option(

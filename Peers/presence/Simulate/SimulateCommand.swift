@@ -8,7 +8,7 @@ struct SimulateCommand: AsyncParsableCommand {
     commandName: "simulate",
     abstract: "Simulate meshes with everything that goes wrong, from seeds.",
     discussion: """
-      Each seed draws the size of a mesh, a network and half of the faults, unless a preset or \
+      Each seed draws the size of a mesh, a network and a share of the faults, unless a preset or \
       options say them. After the faults all live nodes must hold equal states and show the truth \
       within a bound; with --changes every status change must reach every node. The same seed \
       gives the same simulation everywhere. The last line of a failure is the command that \

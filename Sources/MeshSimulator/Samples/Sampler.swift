@@ -48,13 +48,13 @@ struct Sampler {
     }
   }
 
-  /// Notes the state hashes of the running nodes for all moments that are due.
-  mutating func note(_ hashes: [Hash128], at time: UInt64) {
+  /// Notes the state hashes of honest nodes, and how many nodes are running, for all moments that are due.
+  mutating func note(_ hashes: [Hash128], running: Int, at time: UInt64) {
     let share = Self.largestShare(hashes)
     while due <= time {
       agreement.append(.init(milliseconds: Self.milliseconds(due), share: share))
       let slot = slot(at: due)
-      traffic[slot].nodeSeconds += Double(hashes.count) * Double(period) / Double(World.second)
+      traffic[slot].nodeSeconds += Double(running) * Double(period) / Double(World.second)
       due += period
     }
   }
@@ -97,15 +97,15 @@ struct Sampler {
 }
 
 extension World {
-  /// The state hashes of the running nodes.
-  private var runningHashes: [Hash128] {
-    nodes.compactMap { $0.process?.change { $0.stateHash() } }
+  /// The state hashes of the running nodes that do not lie.
+  private var honestHashes: [Hash128] {
+    honest.compactMap { $0.process?.change { $0.stateHash() } }
   }
 
   /// Takes the samples that are due before a moment. What is so now is what was so then.
   func takeSamples(before moment: UInt64) {
-    let hashes = runningHashes
-    sampler?.note(hashes, at: moment)
+    let hashes = honestHashes
+    sampler?.note(hashes, running: nodes.count { $0.isUp }, at: moment)
   }
 
   /// Everything that was sampled; `nil` when nothing was asked for.
@@ -113,7 +113,7 @@ extension World {
   /// - Parameter focus: when the faults ended, or the first change was made.
   func finishedSamples(focus: UInt64) -> Samples? {
     guard sampler != nil else { return nil }
-    let hashes = runningHashes
+    let hashes = honestHashes
     sampler?.noteEnd(hashes, at: time)
     return sampler?.samples(focus: focus)
   }

@@ -1,9 +1,9 @@
 /// What was seen of a world while it ran: material for plots.
 package struct Samples: Sendable {
-  /// How many of the running nodes held equal states at a moment.
+  /// How many of the running nodes that do not lie held equal states at a moment.
   package struct Agreement: Sendable {
     package let milliseconds: Double
-    /// The share of the running nodes that held the most common state, 0…1.
+    /// The share of those nodes that held the most common state, 0…1.
     package let share: Double
   }
 

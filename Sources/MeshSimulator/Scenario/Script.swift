@@ -75,6 +75,8 @@ extension World {
       crash(node)
       queue.add(.start(node: node), at: time + restarts.away)
     case .open(let node):
+      // Nobody knows what becomes of a session at a node that lies.
+      guard nodes[node].isHonest else { return }
       guard nodes[node].isAwake else {
         return queue.add(.scripted(step), at: time + 200 * Self.millisecond)
       }

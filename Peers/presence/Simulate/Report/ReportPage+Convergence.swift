@@ -40,7 +40,7 @@ extension ReportPage {
     isSpread
       ? "The share of nodes that have told their users of a change, over the virtual time since the "
         + "change was made at one of them. Time is on a logarithmic scale."
-      : "The share of the running nodes that hold the most common state, by their state hashes. 0 s "
+      : "The share of the running, honest nodes that hold the most common state, by their state hashes. 0 s "
         + "is the end of the faults; a run ends when all nodes agree and show the truth."
   }
 
