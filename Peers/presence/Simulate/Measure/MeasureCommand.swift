@@ -45,11 +45,11 @@ struct MeasureCommand: AsyncParsableCommand {
   @Option(
     help: """
       Each node has a session in so many rooms of its own, 1…5,000; they join, are cut, change \
-      and heal.
+      and heal. Not with --apart; --sessions, --changes and --loss do not count then.
       """)
   var rooms: Int?
 
-  @Flag(help: "Print one JSON object.")
+  @Flag(help: "Print the figures as a JSON list.")
   var json = false
 
   mutating func validate() throws {
