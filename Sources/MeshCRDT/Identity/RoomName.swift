@@ -27,7 +27,27 @@ public struct RoomName: Hashable, Comparable, Sendable {
 
   /// Two names are equal when their bytes are: no Unicode normalization.
   public static func == (left: Self, right: Self) -> Bool {
-    left.withBytes { left in right.withBytes { left.elementsEqual($0) } }
+    left.withBytes { left in right.withBytes { areEqual(left, $0) } }
+  }
+
+  /// Compares eight bytes at a time.
+  private static func areEqual(
+    _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer
+  ) -> Bool {
+    guard left.count == right.count else { return false }
+    var offset = 0
+    while offset + 8 <= left.count {
+      guard
+        left.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+          == right.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      else { return false }
+      offset += 8
+    }
+    while offset < left.count {
+      guard left[offset] == right[offset] else { return false }
+      offset += 1
+    }
+    return true
   }
 
   /// Hashes the bytes of the name.

@@ -1,7 +1,7 @@
 /// The identity of a session: 128 bits that its client chose at random, or derived from its own id.
 public struct SessionID: Hashable, Comparable, Sendable {
-  package let high: UInt64
-  package let low: UInt64
+  @usableFromInline package let high: UInt64
+  @usableFromInline package let low: UInt64
 
   /// The number of bytes of an id.
   public static let byteCount = 16

@@ -249,7 +249,9 @@ extension Replica {
 
   /// A record of an origin in a room's log.
   package func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
-    replicas.indices.contains(slot) ? replicas[slot]?.record(key, in: room) : nil
+    // Not by way of a function of the replica, for which all of it would be copied.
+    guard replicas.indices.contains(slot), let log = replicas[slot]?.logs[room] else { return nil }
+    return log[key]
   }
 
   /// The live removals of a session from a room, with the slots of those who ordered them.

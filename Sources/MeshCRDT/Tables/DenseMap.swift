@@ -1,23 +1,23 @@
 /// A key of a ``DenseMap``.
-package protocol DenseKey: Hashable, Sendable {
+@usableFromInline package protocol DenseKey: Hashable, Sendable {
   /// 64 bits that depend on all of the key, hard to foresee for whoever chooses keys.
   var spread: UInt64 { get }
 }
 
 /// Words that are chosen once for the process, so that nobody can choose keys that collide. They
 /// decide where a key is looked for, and never an order that can be seen.
-package enum DenseSeed {
+@usableFromInline package enum DenseSeed {
   private static func word(_ number: Int) -> UInt64 {
     var hasher = Hasher()
     hasher.combine(number)
     return UInt64(truncatingIfNeeded: hasher.finalize())
   }
 
-  private static let first = word(1)
-  private static let second = word(2)
+  @usableFromInline static let first = word(1)
+  @usableFromInline static let second = word(2)
 
   /// Two words multiplied, each under a seed, and folded.
-  package static func spread(_ left: UInt64, _ right: UInt64) -> UInt64 {
+  @inlinable package static func spread(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let product = (left ^ first).multipliedFullWidth(by: right ^ second)
     return product.high ^ product.low
   }
@@ -33,27 +33,34 @@ package enum DenseSeed {
 ///
 /// The order of the rows follows from the insertions and removals alone: the same on every run. A
 /// removed row is replaced by the last one.
-package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
-  package struct Row: Sendable {
-    package fileprivate(set) var key: Key
-    package fileprivate(set) var value: Value
+///
+/// All of it is usable from inline code, the types too: without that no other module specializes it, and each
+/// look-up costs several times as much.
+@usableFromInline package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
+  @usableFromInline package struct Row: Sendable {
+    @usableFromInline package internal(set) var key: Key
+    @usableFromInline package internal(set) var value: Value
+
+    @inlinable init(key: Key, value: Value) {
+      (self.key, self.value) = (key, value)
+    }
   }
 
-  package private(set) var rows = DenseRows<Row>()
+  @usableFromInline package internal(set) var rows = DenseRows<Row>()
   /// A row's number plus one and a tag; 0: free. A power of two of them, or none.
-  private var places: [UInt32] = []
+  @usableFromInline var places: [UInt32] = []
 
-  package init() {}
+  @inlinable package init() {}
 
-  package var count: Int { rows.count }
-  package var isEmpty: Bool { rows.isEmpty }
+  @inlinable package var count: Int { rows.count }
+  @inlinable package var isEmpty: Bool { rows.isEmpty }
   /// In the order of the rows.
-  package var keys: some Collection<Key> { rows.lazy.map(\.key) }
+  @inlinable package var keys: some Collection<Key> { rows.lazy.map(\.key) }
   /// In the order of the rows.
-  package var values: some Collection<Value> { rows.lazy.map(\.value) }
+  @inlinable package var values: some Collection<Value> { rows.lazy.map(\.value) }
 
   /// The value of a key. Cost: one look-up; setting may move the rows.
-  package subscript(key: Key) -> Value? {
+  @inlinable package subscript(key: Key) -> Value? {
     get { row(of: key).map { rows[$0].value } }
     set {
       if let newValue { put(newValue, for: key) } else { remove(key) }
@@ -61,7 +68,7 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
   }
 
   /// The number of a key's row. Cost: one look-up.
-  package func row(of key: Key) -> Int? {
+  @inlinable package func row(of key: Key) -> Int? {
     guard !places.isEmpty else { return nil }
     let hash = key.spread
     let mask = UInt32(truncatingIfNeeded: places.count - 1)
@@ -81,20 +88,21 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
   }
 
   /// Changes the value in a row, in place.
-  package mutating func change<Result>(
+  @inlinable package mutating func change<Result>(
     row: Int, _ body: (inout Value) -> Result
   ) -> Result {
     body(&rows[row].value)
   }
 
   /// The row of a key, made with this value if there is none.
-  package mutating func row(of key: Key, default value: @autoclosure () -> Value) -> Int {
+  @inlinable package mutating func row(of key: Key, default value: @autoclosure () -> Value) -> Int
+  {
     row(of: key) ?? append(key, value())
   }
 
   /// Sets a value. Returns the one that was there.
   @discardableResult
-  package mutating func put(_ value: Value, for key: Key) -> Value? {
+  @inlinable package mutating func put(_ value: Value, for key: Key) -> Value? {
     guard let row = row(of: key) else {
       _ = append(key, value)
       return nil
@@ -106,7 +114,7 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
 
   /// Removes a key. Returns the value that it had. Cost: one look-up, or two.
   @discardableResult
-  package mutating func remove(_ key: Key) -> Value? {
+  @inlinable package mutating func remove(_ key: Key) -> Value? {
     guard let row = row(of: key) else { return nil }
     vacate(place(of: row))
     let removed = rows[row]
@@ -123,19 +131,19 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
 
   // MARK: Places
 
-  private mutating func append(_ key: Key, _ value: Value) -> Int {
+  @inlinable mutating func append(_ key: Key, _ value: Value) -> Int {
     if (rows.count + 1) * 16 > places.count * 13 { rebuild(places: max(8, places.count * 2)) }
     rows.append(Row(key: key, value: value))
     occupy(key, row: rows.count - 1)
     return rows.count - 1
   }
 
-  private mutating func rebuild(places count: Int) {
+  @inlinable mutating func rebuild(places count: Int) {
     places = [UInt32](repeating: 0, count: count)
     for (row, entry) in rows.enumerated() { occupy(entry.key, row: row) }
   }
 
-  private mutating func occupy(_ key: Key, row: Int) {
+  @inlinable mutating func occupy(_ key: Key, row: Int) {
     let hash = key.spread
     let mask = UInt32(truncatingIfNeeded: places.count - 1)
     var place = UInt32(truncatingIfNeeded: hash >> 32) & mask
@@ -143,9 +151,9 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
     places[Int(place)] = UInt32(truncatingIfNeeded: hash) & ~mask | UInt32(row + 1)
   }
 
-  private func place(of row: Int) -> Int { place(of: rows[row].key, row: row) }
+  @inlinable func place(of row: Int) -> Int { place(of: rows[row].key, row: row) }
 
-  private func place(of key: Key, row: Int) -> Int {
+  @inlinable func place(of key: Key, row: Int) -> Int {
     let mask = UInt32(truncatingIfNeeded: places.count - 1)
     var place = UInt32(truncatingIfNeeded: key.spread >> 32) & mask
     while Int(places[Int(place)] & mask) != row + 1 { place = (place &+ 1) & mask }
@@ -153,7 +161,7 @@ package struct DenseMap<Key: DenseKey, Value: Sendable>: Sendable {
   }
 
   /// Frees a place, and moves those back that were put further on because of it.
-  private mutating func vacate(_ place: Int) {
+  @inlinable mutating func vacate(_ place: Int) {
     let mask = places.count - 1
     var free = place
     var next = place
@@ -176,7 +184,7 @@ extension DenseMap.Row: Equatable where Value: Equatable {}
 
 extension DenseMap: Equatable where Value: Equatable {
   /// Equal when the keys and values are, in whatever order.
-  package static func == (left: Self, right: Self) -> Bool {
+  @inlinable package static func == (left: Self, right: Self) -> Bool {
     left.count == right.count
       && left.rows.allSatisfy { row in
         right.row(of: row.key).map { right.rows[$0].value == row.value } ?? false
@@ -185,5 +193,5 @@ extension DenseMap: Equatable where Value: Equatable {
 }
 
 extension SessionID: DenseKey {
-  package var spread: UInt64 { DenseSeed.spread(high, low) }
+  @inlinable package var spread: UInt64 { DenseSeed.spread(high, low) }
 }

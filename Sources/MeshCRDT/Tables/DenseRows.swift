@@ -3,29 +3,29 @@
 /// An array that grows by little to save memory copies all of itself again and again. Here only the
 /// first piece grows so; each later one has all its memory from the start, and is the only one with
 /// room left over.
-package struct DenseRows<Row: Sendable>: RandomAccessCollection, Sendable {
-  private var pieces: [[Row]] = []
-  package private(set) var count = 0
+@usableFromInline package struct DenseRows<Row: Sendable>: RandomAccessCollection, Sendable {
+  @usableFromInline var pieces: [[Row]] = []
+  @usableFromInline package internal(set) var count = 0
 
   /// A piece has 2^9 rows.
-  private static var shift: Int { 9 }
-  private static var pieceRows: Int { 1 << shift }
+  @inlinable static var shift: Int { 9 }
+  @inlinable static var pieceRows: Int { 1 << shift }
 
-  package init() {}
+  @inlinable package init() {}
 
-  package var startIndex: Int { 0 }
-  package var endIndex: Int { count }
+  @inlinable package var startIndex: Int { 0 }
+  @inlinable package var endIndex: Int { count }
 
   /// The rows for which there is memory.
-  package var capacity: Int { pieces.reduce(0) { $0 + $1.capacity } }
+  @inlinable package var capacity: Int { pieces.reduce(0) { $0 + $1.capacity } }
 
-  package subscript(index: Int) -> Row {
+  @inlinable package subscript(index: Int) -> Row {
     get { pieces[index >> Self.shift][index & (Self.pieceRows - 1)] }
     _modify { yield &pieces[index >> Self.shift][index & (Self.pieceRows - 1)] }
   }
 
   /// Adds a row at the end. Cost: constant, but for the first piece's growing by sixteenths.
-  package mutating func append(_ row: Row) {
+  @inlinable package mutating func append(_ row: Row) {
     let last = count >> Self.shift
     if last == pieces.count {
       pieces.append([])
@@ -38,7 +38,7 @@ package struct DenseRows<Row: Sendable>: RandomAccessCollection, Sendable {
   }
 
   /// Takes the last row off. There must be one.
-  package mutating func removeLast() -> Row {
+  @inlinable package mutating func removeLast() -> Row {
     count -= 1
     let row = pieces[pieces.count - 1].removeLast()
     if pieces.count > 1, pieces[pieces.count - 1].isEmpty { pieces.removeLast() }

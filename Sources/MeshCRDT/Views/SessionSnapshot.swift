@@ -35,8 +35,9 @@ public struct SessionSnapshot: Hashable, Sendable {
     self.id = id
     self.host = host
     self.value = value
-    self.places = places.sorted { $0.room < $1.room }
-    self.visits = visits.sorted()
+    // Nearly every session is in one room.
+    self.places = places.count < 2 ? places : places.sorted { $0.room < $1.room }
+    self.visits = visits.count < 2 ? visits : visits.sorted()
   }
 
   /// The session's place in a room, if it is there.

@@ -318,7 +318,7 @@ extension RecordStore {
     _ slot: Int, _ held: OriginReplica, below highest: UInt64
   ) -> [OriginReplica.Gap] {
     held.applied.missing(through: highest).filter { range in
-      !windows[slot].entries.contains { $0.versions.contains(range.lowerBound) }
+      !windows[slot].has(range.lowerBound)
     }.map { OriginReplica.Gap($0) }
   }
 

@@ -47,10 +47,8 @@ struct ReportedRecords<Records: RecordReading>: RecordReading {
   func homes(of session: SessionID) -> [SessionHome] {
     let homes = present.homes(of: session)
     // Mostly records say something else, and none came or went.
-    let moved = changes.records.filter { key, old in
-      (old == nil) != (present.record(key.entry, in: key.room, slot: key.slot) == nil)
-    }
-    guard !moved.isEmpty else { return homes }
+    guard changes.records.contains(where: hasMoved) else { return homes }
+    let moved = changes.records.filter(hasMoved)
     let slots = Set(homes.map(\.slot)).union(moved.keys.map(\.slot)).sorted()
     return slots.map { slot in
       var rooms = Set(homes.first { $0.slot == slot }?.rooms ?? [])
@@ -64,6 +62,11 @@ struct ReportedRecords<Records: RecordReading>: RecordReading {
       return SessionHome(
         slot: slot, rooms: rooms.filter { isIn($0, session, slot: slot) }.sorted())
     }
+  }
+
+  /// True when a record came or went.
+  private func hasMoved(_ key: UnreportedChanges.Key, _ old: StoredRecord?) -> Bool {
+    (old == nil) != (present.record(key.entry, in: key.room, slot: key.slot) == nil)
   }
 
   private func isIn(_ room: RoomName, _ session: SessionID, slot: Int) -> Bool {

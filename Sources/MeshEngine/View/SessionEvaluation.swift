@@ -8,15 +8,18 @@ import MeshWire
 /// highest counter, of equal ones the highest origin id. Where that record does not decode, or a removal
 /// outweighs it, the session is not visible, and no other origin is looked at instead. Values that do
 /// not decode are not shown.
-struct SessionEvaluation<Records: RecordReading> {
-  let records: Records
+///
+/// The records are an argument, since keeping them here would count all of their parts once more.
+struct SessionEvaluation {
   let hosts: [SessionView.Host]
   /// The moving cursors of the session as they were when they were reported, where they changed since.
   var reportedCursors: [RoomName: MovingCursor?] = [:]
 
   /// The slot of a session's host; `nil`: the session is not visible. Cost: the origins that have records
   /// of the session.
-  func host(of session: SessionID, evenHidden: Bool = false) -> Int? {
+  func host(
+    of session: SessionID, _ records: some RecordReading, evenHidden: Bool = false
+  ) -> Int? {
     let key = EntryKey(.session, session)
     var best: (slot: Int, stamp: Stamp)?
     for home in records.homes(of: session) where evenHidden || isVisible(home.slot) {
@@ -29,13 +32,16 @@ struct SessionEvaluation<Records: RecordReading> {
         best = (home.slot, stamp)
       }
     }
-    guard let best, !isRemoved(session, from: .lobby, since: best.stamp.counter) else { return nil }
+    guard let best, !isRemoved(session, from: .lobby, since: best.stamp.counter, records)
+    else { return nil }
     return best.slot
   }
 
   /// True when a removal of a session from a room has this counter or a higher one. Cost: the origins that
   /// ordered one.
-  func isRemoved(_ session: SessionID, from room: RoomName, since counter: UInt64) -> Bool {
+  func isRemoved(
+    _ session: SessionID, from room: RoomName, since counter: UInt64, _ records: some RecordReading
+  ) -> Bool {
     records.removals(of: session, from: room).contains {
       $0.record.counter >= counter && RecordValues.removal(from: $0.record.value) != nil
         && !PlantedBug.isActive(.removalNotShown)
@@ -44,7 +50,9 @@ struct SessionEvaluation<Records: RecordReading> {
 
   /// A session as an origin has it; `nil` when its session record is missing or does not decode. Cost:
   /// three records for each of at most ``SessionView/roomBound`` rooms.
-  func snapshot(_ session: SessionID, slot: Int) -> SessionSnapshot? {
+  func snapshot(
+    _ session: SessionID, slot: Int, _ records: some RecordReading
+  ) -> SessionSnapshot? {
     guard let origin = records.origin(slot: slot),
       let home = records.homes(of: session).first(where: { $0.slot == slot }),
       let record = records.record(EntryKey(.session, session), in: .lobby, slot: slot),
@@ -54,8 +62,8 @@ struct SessionEvaluation<Records: RecordReading> {
     var occupied: [RoomName] = []
     for room in home.rooms.prefix(SessionView.roomBound) {
       if let record = records.record(EntryKey(.presence, session), in: room, slot: slot) {
-        if let place = place(session, room, record, slot: slot) { places.append(place) }
-      } else if occupies(session, room, slot: slot) {
+        if let place = place(session, room, record, slot: slot, records) { places.append(place) }
+      } else if occupies(session, room, slot: slot, records) {
         occupied.append(room)
       }
     }
@@ -64,20 +72,22 @@ struct SessionEvaluation<Records: RecordReading> {
   }
 
   private func place(
-    _ session: SessionID, _ room: RoomName, _ record: StoredRecord, slot: Int
+    _ session: SessionID, _ room: RoomName, _ record: StoredRecord, slot: Int,
+    _ records: some RecordReading
   ) -> SessionSnapshot.Place? {
     guard let presence = RecordValues.presence(from: record.value),
-      !isRemoved(session, from: room, since: presence.enteredCounter)
+      !isRemoved(session, from: room, since: presence.enteredCounter, records)
     else { return nil }
     return SessionSnapshot.Place(
       room: room, presence: presence,
-      cursor: cursor(session, room, slot: slot, entered: presence.enteredCounter))
+      cursor: cursor(session, room, slot: slot, entered: presence.enteredCounter, records))
   }
 
   /// The moving cursor, which is newer than the one at rest as long as it is kept; else the one at rest,
   /// unless it is from an earlier stay.
   private func cursor(
-    _ session: SessionID, _ room: RoomName, slot: Int, entered: UInt64
+    _ session: SessionID, _ room: RoomName, slot: Int, entered: UInt64,
+    _ records: some RecordReading
   ) -> Cursor? {
     if let moving = moving(session, room, slot: slot), moving.counter > entered {
       return moving.cursor
@@ -99,20 +109,24 @@ struct SessionEvaluation<Records: RecordReading> {
   }
 
   /// True when a session is shown in a room. It is that of its host, which has a presence there.
-  func isShown(_ session: SessionID, in room: RoomName, slot: Int) -> Bool {
+  func isShown(
+    _ session: SessionID, in room: RoomName, slot: Int, _ records: some RecordReading
+  ) -> Bool {
     guard let home = records.homes(of: session).first(where: { $0.slot == slot }),
       home.rooms.prefix(SessionView.roomBound).contains(room),
       let record = records.record(EntryKey(.presence, session), in: room, slot: slot),
       let entered = RecordValues.enteredCounter(ofPresence: record.value)
     else { return false }
-    return !isRemoved(session, from: room, since: entered)
+    return !isRemoved(session, from: room, since: entered, records)
   }
 
-  private func occupies(_ session: SessionID, _ room: RoomName, slot: Int) -> Bool {
+  private func occupies(
+    _ session: SessionID, _ room: RoomName, slot: Int, _ records: some RecordReading
+  ) -> Bool {
     let key = EntryKey(.occupancy, session, room: room)
     guard !room.isLobby, let record = records.record(key, in: .lobby, slot: slot),
       RecordValues.areWellFormed(record.value, kind: .occupancy)
     else { return false }
-    return !isRemoved(session, from: room, since: record.counter)
+    return !isRemoved(session, from: room, since: record.counter, records)
   }
 }

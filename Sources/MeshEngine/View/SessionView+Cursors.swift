@@ -73,7 +73,7 @@ extension SessionView {
     _ cursor: MovingCursor, for key: CursorKey, slot: Int, _ records: some RecordReading
   ) -> Bool {
     if let known = setReportedCursor(cursor, for: key, slot: slot) { return known }
-    let isShown = evaluation(records).isShown(key.session, in: key.room, slot: slot)
+    let isShown = evaluation.isShown(key.session, in: key.room, slot: slot, records)
     noteShown(isShown, key, slot: slot)
     return isShown
   }

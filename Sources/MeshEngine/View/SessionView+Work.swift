@@ -67,7 +67,7 @@ extension SessionView {
     let new = host(of: session, records)
     guard old != new || !changes.isEmpty else { return }
     countReport()
-    let snapshot = new.flatMap { evaluation(records).snapshot(session, slot: $0) }
+    let snapshot = new.flatMap { evaluation.snapshot(session, slot: $0, records) }
     guard let new, let snapshot else {
       guard old != nil else { return }
       setReported(session, nil)
@@ -118,34 +118,30 @@ extension SessionView {
   /// The slot of the origin that hosts a session now, whether or not that was reported; `nil`: the session
   /// is not visible. Cost: the origins that have records of it.
   package func host(of session: SessionID, _ records: some RecordReading) -> Int? {
-    evaluation(records).host(of: session)
+    evaluation.host(of: session, records)
   }
 
   /// A session as it is now, whether or not that was reported. Cost: an evaluation.
   package func current(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
-    let evaluation = evaluation(records)
-    return evaluation.host(of: session).flatMap { evaluation.snapshot(session, slot: $0) }
+    host(of: session, records).flatMap { evaluation.snapshot(session, slot: $0, records) }
   }
 
   /// A session as its last host left it, whether or not that one is visible; `nil`: nothing is held of it,
   /// or it was removed. Cost: an evaluation.
   package func lastKnown(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
-    let evaluation = evaluation(records)
-    let slot = evaluation.host(of: session) ?? evaluation.host(of: session, evenHidden: true)
-    return slot.flatMap { evaluation.snapshot(session, slot: $0) }
+    let slot =
+      host(of: session, records) ?? evaluation.host(of: session, records, evenHidden: true)
+    return slot.flatMap { evaluation.snapshot(session, slot: $0, records) }
   }
 
-  func evaluation<Records: RecordReading>(_ records: Records) -> SessionEvaluation<Records> {
-    SessionEvaluation(records: records, hosts: hosts)
-  }
+  var evaluation: SessionEvaluation { SessionEvaluation(hosts: hosts) }
 
   private func reportedSnapshot(
     _ session: SessionID, slot: Int, _ changes: UnreportedChanges, _ records: some RecordReading
   ) -> SessionSnapshot? {
-    guard !changes.isEmpty else { return evaluation(records).snapshot(session, slot: slot) }
-    let evaluation = SessionEvaluation(
-      records: ReportedRecords(present: records, changes: changes), hosts: hosts,
-      reportedCursors: changes.cursors)
-    return evaluation.snapshot(session, slot: slot)
+    guard !changes.isEmpty else { return evaluation.snapshot(session, slot: slot, records) }
+    let evaluation = SessionEvaluation(hosts: hosts, reportedCursors: changes.cursors)
+    return evaluation.snapshot(
+      session, slot: slot, ReportedRecords(present: records, changes: changes))
   }
 }
