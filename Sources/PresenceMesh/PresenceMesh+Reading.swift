@@ -57,6 +57,10 @@ extension PresenceMesh {
   /// True when this node has heard no other for a while, and what it shows may be old. A node
   /// that is alone in its mesh is not stale.
   public var isStale: Bool { hub.isStale }
+
+  /// True when another process speaks with this node's key, because its state directory was copied. This
+  /// one has stopped writing for good, and others do not show its sessions: see ``PresenceError/cloned``.
+  public var isCloned: Bool { hub.isCloned }
 }
 
 // MARK: - Events

@@ -78,7 +78,9 @@ struct CommandTests {
       Set(rooms.keys) == ["stale", "lobby", "rooms", "unique_users", "unique_sessions"])
     let peers = try await node.run("peers", "--json").object()
     #expect(
-      Set(peers.keys) == ["node", "incarnation", "state_hash", "stale", "addresses", "peers"])
+      Set(peers.keys) == [
+        "node", "incarnation", "state_hash", "stale", "cloned", "addresses", "peers",
+      ])
     let counters = try await node.run("counters", "--json").object()
     #expect(Set(counters.keys) == ["node", "counters"])
     let doctor = try await node.run("doctor", "--json").object()

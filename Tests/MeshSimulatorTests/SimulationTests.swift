@@ -21,7 +21,8 @@ struct SimulationTests {
   private func expectNoFailure(_ outcome: Outcome) {
     let trace = outcome.trace.suffix(10).joined(separator: "\n")
     #expect(outcome.failure == nil, "\(trace)")
-    #expect(outcome.convergenceMilliseconds != nil)
+    // Where links stay that carry short datagrams only, nobody is asked to agree.
+    #expect(outcome.convergenceMilliseconds != nil || outcome.faults.contains(.residue))
     #expect(outcome.datagrams > 100)
   }
 

@@ -1,5 +1,6 @@
 import MeshCRDT
 import MeshEngine
+import MeshTrust
 import NIOCore
 import Testing
 
@@ -41,11 +42,12 @@ struct DriverTests {
 
   @Test("Datagrams of nodes that speak version 1 are counted as such, and not answered")
   func olderVersionIsCounted() async throws {
-    let driver = try await TestMesh().driver()
+    let mesh = try TestMesh()
+    let driver = try await mesh.driver()
     let address = try #require(driver.boundAddresses.first)
     let older = try RawSocket()
     let isCounted = await eventually {
-      older.send([1] + [UInt8](repeating: 7, count: 120), to: address)
+      older.send([1] + mesh.id.tag.bigEndianBytes + [UInt8](repeating: 7, count: 120), to: address)
       return await driver.read { engine, _ in engine.counters[.datagramsOfProtocol1] } > 0
     }
     #expect(isCounted)

@@ -27,6 +27,7 @@ struct IncarnationTests {
           return error == .cloned
         }
       }
+      try await eventually("it says so") { node.isCloned }
     }
     await second.leave()
     await first.leave()

@@ -52,7 +52,8 @@ extension ControlHandler {
     PeersRecord(
       node: "\(mesh.nodeID)", incarnation: await mesh.incarnation(),
       stateHash: await mesh.stateHash().hexadecimalDigits, stale: mesh.isStale,
-      addresses: mesh.addresses, peers: await mesh.nodes().map { PeersRecord.Peer($0) })
+      cloned: mesh.isCloned, addresses: mesh.addresses,
+      peers: await mesh.nodes().map { PeersRecord.Peer($0) })
   }
 
   private func rooms() -> RoomsRecord {

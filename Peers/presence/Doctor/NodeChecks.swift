@@ -42,7 +42,18 @@ enum NodeChecks {
   ]
 
   static func all(_ facts: Facts) -> [Check] {
-    [addresses(facts.peers), peers(facts.peers), agreement(facts.peers)] + counters(facts.counters)
+    [addresses(facts.peers), identity(facts.peers), peers(facts.peers), agreement(facts.peers)]
+      .compactMap(\.self) + counters(facts.counters)
+  }
+
+  private static func identity(_ node: PeersRecord) -> Check? {
+    guard node.cloned else { return nil }
+    return Check(
+      "identity", .fail,
+      "another process speaks with the key of this node, which has stopped writing",
+      advice:
+        "its state directory was copied: stop both, give the copy a directory of its own with "
+        + "--state, and start again")
   }
 
   private static func addresses(_ node: PeersRecord) -> Check {

@@ -74,6 +74,8 @@ struct PeersRecord: Codable, Hashable, Sendable {
   var incarnation: UInt64
   var stateHash: String
   var stale: Bool
+  /// True when another process speaks with the key of this node, which has stopped writing.
+  var cloned: Bool
   /// Where others can reach this node.
   var addresses: [String]
   /// By id.

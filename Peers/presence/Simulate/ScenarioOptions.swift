@@ -66,6 +66,11 @@ struct ScenarioOptions: ParsableArguments {
     if let seconds { try Self.check(seconds, in: 1...86_400, "--seconds") }
     if let partition { try Self.check(partition, in: 1...86_400, "--partition") }
     if let bound { try Self.check(bound, in: 1...3600, "--bound") }
+    if partition != nil, faults != nil || seconds != nil || exact {
+      throw ValidationError(
+        "--partition says which faults there are, and how long: leave out --faults, --exact and --seconds."
+      )
+    }
     if let faults {
       do {
         _ = try SimulationRun.faults(named: faults)

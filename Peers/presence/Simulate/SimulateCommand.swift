@@ -20,8 +20,8 @@ struct SimulateCommand: AsyncParsableCommand {
   @OptionGroup(title: "Scenario")
   var scenario: ScenarioOptions
 
-  @Option(help: "The first seed.")
-  var seed: UInt64 = 1
+  @Option(help: "The first seed. (default: 1)")
+  var seed: UInt64?
 
   @Option(
     help: "How many seeds to simulate. (default: 20, or what a preset says)")
@@ -67,6 +67,9 @@ struct SimulateCommand: AsyncParsableCommand {
     } catch {
       throw ValidationError(error.description)
     }
+    if fresh, seed != nil {
+      throw ValidationError("--fresh chooses the first seed: leave out --seed.")
+    }
     if let jobs, !(1...1024).contains(jobs) {
       throw ValidationError("--jobs takes 1…1,024, not \(jobs).")
     }
@@ -81,7 +84,7 @@ struct SimulateCommand: AsyncParsableCommand {
   mutating func run() async throws {
     if listFaults { return try Output.print(SimulationRun.faultNames) }
     if presets { return try Output.print(SimulationText.presets) }
-    if fresh { seed = UInt64.random(in: 1...999_999_999) }
+    let seed = fresh ? UInt64.random(in: 1...999_999_999) : seed ?? 1
     var run = SimulationRun(
       seed: seed, seeds: seeds ?? scenario.preset?.seeds ?? 20,
       scenario: scenario.scenario(seed: seed), preset: scenario.preset, sodiumEvery: sodiumEvery,

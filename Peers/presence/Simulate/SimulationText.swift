@@ -10,8 +10,10 @@ enum SimulationText {
         return "\(head)  \(spans.count) changes  everywhere after p50 "
           + "\(Figures.span(milliseconds: median)), max \(Figures.span(milliseconds: slowest))"
       }
-      return "\(head)  \(result.faults.count) faults  agreed after "
-        + "\(result.convergenceMilliseconds ?? 0) ms"
+      let agreed =
+        result.convergenceMilliseconds.map { "agreed after \($0) ms" }
+        ?? "not asked to agree: links carry short datagrams only"
+      return "\(head)  \(Count.text(result.faults.count, "fault"))  \(agreed)"
     }
     let trace = result.trace.suffix(30).map { "    \($0)" }.joined(separator: "\n")
     return

@@ -60,7 +60,9 @@ struct DatagramSealer: Sendable {
       context.counters.count(counter)
       return nil
     }
-    guard !DatagramHeader.isProtocol1(datagram) else { return refuse(.datagramsOfProtocol1) }
+    guard !DatagramHeader.isProtocol1(datagram, tag: tag) else {
+      return refuse(.datagramsOfProtocol1)
+    }
     guard let clear = try? DatagramHeader.Clear.read(datagram) else {
       return refuse(.datagramsMalformed)
     }

@@ -18,7 +18,8 @@ struct Routes {
     }
     switch request.path {
     case ["healthz"]: return completion(health(isReading, isReady: true))
-    case ["readyz"]: return completion(health(isReading, isReady: !core.isLeaving))
+    case ["readyz"]:
+      return completion(health(isReading, isReady: !core.isLeaving && !core.mesh.isCloned))
     case ["metrics"]:
       guard isReading else { return completion(refuse("GET")) }
       return withAccess(request, completion) { access in
@@ -70,7 +71,7 @@ struct Routes {
   private func health(_ isReading: Bool, isReady: Bool) -> HTTPResponse {
     guard isReading else { return refuse("GET") }
     return .json(isReady ? .ok : .serviceUnavailable) { writer in
-      writer.member("status", isReady ? "ok" : "leaving")
+      writer.member("status", isReady ? "ok" : core.isLeaving ? "leaving" : "cloned")
       writer.member("node", core.mesh.nodeID.description)
       writer.member("stale", core.mesh.isStale)
     }

@@ -9,7 +9,6 @@ extension World {
     let up = honest
     let live = Dictionary(
       uniqueKeysWithValues: up.compactMap { node in node.engine.map { ($0.origin, node) } })
-    if calm.sizeLimit < Limits.datagramBytes { return nil }
     if let unequal = unequalState(up, live) ?? quarantineGap(up) ?? unequalHealth(up, live) {
       return unequal
     }

@@ -97,6 +97,7 @@ package struct Outcome: Sendable {
   /// The last things that happened before a failure, one line each.
   package let trace: [String]
   /// Virtual milliseconds from the end of the faults until all was equal; of changes, those of the slowest.
+  /// `nil` after a failure, and where links stay that carry short datagrams only: nobody is asked to agree.
   package let convergenceMilliseconds: UInt64?
   /// A hash of everything that happened: equal for equal seeds, in every build.
   package let traceHash: UInt64

@@ -173,7 +173,7 @@ extension World {
   /// Draws what stays of the weather when the faults are over.
   func prepareResidue() {
     guard faults.contains(.residue) else { return }
-    if random.chance(0.7) {
+    if random.chance(0.9) {
       calm.loss = max(calm.loss, 0.02 + random.unit() * 0.15)
     } else {
       calm.sizeLimit = 500 + random.below(700)

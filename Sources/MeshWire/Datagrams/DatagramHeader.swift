@@ -19,9 +19,10 @@ package enum DatagramHeader {
   /// The most bytes of the messages of a datagram.
   package static let messageBytes = Limits.datagramBytes - overheadBytes
 
-  /// True when a datagram says that it is one of version 1 of the protocol.
-  package static func isProtocol1(_ datagram: [UInt8]) -> Bool {
-    datagram.first == 1
+  /// True when a datagram says that it is one of a mesh in version 1 of the protocol.
+  package static func isProtocol1(_ datagram: [UInt8], tag: UInt64) -> Bool {
+    guard datagram.count > clearBytes, datagram[0] == 1 else { return false }
+    return datagram[1...8].elementsEqual(tag.bigEndianBytes)
   }
 
   /// The part that is not sealed.

@@ -35,6 +35,7 @@ final class Hub: Sendable {
     var view = MeshView()
     var nodes: [NodeID: NodeHealth]
     var isStale = false
+    var isCloned = false
     /// Readers by the room whose changes they see.
     var readers: [RoomName: [UInt64: Reader]] = [:]
     var sessionReaders: [SessionID: [UInt64: Mailbox<LocalSession.Event>]] = [:]
@@ -79,7 +80,9 @@ extension Hub {
         for reader in state.readers.values.flatMap(\.values) {
           reader.mailbox.put([.stale(isStale)])
         }
-      case .cloned: Self.tellMesh(.cloned, &state)
+      case .cloned:
+        state.isCloned = true
+        Self.tellMesh(.cloned, &state)
       case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
       case .moved(let session, let node):
@@ -290,6 +293,7 @@ extension Hub {
   var view: MeshView { state.withLock { $0.view } }
 
   var isStale: Bool { state.withLock { $0.isStale } }
+  var isCloned: Bool { state.withLock { $0.isCloned } }
 }
 
 /// A reader's hold on its mailbox; letting go of it ends the deliveries.

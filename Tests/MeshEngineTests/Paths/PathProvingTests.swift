@@ -106,8 +106,12 @@ struct PathProvingTests {
     var forged = good
     forged[50] ^= 1
     let foreigner = try PathSide(3, at: from, mesh: 8, now: network.now)
+    // Whatever begins with a 1 by chance is no node of an older version.
+    var stray = version1
+    stray[5] ^= 1
     let datagrams = [
-      version1, forged, foreigner.forged([], echo: 0), network.sides[1].forged([], echo: 0),
+      version1, stray, [1], forged, foreigner.forged([], echo: 0),
+      network.sides[1].forged([], echo: 0),
       Array(good.prefix(112)), [],
     ]
     for datagram in datagrams {
@@ -117,7 +121,7 @@ struct PathProvingTests {
       .datagramsOfProtocol1, .datagramsForged, .datagramsForeign, .datagramsOwn,
     ]
     #expect(counters.map { network.sides[1][$0] } == [1, 1, 1, 1])
-    #expect(network.sides[1][.datagramsMalformed] == 2)
+    #expect(network.sides[1][.datagramsMalformed] == 4)
     #expect(network.sides[1][.datagramsUnproven] == 1)
     #expect(network.sides[1].nextDatagram(now: network.now) == nil)
   }

@@ -75,10 +75,13 @@ struct RoundTripTests {
       let sealed = datagram + [UInt8](repeating: 0, count: 16)
       #expect(sealed.count == DatagramHeader.overheadBytes + message.encoded().count)
       #expect(try DatagramHeader.Clear.read(sealed) == clear)
-      #expect(!DatagramHeader.isProtocol1(sealed))
+      #expect(!DatagramHeader.isProtocol1(sealed, tag: clear.tag))
+      let older = [1] + sealed.dropFirst()
+      #expect(DatagramHeader.isProtocol1(older, tag: clear.tag))
+      #expect(!DatagramHeader.isProtocol1(older, tag: clear.tag ^ 1))
     }
-    #expect(DatagramHeader.isProtocol1([1, 0, 0]))
-    #expect(!DatagramHeader.isProtocol1([]))
+    #expect(!DatagramHeader.isProtocol1([1, 0, 0], tag: 0))
+    #expect(!DatagramHeader.isProtocol1([], tag: 0))
     #expect(DatagramHeader.overheadBytes == 113 && DatagramHeader.messageBytes == 1087)
   }
 

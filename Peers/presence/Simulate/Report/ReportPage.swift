@@ -180,7 +180,9 @@ struct ReportPage {
         isSpread
         ? (Figures.percentile(0.5, of: spans).map { Figures.span(milliseconds: $0) } ?? "-")
         : "\(result.faults.count)"
-      let end = result.convergenceMilliseconds.map { "\($0) ms" } ?? "failed"
+      let end =
+        result.convergenceMilliseconds.map { "\($0) ms" }
+        ?? (result.failure == nil ? "not asked" : "failed")
       return [
         "\(result.seed)", "\(result.nodes)", time, end, "\(result.datagrams)",
         SimulationText.hexadecimal(result.traceHash),
