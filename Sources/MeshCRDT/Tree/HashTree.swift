@@ -49,20 +49,7 @@ package struct HashTree: Sendable {
   /// The value of a key; `nil` when there is none, or its node is missing. Cost: a hash of the key,
   /// and a node for each level.
   package subscript(key: [UInt8]) -> ArraySlice<UInt8>? {
-    guard !isEmpty else { return nil }
-    let placement = placement(of: key)
-    var node = top.node
-    var level = 0
-    while true {
-      switch node {
-      case .empty, .missing: return nil
-      case .bucket(let bytes):
-        return Bucket.find(key, in: bytes).entry.map { bytes[$0.value] }
-      case .branch(let children):
-        node = children[TreePath.digit(placement, at: level)].node
-        level += 1
-      }
-    }
+    isEmpty ? nil : top.value(of: key, placement: placement(of: key), level: 0)
   }
 
   /// True when the node in which a key would lie is here.
@@ -148,6 +135,17 @@ struct TreeSlot: Sendable {
     case .empty, .missing: nil
     case .bucket(let bytes): bytes
     case .branch(let children): TreeNode.content(of: children.map(\.hash))
+    }
+  }
+
+  /// The value of a key; `nil` when there is none, or its node is missing.
+  func value(of key: [UInt8], placement: UInt64, level: Int) -> ArraySlice<UInt8>? {
+    switch node {
+    case .empty, .missing: nil
+    case .bucket(let bytes): Bucket.find(key, in: bytes).entry.map { bytes[$0.value] }
+    case .branch(let children):
+      children[TreePath.digit(placement, at: level)].value(
+        of: key, placement: placement, level: level + 1)
     }
   }
 

@@ -113,6 +113,18 @@ extension Hosting {
     return events
   }
 
+  /// Moves a cursor, where that needs no look at the mesh. False, and nothing changed, for other operations.
+  mutating func move(
+    _ operation: LocalOperation, now: MonotonicTime
+  ) throws(OperationError) -> Bool {
+    guard case .moveCursor(let session, let room, let cursor) = operation, !room.isLobby,
+      refusal == nil
+    else { return false }
+    try sessions.checkMove(of: session, in: room, to: cursor)
+    cursors.move(SessionPlace(session, room), to: cursor, now: now)
+    return true
+  }
+
   /// What an operation asks for beside actions.
   private struct Effects {
     /// What is written goes at once.

@@ -35,12 +35,22 @@ extension LocalSessions {
       try Validation.data(data, "data", atMost: Limits.presenceDataBytes)
       try change(session, room, mesh, &actions) { $0.data = data }
     case .moveCursor(let session, let room, let cursor):
-      try Validation.text(cursor.anchor ?? "", "anchor", atMost: Limits.anchorBytes)
-      if room.isLobby { try enter(session, room, mesh, &actions) }
-      guard try hosting(session).places[room] != nil else { throw .notInRoom(session, room) }
+      if room.isLobby {
+        try Validation.text(cursor.anchor ?? "", "anchor", atMost: Limits.anchorBytes)
+        try enter(session, room, mesh, &actions)
+      }
+      try checkMove(of: session, in: room, to: cursor)
       actions.append(.move(SessionPlace(session, room), cursor))
     case .remove, .subscribe, .all, .leaveMesh: break
     }
+  }
+
+  /// Throws unless a session is in a room, and its cursor may be moved there.
+  func checkMove(
+    of session: SessionID, in room: RoomName, to cursor: Cursor
+  ) throws(OperationError) {
+    try Validation.text(cursor.anchor ?? "", "anchor", atMost: Limits.anchorBytes)
+    guard try hosting(session).places[room] != nil else { throw .notInRoom(session, room) }
   }
 
   /// Ends typing that was not renewed.
