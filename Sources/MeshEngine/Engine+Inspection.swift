@@ -39,12 +39,12 @@ extension Engine {
       let index = schedule.beat(at: now)
       return BeatStanding(
         schedule: .init(incarnation: incarnation, number: schedule.schedule), chain: schedule.chain,
-        index: index, age: now.since(schedule.moment(ofBeat: index)))
+        index: index, age: now.since(schedule.moment(ofBeat: index)), isTold: false)
     }
     return members.clock(of: other).map { clock in
       BeatStanding(
         schedule: .init(incarnation: clock.incarnation, number: clock.schedule), chain: clock.chain,
-        index: clock.newest, age: clock.age(at: now))
+        index: clock.newest, age: clock.age(at: now), isTold: clock.takesToldAges)
     }
   }
 
@@ -67,4 +67,6 @@ package struct BeatStanding: Hashable, Sendable {
   package let chain: UInt64
   package let index: UInt64
   package let age: Span
+  /// True while ages that others tell count.
+  package let isTold: Bool
 }

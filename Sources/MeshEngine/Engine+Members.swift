@@ -143,6 +143,20 @@ extension Engine {
     context.counters.count(.checkpointsSent)
     let told = PlantedBug.isActive(.ageNotCarried) ? 0 : age.milliseconds
     context.send(.checkpoint(checkpoint.message, ageMilliseconds: told), to: address)
+    sendBeat(after: checkpoint, to: address)
+  }
+
+  /// Sends the newest beat of a checkpoint's chain, if that is a later one: who hears of the origin for the first
+  /// time would take the beat for a new sign of life later.
+  private mutating func sendBeat(after checkpoint: Authentic<Checkpoint>, to address: PeerAddress) {
+    let body = checkpoint.body
+    guard checkpoint.origin != origin || !isCloned,
+      let known = newestBeat(of: checkpoint.origin, at: context.now),
+      (known.schedule.incarnation, known.chain) == (body.incarnation, body.chain),
+      known.index > body.beat, let beat = newestBeat(of: checkpoint.origin)
+    else { return }
+    context.counters.count(.beatsSent)
+    context.send(.beats([beat]), to: address)
   }
 
   // MARK: Beats
@@ -200,15 +214,6 @@ extension Engine {
     }
   }
 
-  /// Sends the own beat to somebody who may know only that of the last checkpoint, which is older.
-  mutating func sendBeat(to address: PeerAddress) {
-    let beat = beats.current(context)
-    guard !isCloned, let signed = newestCheckpoint(of: origin), beat.index > signed.body.beat
-    else { return }
-    context.counters.count(.beatsSent)
-    context.send(.beats([beat]), to: address)
-  }
-
   // MARK: Probes
 
   /// Asks for a newer sign of life of an origin.
@@ -239,14 +244,16 @@ extension Engine {
     let known = probe.incarnation.map {
       Checkpoint.Position(incarnation: $0, sequence: probe.sequence)
     }
-    if known.map({ $0 < newest.body.position }) ?? true { answer(newest, to: address) }
+    let isBehind = known.map { $0 < newest.body.position } ?? true
+    if isBehind { answer(newest, to: address) }
     // Who asks for anything may want to know where it is, too.
     if known == nil, router.isLarge {
       paths.sendPeers([probe.origin], andOthers: false, to: address, &context)
     }
-    let isSame = known?.incarnation == newest.body.incarnation
-    let beat = self.newestBeat(of: probe.origin)
-    guard let beat, !isSame || beat.index > probe.beat else { return }
+    // With a checkpoint the newest beat goes anyway.
+    guard !isBehind, known?.incarnation == newest.body.incarnation,
+      let beat = newestBeat(of: probe.origin), beat.index > probe.beat
+    else { return }
     context.counters.count(.beatsSent)
     paths.spendAnswer(bytes: Int(MembershipLimits.beatBytes), of: address)
     context.send(.beats([beat]), to: address)

@@ -7,7 +7,6 @@ extension Engine {
   /// The first words on a new path: the own checkpoint and newest beat, a comparison, and where others are.
   mutating func greet(_ address: PeerAddress) {
     sendCheckpoint(of: origin, to: address)
-    sendBeat(to: address)
     // While much is fetched, much differs that will not differ soon.
     if !router.isLarge || comparison.fetchCount == 0 { compare(with: address) }
     introduce(to: address)
@@ -37,10 +36,22 @@ extension Engine {
 
   // MARK: Answers
 
+  /// The bytes of answers that a peer may have now, and that there is room for; `nil`: less than a datagram.
+  ///
+  /// What waits goes in its order, and the front of an answer is what the rest hangs on: so no more is begun.
+  private mutating func answerBytes(for address: PeerAddress) -> Int? {
+    let room = context.outbox.answerRoom(for: address)
+    guard room >= Limits.datagramBytes else {
+      context.counters.count(.answersRefused)
+      return nil
+    }
+    return paths.answerBytes(of: address, &context).map { min($0, room) }
+  }
+
   mutating func answer(_ request: CompareRequest, to address: PeerAddress) {
     context.counters.count(.comparisonsReceived)
     let units = WorkUnits.treeNode * UInt64(request.nodes.count)
-    guard let bytes = paths.answerBytes(of: address, &context),
+    guard let bytes = answerBytes(for: address),
       paths.takeWork(units, of: address, isOwnWord: false, &context),
       let answer = ComparisonAnswers.answer(request, from: &records, atMost: bytes)
     else { return }
@@ -59,10 +70,13 @@ extension Engine {
 
   mutating func answer(_ request: RepairRequest, to address: PeerAddress) {
     context.counters.count(.repairsReceived)
-    guard paths.answerBytes(of: address, &context) != nil else { return }
+    guard var room = answerBytes(for: address) else { return }
     for batch in records.batches(request) {
       let message = OutgoingMessage.answer(.batch(batch))
-      guard paths.takeAnswer(bytes: message.byteCount, of: address, &context) else { return }
+      room -= message.byteCount
+      guard room >= 0, paths.takeAnswer(bytes: message.byteCount, of: address, &context) else {
+        return
+      }
       context.send(message, to: address)
     }
   }
@@ -82,6 +96,10 @@ extension Engine {
     for event in events {
       switch event {
       case .failed: break
+      case .rested(let other):
+        if let slot = records.slot(of: other), let address = source(of: other) {
+          lookAfter(slot, from: address)
+        }
       case .equal(let address): paths.noteComparison(true, with: address, context)
       case .behind(let other, let position, let address):
         paths.noteComparison(false, with: address, context)

@@ -142,6 +142,14 @@ enum EngineLimits {
   static let movedTimeout = Span.seconds(1)
   /// Peers that one fetch asks.
   static let peersOfFetch = 6
+  /// How long an answer may take at the most.
+  static let longestPatience = Span.seconds(2)
+
+  /// How long an answer may take where a round trip takes so long.
+  static func patience(roundTrip: Span) -> Span {
+    min(roundTrip.scaled(4, over: 1) + .milliseconds(50), longestPatience)
+  }
+
   /// Bytes of answers that a walk down the tree of the replica has under way.
   static let walkBudget: UInt64 = 65_536
   /// Nodes that one walk asks for.

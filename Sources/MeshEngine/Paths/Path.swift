@@ -28,9 +28,7 @@ struct Path: Sendable {
 
   /// How long to wait for an answer: 4 round trips and 50 ms, at most 2 s.
   var patience: Span {
-    let longest = Span.seconds(2)
-    guard let roundTrip else { return longest }
-    return min(roundTrip.scaled(4, over: 1) + .milliseconds(50), longest)
+    roundTrip.map { EngineLimits.patience(roundTrip: $0) } ?? EngineLimits.longestPatience
   }
 }
 

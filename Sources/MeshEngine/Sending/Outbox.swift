@@ -105,9 +105,11 @@ extension Outbox {
   /// Adds an announcement, unless one is there.
   mutating func announce() { announcement = true }
 
-  /// How many bytes of answers wait for an address.
-  func answerBytes(for address: PeerAddress) -> Int {
-    queues[address]?.waiting?.answerBytes ?? 0
+  /// How many more bytes of answers may wait for an address.
+  func answerRoom(for address: PeerAddress) -> Int {
+    guard budget != nil || peerRate != nil else { return .max }
+    return WaitingMessages.bound(of: .answers, rate: rate)
+      - (queues[address]?.waiting?.answerBytes ?? 0)
   }
 
   /// Forgets what waits for an address to which there is no path any more.

@@ -34,15 +34,20 @@ struct WaitingMessages: Sendable {
 
   private var queues = [ClassQueue](repeating: ClassQueue(), count: MessageClass.allCases.count)
   private var nextNumber: UInt64 = 0
-  /// The most bytes of a class that may wait. They are few: what waits long is not new any more.
-  private let bound: Int
+  private let rate: UInt64
   private var dropped: UInt64 = 0
   private var superseded: UInt64 = 0
 
   /// - Parameter rate: the bytes that go in a second, all classes together.
   init(rate: UInt64) {
+    self.rate = rate
+  }
+
+  /// The most bytes of a class that may wait. They are few: what waits long is not new any more.
+  static func bound(of messageClass: MessageClass, rate: UInt64) -> Int {
     // Half a second of a class's share, while all wait.
-    bound = min(max(Int(clamping: rate / 8), Self.leastBound), Self.mostBound)
+    let bound = min(max(Int(clamping: rate / 8), leastBound), mostBound)
+    return messageClass == .answers ? answerFactor * bound : bound
   }
 
   private static let leastBound = 4 * Limits.datagramBytes
@@ -96,7 +101,7 @@ extension WaitingMessages {
     }
     queues[index].entries[number] = entry
     queues[index].bytes += message.byteCount
-    let bound = bound * (message.messageClass == .answers ? Self.answerFactor : 1)
+    let bound = Self.bound(of: message.messageClass, rate: rate)
     while queues[index].bytes > bound, let oldest = front(of: index) {
       remove(oldest, from: index)
       dropped &+= 1

@@ -13,8 +13,10 @@ enum ComparisonEvent: Sendable {
   case fetched(OriginID, FetchedOrigin, Authentic<Checkpoint>)
   /// A peer sent a node that is not what it must be.
   case wrong(PeerAddress)
-  /// Nobody who was asked has the origin: it is asked for again when somebody says so.
+  /// Nobody who was asked has the origin.
   case failed(OriginID)
+  /// An origin that nobody had may be asked for again.
+  case rested(OriginID)
   /// A peer took so long to answer.
   case roundTrip(PeerAddress, Span)
 }
@@ -31,6 +33,8 @@ enum ComparisonTimer: Hashable, Sendable {
 private struct AnswerPages: Sendable {
   private var seen = 0
   private var count: Int?
+
+  var isBegun: Bool { seen > 0 }
 
   /// Notes a message. True when all of the answer are here.
   mutating func note(_ answer: NodesAnswer) -> Bool {
@@ -385,15 +389,15 @@ extension Comparison {
     from address: PeerAddress, peers: Sources, _ source: inout some ComparisonSource,
     _ context: inout EngineContext
   ) -> [ComparisonEvent] {
-    guard var fetch = fetches[origin], fetch.address == address,
-      fetch.request == answer.request
-    else { return [] }
+    guard var fetch = fetches[origin], fetch.address == address else { return [] }
+    // What an earlier request brings late is as good.
+    let isPresent = fetch.request == answer.request
     if fetch.trees.map({ $0.target.position < position }) ?? true,
       let checkpoint = fetch.recent.first(where: { $0.body.position == position })
     {
       fetch.aim(at: checkpoint, &source, context)
     }
-    let isWhole = fetch.pages.note(answer)
+    let isWhole = isPresent && fetch.pages.note(answer)
     var isDone = false
     if var trees = fetch.trees, trees.target.position == position {
       fetch.trees = nil
@@ -423,12 +427,13 @@ extension Comparison {
     }
     fetches[origin] = fetch
     guard isWhole || isDone else { return [] }
-    let roundTrip = ComparisonEvent.roundTrip(address, context.now.since(fetch.askedAt))
+    let roundTrip =
+      isPresent ? [ComparisonEvent.roundTrip(address, context.now.since(fetch.askedAt))] : []
     let isBehind = position < fetch.position
     guard fetch.silences < 2, !isBehind || fetch.hasProgress else {
-      return [roundTrip] + move(origin, peers: peers, &context)
+      return roundTrip + move(origin, peers: peers, &context)
     }
-    return [roundTrip] + ask(origin, &context)
+    return roundTrip + ask(origin, &context)
   }
 
   /// Goes on with another peer, or gives up for a while when there is none.
@@ -450,7 +455,9 @@ extension Comparison {
       }
       if resting.count < Limits.origins {
         let rest = PlantedBug.isActive(.fetchGivesUp) ? 40 : UInt64(failures)
-        resting[origin] = (context.now + .milliseconds(500 << rest), failures)
+        let span = Span.milliseconds(500 << rest)
+        resting[origin] = (context.now + span, failures)
+        context.setTimer(.comparison(.fetch(origin)), after: span)
       }
       return [.failed(origin)]
     }
@@ -497,16 +504,26 @@ extension Comparison {
       walks[address] = nil
       return []
     case .fetch(let origin):
-      guard var fetch = fetches[origin] else { return [] }
+      guard var fetch = fetches[origin] else {
+        return resting[origin].map { $0.until <= context.now } ?? false ? [.rested(origin)] : []
+      }
       let due = fetch.heardAt + fetch.timeout
       guard due <= context.now else {
         context.timers.set(.comparison(.fetch(origin)), at: due)
         return []
       }
-      fetch.silences += 1
+      var events: [ComparisonEvent] = []
+      if !fetch.hasProgress {
+        fetch.silences += 1
+      } else if fetch.pages.isBegun {
+        // The rest of an answer was lost: that is no silence, and says how soon to ask on.
+        let roundTrip = fetch.heardAt.since(fetch.askedAt)
+        fetch.timeout = min(fetch.timeout, EngineLimits.patience(roundTrip: roundTrip))
+        events = [.roundTrip(fetch.address, roundTrip)]
+      }
       fetches[origin] = fetch
       guard fetch.silences < 2 else { return move(origin, peers: peers, &context) }
-      return ask(origin, &context)
+      return events + ask(origin, &context)
     }
   }
 }

@@ -10,6 +10,7 @@ extension World {
     checkReplay(event, node)
     watched?.note(event, at: node.index, time: time)
     guard node.isHonest else { return }
+    noteContact(event, at: node)
     switch event {
     case .cursor(let id, let room, let cursor): checkCursorOrder(cursor, of: id, in: room, node)
     case .node(let origin, .offline): checkLiving(origin, node)
@@ -151,7 +152,7 @@ extension World {
   private func checkAges(_ node: SimulatedNode, _ engine: Engine) {
     for (origin, diedAt) in deaths.sorted(by: { $0.key < $1.key }) {
       guard let beat = engine.newestBeat(of: origin, at: node.local(time)),
-        isWitness(node, of: diedAt)
+        isWitness(node, of: diedAt), !hasLateSign(of: origin, node)
       else { continue }
       let span = time - diedAt
       let isTimely = node.timely[origin] == beat.schedule
@@ -182,6 +183,29 @@ extension World {
     node.timely[origin] = sent.schedule
   }
 
+  /// Notes what a node knows of an origin at first contact through others.
+  private func noteContact(_ event: MeshEvent, at node: SimulatedNode) {
+    switch event {
+    case .node(let origin, _) where node.contacts[origin] == nil:
+      let beat = node.process?.change { $0.newestBeat(of: origin, at: node.local(time)) }
+      if let beat, beat.isTold { node.contacts[origin] = (time, beat) }
+    case .forgotten(let origin): node.contacts[origin] = nil
+    default: break
+    }
+  }
+
+  /// True when a node had a new sign of life of an origin 2.5 periods or more after first contact through others:
+  /// what these told of its age counts no more then, and what the node heard may be any age younger.
+  func hasLateSign(of origin: OriginID, _ node: SimulatedNode) -> Bool {
+    guard let contact = node.contacts[origin], node.timely[origin] != contact.beat.schedule,
+      let beat = node.process?.change({ $0.newestBeat(of: origin, at: node.local(time)) })
+    else { return false }
+    // Clocks run up to 1 % fast.
+    let isLate = time >= contact.time + 5 * Self.beatPeriod / 2 - Self.beatPeriod / 20
+    return isLate && beat.schedule == contact.beat.schedule
+      && (beat.chain, beat.index) > (contact.beat.chain, contact.beat.index)
+  }
+
   /// True when a node was there when somebody died, and its clock went on since.
   private func isWitness(_ node: SimulatedNode, of diedAt: UInt64) -> Bool {
     node.startedAt + 6 * Self.second < diedAt && node.disturbedAt < diedAt && node.stall == nil
@@ -199,6 +223,7 @@ extension World {
     if time < latest { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: latest) }
     for node in honest where node.isAwake && isWitness(node, of: diedAt) && node.staleAt < diedAt {
       guard let engine = node.engine, !engine.isStale,
+        !hasLateSign(of: origin, node),
         time >= latest
           || engine.newestBeat(of: origin, at: node.local(time))?.schedule == node.timely[origin]
       else { continue }

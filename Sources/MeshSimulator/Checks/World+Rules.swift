@@ -19,7 +19,8 @@ extension World {
       .clone,
     ]
     guard !faults.contains(where: late.contains) else { return }
-    guard let diedAt = deaths[origin], node.startedAt > diedAt, node.disturbedAt == node.startedAt
+    guard let diedAt = deaths[origin], node.startedAt > diedAt, node.disturbedAt == node.startedAt,
+      !hasLateSign(of: origin, node)
     else { return }
     let span = time - diedAt
     if span > patience + span / 40 + 2 * slowest {

@@ -35,6 +35,7 @@ extension World {
     node.buffer = []
     node.accepted = [:]
     node.timely = [:]
+    node.contacts = [:]
     node.contradicted = [:]
     cursors.forget(node: index)
     deaths[engine.origin] = nil

@@ -98,16 +98,7 @@ struct ComparisonTests {
   @Test(
     "A fetch that brought something is begun again after a second, however often it was not ended")
   mutating func fruitfulFetchesRestShortly() throws {
-    var world = World()
-    world.start()
-    for index in 0..<40 {
-      let room = RoomName("room \(index)") ?? .lobby
-      try world.open(0, SessionID(1, UInt64(index)), user: "ada", in: room)
-    }
-    world.run(milliseconds: 2000)
-    let held = world.nodes[0].engine.records.completed(world.origin(0))
-    let (checkpoint, replica) = try #require(held)
-    let top = try #require(replica.completeContent(.rooms, .top))
+    let (checkpoint, top) = try manyRooms()
     var source = EmptySource(incarnation: checkpoint.body.incarnation)
     for _ in 0..<4 {
       _ = comparison.want(
@@ -125,6 +116,97 @@ struct ComparisonTests {
       try #require(!comparison.isFetching(checkpoint.origin))
       context.advance(to: context.now + .milliseconds(1001))
     }
+  }
+
+  /// The top of the tree of rooms of an origin with many rooms, and its checkpoint.
+  private func manyRooms() throws -> (checkpoint: Authentic<Checkpoint>, top: [UInt8]) {
+    var world = World()
+    world.start()
+    for index in 0..<40 {
+      let room = RoomName("room \(index)") ?? .lobby
+      try world.open(0, SessionID(1, UInt64(index)), user: "ada", in: room)
+    }
+    world.run(milliseconds: 2000)
+    let held = world.nodes[0].engine.records.completed(world.origin(0))
+    let (checkpoint, replica) = try #require(held)
+    return (checkpoint, try #require(replica.completeContent(.rooms, .top)))
+  }
+
+  /// Lets an answer of one page come to a request, with the top of a tree of rooms.
+  private mutating func receive(
+    top: [UInt8], to request: CompareRequest, isLast: Bool, from address: PeerAddress,
+    _ source: inout EmptySource
+  ) {
+    let nodes = [NodesAnswer.Node(tree: .rooms, path: .top, bytes: top)]
+    let answer = NodesAnswer(
+      place: request.place, request: request.request, page: 0, isLast: isLast, nodes: nodes)
+    _ = comparison.receive(
+      answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
+  }
+
+  private mutating func pass(_ milliseconds: UInt64, of origin: OriginID) -> [ComparisonEvent] {
+    context.advance(to: context.now + .milliseconds(milliseconds))
+    return comparison.handle(.fetch(origin), peers: { [peers] _ in [peers] }, &context)
+  }
+
+  @Test(
+    "An answer of which a part was lost is no silence, and the rest is asked for after its round trip"
+  )
+  mutating func partsOfAnswers() throws {
+    let (checkpoint, top) = try manyRooms()
+    var source = EmptySource(incarnation: checkpoint.body.incarnation)
+    _ = comparison.want(
+      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .seconds(2),
+      first: [], newest: checkpoint, &source, &context)
+    let first = try requests()
+    context.advance(to: context.now + .milliseconds(10))
+    receive(
+      top: top, to: try #require(first.last).request, isLast: false, from: peers[0], &source)
+    var events = pass(2000, of: checkpoint.origin)
+    let second = try requests().map(\.address)
+    // 4 × 10 + 50 ms.
+    events += pass(91, of: checkpoint.origin)
+    let third = try requests().map(\.address)
+    #expect(second == [peers[0]] && third == [peers[0]])
+    let roundTrips = events.compactMap { event -> Span? in
+      if case .roundTrip(_, let span) = event { span } else { nil }
+    }
+    #expect(roundTrips == [.milliseconds(10)])
+  }
+
+  @Test("What an earlier request brings late is taken in")
+  mutating func lateAnswers() throws {
+    let (checkpoint, top) = try manyRooms()
+    var source = EmptySource(incarnation: checkpoint.body.incarnation)
+    _ = comparison.want(
+      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
+      first: [], newest: checkpoint, &source, &context)
+    let first = try requests()
+    _ = pass(400, of: checkpoint.origin)
+    let second = try requests()
+    receive(top: top, to: try #require(first.last).request, isLast: true, from: peers[0], &source)
+    _ = pass(400, of: checkpoint.origin)
+    let third = try requests()
+    #expect(second.last?.request.nodes.map(\.path) == [.top])
+    #expect(third.map(\.address) == [peers[0]])
+    #expect(third.last?.request.nodes.contains { $0.path == .top } == false)
+  }
+
+  @Test("An origin that nobody had is looked after again when it has rested")
+  mutating func restsEnd() throws {
+    try want(1, from: peers[0])
+    var source = EmptySource()
+    while let (address, request) = try requests().last {
+      let answer = NodesAnswer(
+        place: request.place, request: request.request, page: 0, isLast: true, nodes: [])
+      _ = comparison.receive(
+        answer, from: address, peers: { [peers] _ in [peers] }, &source, &context)
+    }
+    let early = pass(999, of: origin(1))
+    let due = pass(1, of: origin(1))
+    #expect(early.isEmpty && due.count == 1)
+    let isRested = if case .rested(let rested)? = due.first { rested == origin(1) } else { false }
+    #expect(isRested)
   }
 
   @Test("Nodes that a walk did not ask about are passed over, and an origin is pushed once")
