@@ -114,6 +114,51 @@ struct OriginFetchTests {
     #expect(root == author.checkpoints.last?.root)
   }
 
+  @Test(
+    "A fetch that ends late puts no room back, and the next checkpoint is complete all the same")
+  func laterWordsStay() throws {
+    var author = Author()
+    func write(_ value: UInt8, _ name: String) -> TestBatch {
+      author.write(
+        [
+          RecordChange(EntryKey(.presence, SessionID(1, 1)), counter: UInt64(value), value: [value])
+        ],
+        in: room(name))
+    }
+    var replica = OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
+    _ = write(1, "lost")
+    var batches = [write(1, "kept"), write(1, "emptied")]
+    let early = author.checkpoint()
+    let source = author.replica
+    batches.append(write(2, "kept"))
+    batches.append(
+      author.write(
+        [RecordChange(EntryKey(.presence, SessionID(1, 1)), counter: 2, value: nil)],
+        in: room("emptied")))
+    for batch in batches { _ = replica.apply(batch.place, batch.changes) }
+    var fetch = OriginFetch(early, from: &replica, blake)
+    var bytes = 0
+    _ = fetchAll(&fetch, from: source, bytes: &bytes)
+    let result = fetch.result
+    let adopted = replica.adopt(try #require(result))
+    let changes = try #require(adopted)
+    // Only what was lost changes on the screen.
+    #expect(changes.map(\.room) == [room("lost")])
+    let key = EntryKey(.presence, SessionID(1, 1))
+    #expect(replica.record(key, in: room("kept"))?.counter == 2)
+    #expect(replica.record(key, in: room("emptied")) == nil)
+    #expect(replica.complete == early)
+    let last = author.checkpoint()
+    let evaluation = replica.evaluate(last, blake)
+    #expect(evaluation == .complete)
+    // And what is above the checkpoint goes when the origin is hidden.
+    var second = OriginReplica(incarnation: author.incarnation, hashKey: meshKey)
+    for batch in batches { _ = second.apply(batch.place, batch.changes) }
+    _ = second.adopt(try #require(result))
+    _ = second.revert()
+    #expect(contents(second) == contents(source))
+  }
+
   @Test("Nodes that come before those above them need not come again", arguments: 1...10)
   func anyOrder(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)

@@ -417,7 +417,7 @@ extension OriginReplica {
     }
   }
 
-  /// Takes over the trees of a checkpoint that was fetched, in the place of all that is held. Returns what
+  /// Takes over the trees of a checkpoint that was fetched, in the place of all that it has. Returns what
   /// changed; `nil`, and nothing did, when they are more than may be, or of other rooms than are held.
   /// Cost: what differs.
   package mutating func adopt(_ fetched: FetchedOrigin) -> [AppliedChange]? {
@@ -425,21 +425,33 @@ extension OriginReplica {
     var result: [AppliedChange] = []
     var new: [RoomName: RoomLog] = [:]
     for (room, tree) in fetched.trees { new[room] = RoomLog(version: tree.version, tree.tree) }
+    // What was written later, in a room without a gap, is not put back.
+    let end = fetched.checkpoint.version
+    let later = logs.filter { $0.value.version > end }
+    for (room, log) in later {
+      var log = log
+      log.keepComplete(new[room])
+      new[room] = log
+    }
     let empty = HashTree(hashKey: hashKey)
     for room in Set(logs.keys).union(new.keys).sorted() {
       Self.note(from: logs[room]?.tree ?? empty, to: new[room]?.tree ?? empty, room, &result)
     }
     var usage = usage
     usage.note(result)
-    guard !usage.exceeds(bounds, rooms: fetched.trees.count) else { return nil }
+    guard !usage.exceeds(bounds, rooms: new.count) else { return nil }
     self.usage = usage
     logs = PlantedBug.isActive(.fetchKeepsWhatItLacks) ? logs.merging(new) { $1 } : new
     rooms = fetched.rooms
     completeRooms = fetched.rooms
     complete = fetched.checkpoint
-    applied = VersionSet(through: fetched.checkpoint.version)
-    written = []
-    stale = []
+    if later.isEmpty || !scope.isAll {
+      applied = VersionSet(through: end)
+    } else if end > 0 {
+      _ = applied.insert(1...end)
+    }
+    written = Set(later.keys)
+    stale = written
     isProven = true
     needsFetch = false
     // Checkpoints that came meanwhile may be links behind it.

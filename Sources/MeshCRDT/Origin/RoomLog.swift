@@ -23,6 +23,12 @@ package struct RoomLog: Sendable {
   /// Notes that the log stands in a complete checkpoint as it is.
   mutating func keepComplete() { (complete, completeVersion) = (tree, version) }
 
+  /// Notes how the log stands in a complete checkpoint, which has less of it; `nil`: it is empty there.
+  mutating func keepComplete(_ log: RoomLog?) {
+    complete = log?.tree ?? HashTree(hashKey: tree.hashKey)
+    completeVersion = log?.version ?? 0
+  }
+
   /// Goes back to the complete checkpoint.
   mutating func revert() { (tree, version) = (complete, completeVersion) }
 
