@@ -13,7 +13,9 @@ package enum Allocations {
     "allocations-idle-tick",
   ]
   /// In the order of the names, of a release build.
-  private static let bounds: [Double] = [13, 4, 4, 12]
+  private static let bounds: [Double] = [35, 24, 20, 12]
+  /// What they were with protocol 1.
+  private static let aims: [Double] = [13, 4, 4, 12]
   private static let words = [
     "moveCursor to the sealed datagram for one peer, and the own event",
     "a datagram with a frame of one cursor to its event",
@@ -41,7 +43,7 @@ package enum Allocations {
     }
     return names.indices.map { index in
       Figure(
-        names[index], counts[index], "1/op", aim: bounds[index], better: .lower,
+        names[index], counts[index], "1/op", aim: aims[index], better: .lower,
         detail: words[index])
     }
   }
