@@ -15,9 +15,6 @@ struct Staleness: Sendable {
 
   init(startingAt now: MonotonicTime) { heardAt = now }
 
-  /// When somebody was last heard, or is taken to have been.
-  var lastHeardAt: MonotonicTime { heardAt }
-
   /// Notes a datagram on a path.
   /// - Returns: how long nobody was heard, if the node was cut off until now: to be granted to the
   ///   origins, which could not be heard either.

@@ -47,11 +47,6 @@ struct RecordStore: Sendable {
   /// True while only a complete checkpoint is held of an origin: see ``hide(slot:)``.
   func isHidden(slot: Int) -> Bool { hidden.indices.contains(slot) && hidden[slot] }
 
-  /// True when an origin has records of a session. Cost: one look-up.
-  func hasRecord(of session: SessionID, slot: Int) -> Bool {
-    replica.places(of: session).contains { $0.slot == slot }
-  }
-
   /// One hash of everything that is complete here.
   mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
 

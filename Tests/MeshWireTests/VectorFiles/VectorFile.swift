@@ -131,12 +131,9 @@ extension VectorFile {
           sender: crypto.origin,
           incarnation: content.isFromAlice ? Fixture.incarnation : Fields.incarnation(1, 0x22),
           counter: UInt64(index) + 1, echo: index == 0 ? 0 : 0x1122_3344_5566_7788)
-        var packer = MessagePacker()
-        for name in content.messages {
-          for item in messages where item.name == name { packer.add(item.message) }
-        }
+        let named = content.messages.flatMap { name in messages.filter { $0.name == name } }
         let datagram = assembled(
-          header, packer.finish().first ?? [], by: crypto, mesh: fixture.mesh)
+          header, named.flatMap { $0.message.encoded() }, by: crypto, mesh: fixture.mesh)
         var sealed = datagram
         crypto.seal(&sealed)
         return .object([
