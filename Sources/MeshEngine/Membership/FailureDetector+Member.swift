@@ -16,9 +16,9 @@ extension FailureDetector {
     /// False while it is hidden, and does not wait for its log.
     private(set) var isTakenUp = true
     private var isLeaving = false
-    /// True from its becoming offline to its next sign of life: what is granted afterwards brings nobody
-    /// back.
-    private var isSilent = false
+    /// True while it is offline, from first contact on, until a sign of life that is younger than its time to
+    /// live: what is granted brings nobody back.
+    private var isSilent = true
     private let openedAt: MonotonicTime
     /// When it is probed next; `nil`: there is no reason to.
     private var probeAt: MonotonicTime?
@@ -33,8 +33,9 @@ extension FailureDetector {
 
     mutating func accept(_ sign: CheckpointSign, isComplete: Bool, at now: MonotonicTime) {
       guard var clock else {
-        self.clock = BeatClock(
-          sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
+        let clock = BeatClock(sign.terms, age: sign.age, isOwnWord: sign.isOwnWord, at: now)
+        self.clock = clock
+        noteSign(clock, at: now)
         self.isComplete = isComplete
         isLeaving = sign.isLeaving
         return

@@ -338,6 +338,28 @@ struct FailureDetectorTests {
 
   // MARK: Bounds
 
+  @Test("A cut shows nobody who is heard of behind it and was silent too long", arguments: [false, true])
+  func cutGrantsNothingToNews(isRemembered: Bool) {
+    // Of a dead origin a node hears from others, when it is not cut off any more; it may have known it before.
+    var remembered: BeatClock?
+    if isRemembered {
+      detector.accept(origin.sign(isOwnWord: false), at: at(100))
+      remembered = detector.change { $0.remove(origin.id) }
+    }
+    detector.change { $0.beginCutOff() }
+    detector.change { _ = $0.endCutOff(silence: ms(20_000), at: at(30_000)) }
+    // Its newest beat was due at 20 s, and is 10 s old.
+    detector.accept(
+      origin.sign(beat: 10, age: ms(10_000), isOwnWord: false), isComplete: false,
+      remembered: remembered, at: at(30_000))
+    #expect(detector.run(to: at(40_000)).allSatisfy { $0.transition?.to != .online })
+    #expect(detector.health(origin) == .offline)
+    // A new sign of life shows it.
+    detector.accept(20, of: origin, at: at(40_100))
+    detector.run(to: at(41_200))
+    #expect(detector.health(origin) == .online)
+  }
+
   @Test("Origins without a checkpoint are not shown, and forgotten")
   func withoutCheckpoint() {
     let reported = detector.change { $0.open(origin.id, at: at(0)) }
