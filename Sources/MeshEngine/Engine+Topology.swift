@@ -18,10 +18,11 @@ extension Engine {
 
   /// Sends on what was news here, while the mesh is too large for its origin to reach everybody.
   mutating func forward(
-    _ message: OutgoingMessage, _ counter: Counters.Name, in room: RoomName? = nil,
-    from sender: PeerAddress
+    _ message: @autoclosure () -> OutgoingMessage, _ counter: Counters.Name,
+    in room: RoomName? = nil, from sender: PeerAddress
   ) {
     guard router.isLarge, !PlantedBug.isActive(.notForwarded) else { return }
+    let message = message()
     for address in receivers(in: room) where address != sender {
       context.counters.count(counter)
       context.send(message, to: address)

@@ -12,10 +12,14 @@ extension Engine {
       guard !batches.isEmpty else { break }
       for batch in batches { write(batch) }
     }
-    if let due = hosting.frameDeadline, due <= context.now {
-      for frame in hosting.takeFrames(now: context.now) { send(frame) }
-    }
+    sendFrames()
     if let due = hosting.checkpointDeadline, due <= context.now { signCheckpoint() }
+  }
+
+  /// Signs, shows and sends the cursor frames that are due.
+  mutating func sendFrames() {
+    guard let due = hosting.frameDeadline, due <= context.now else { return }
+    for frame in hosting.takeFrames(now: context.now) { send(frame) }
   }
 
   private mutating func write(_ written: WrittenBatch) {

@@ -160,8 +160,11 @@ extension Engine {
     recording?.note(.perform(operation, now: now))
     begin(now)
     guard !hasLeft else { throw .meshLeft }
-    // What is done most often, at a time when all memory is cold: the mesh is not touched for it.
-    if try hosting.move(operation, now: context.now) { return finish() }
+    // What is done most often, at a time when all memory is cold: nothing else is touched for it.
+    if try hosting.move(operation, now: context.now) {
+      sendFrames()
+      return setHostingTimer()
+    }
     let rooms = hosting.subscription.rooms
     for event in try hosting.perform(operation, mesh, now: context.now) { context.emit(event) }
     if hosting.subscription.rooms != rooms { subscriptionChanged() }
@@ -226,11 +229,15 @@ extension Engine {
     }
     set(.membership, members.deadline)
     set(.staleness, staleness.deadline(typicalPeriod: members.typicalPeriod))
-    set(
-      .hosting,
-      earliest(
-        hosting.deadline, hosting.batchDeadline, hosting.frameDeadline, hosting.checkpointDeadline))
+    setHostingTimer()
     if view.hasWork || !leavers.isEmpty { set(.view, context.now + Span(nanoseconds: 1)) }
+  }
+
+  private mutating func setHostingTimer() {
+    let time = earliest(
+      earliest(hosting.deadline, hosting.batchDeadline),
+      earliest(hosting.frameDeadline, hosting.checkpointDeadline))
+    if let time { context.timers.set(.hosting, at: max(time, context.now)) }
   }
 
   private mutating func handle(_ timer: EngineTimer) {

@@ -15,6 +15,8 @@ import MeshWire
 struct CursorWriter: Sendable {
   private struct Tracked: Sendable {
     var cursor: Cursor
+    /// When it moved last.
+    var movedAt: MonotonicTime
     /// The counter of the last update that was sent, or of the record; 0: there is none.
     var counter: UInt64 = 0
     /// When the last update was sent.
@@ -28,9 +30,10 @@ struct CursorWriter: Sendable {
 
   private let interval: Span
   private let rest: Span
-  private var tracked: [SessionID: [RoomName: Tracked]] = [:]
-  /// Sessions whose updates wait. Some may have left since.
-  private var waiting: [RoomName: [SessionID]] = [:]
+  private var tracked: [SessionPlace: Tracked] = [:]
+  /// Whose updates wait. Some may have left since.
+  private var waiting: [SessionPlace] = []
+  /// When those that move are looked at next.
   private var rests = Deadlines<SessionPlace>()
   /// The number of cursors that move and have a place in frames.
   private var movingCount = 0
@@ -50,30 +53,36 @@ struct CursorWriter: Sendable {
 
   /// Where the cursor of a session is in a room; `nil`: it has shown none.
   func cursor(of session: SessionID, in room: RoomName) -> Cursor? {
-    tracked[session]?[room]?.cursor
+    tracked[SessionPlace(session, room)]?.cursor
   }
 
   // MARK: Moving
 
   /// Moves a cursor. One that is there already does not move.
   mutating func move(_ place: SessionPlace, to cursor: Cursor, now: MonotonicTime) {
-    var one = tracked[place.session]?[place.room] ?? Tracked(cursor: cursor)
-    let isKnown = tracked[place.session]?[place.room] != nil
-    guard !isKnown || one.cursor != cursor else { return }
+    let index = tracked.index(forKey: place)
+    var one = index.map { tracked.values[$0] } ?? Tracked(cursor: cursor, movedAt: now)
+    guard index == nil || one.cursor != cursor else { return }
     one.cursor = cursor
+    one.movedAt = now
     if one.isAtRest {
       one.isAtRest = false
       one.isUnsent = movingCount >= Limits.movingCursorsPerOrigin
       if !one.isUnsent { movingCount += 1 }
+      rests.set(place, at: now + rest)
     }
     if !one.isUnsent {
-      let isFirst = !one.isWaiting && one.sentAt.map { $0 + interval <= now } ?? true
-      if !one.isWaiting { waiting[place.room, default: []].append(place.session) }
+      let isFirst = !one.isWaiting && isReady(one, now: now)
+      if !one.isWaiting { waiting.append(place) }
       one.isWaiting = true
       schedule(isFirst: isFirst, now: now)
     }
-    tracked[place.session, default: [:]][place.room] = one
-    rests.set(place, at: now + rest)
+    if let index { tracked.values[index] = one } else { tracked[place] = one }
+  }
+
+  /// True when a cursor was not sent within the last interval.
+  private func isReady(_ one: Tracked, now: MonotonicTime) -> Bool {
+    one.sentAt.map { $0 + interval <= now } ?? true
   }
 
   private mutating func schedule(isFirst: Bool, now: MonotonicTime) {
@@ -83,25 +92,25 @@ struct CursorWriter: Sendable {
   }
 
   /// Takes in a cursor that is at rest.
-  mutating func adopt(_ place: SessionPlace, _ cursor: Cursor, counter: UInt64) {
+  mutating func adopt(
+    _ place: SessionPlace, _ cursor: Cursor, counter: UInt64, now: MonotonicTime
+  ) {
     _ = remove(place)
-    tracked[place.session, default: [:]][place.room] = Tracked(cursor: cursor, counter: counter)
+    tracked[place] = Tracked(cursor: cursor, movedAt: now, counter: counter)
   }
 
   /// Forgets the cursor of a session in a room. False when there was none.
   mutating func remove(_ place: SessionPlace) -> Bool {
-    guard let one = tracked[place.session]?.removeValue(forKey: place.room) else { return false }
-    if tracked[place.session]?.isEmpty == true { tracked[place.session] = nil }
+    guard let one = tracked.removeValue(forKey: place) else { return false }
     if !one.isAtRest, !one.isUnsent { movingCount -= 1 }
     rests.remove(place)
-    if one.isWaiting { waiting[place.room]?.removeAll { $0 == place.session } }
-    if waiting[place.room]?.isEmpty == true { waiting[place.room] = nil }
+    if one.isWaiting { waiting.removeAll { $0 == place } }
     return true
   }
 
   // MARK: Frames
 
-  /// Takes the frames that are due, room by room.
+  /// Takes the frames that are due, room by room, the updates of each in the order of their sessions.
   ///
   /// - Parameter counter: the next counter of a session; `nil`: there is none, and nothing is sent.
   mutating func takeFrames(
@@ -110,45 +119,50 @@ struct CursorWriter: Sendable {
     guard let due = frameDue, due <= now else { return [] }
     frameDue = nil
     if lastTickAt.map({ $0 + interval <= now }) ?? true { lastTickAt = now }
+    waiting.sort { $0.room == $1.room ? $0.session < $1.session : $0.room < $1.room }
     var frames: [CursorFrame] = []
-    for room in waiting.keys.sorted() {
-      let updates = takeUpdates(room, now: now, counter: counter)
-      var rest = updates[...]
-      while !rest.isEmpty {
-        let count = CursorFrame.prefix(of: rest, room: room)
-        precondition(count > 0, "a cursor of this node is longer than a frame")
-        frames.append(
-          CursorFrame(incarnation: incarnation, room: room, updates: Array(rest.prefix(count))))
-        rest = rest.dropFirst(count)
+    var updates: [CursorUpdate] = []
+    var left: [SessionPlace] = []
+    for (index, place) in waiting.enumerated() {
+      if let at = tracked.index(forKey: place) {
+        if !isReady(tracked.values[at], now: now) {
+          left.append(place)
+        } else {
+          tracked.values[at].isWaiting = false
+          if let counter = counter(place.session) {
+            tracked.values[at].counter = counter
+            tracked.values[at].sentAt = now
+            updates.append(
+              CursorUpdate(
+                session: place.session, counter: counter, cursor: tracked.values[at].cursor))
+          }
+        }
       }
+      guard index + 1 == waiting.count || waiting[index + 1].room != place.room else { continue }
+      Self.append(&updates, of: place.room, incarnation, to: &frames)
     }
+    waiting.removeAll(keepingCapacity: true)
+    waiting += left
     if !frames.isEmpty { lastFrameAt = now }
     if !waiting.isEmpty, let lastTickAt { frameDue = lastTickAt + interval }
     return frames
   }
 
-  /// The updates of a room that are ready, in the order of their sessions. The others stay.
-  private mutating func takeUpdates(
-    _ room: RoomName, now: MonotonicTime, counter: (SessionID) -> UInt64?
-  ) -> [CursorUpdate] {
-    var updates: [CursorUpdate] = []
-    var left: [SessionID] = []
-    for session in (waiting[room] ?? []).sorted() {
-      guard var one = tracked[session]?[room] else { continue }
-      guard one.sentAt.map({ $0 + interval <= now }) ?? true else {
-        left.append(session)
-        continue
-      }
-      one.isWaiting = false
-      if let counter = counter(session) {
-        one.counter = counter
-        one.sentAt = now
-        updates.append(CursorUpdate(session: session, counter: counter, cursor: one.cursor))
-      }
-      tracked[session]?[room] = one
+  /// Puts the updates of a room into as few frames as they fit in.
+  private static func append(
+    _ updates: inout [CursorUpdate], of room: RoomName, _ incarnation: Incarnation,
+    to frames: inout [CursorFrame]
+  ) {
+    while !updates.isEmpty {
+      let count = CursorFrame.prefix(of: updates[...], room: room)
+      precondition(count > 0, "a cursor of this node is longer than a frame")
+      let isAll = count == updates.count
+      frames.append(
+        CursorFrame(
+          incarnation: incarnation, room: room,
+          updates: isAll ? updates : Array(updates.prefix(count))))
+      updates.removeFirst(count)
     }
-    waiting[room] = left.isEmpty ? nil : left
-    return updates
   }
 
   // MARK: Rest
@@ -162,33 +176,34 @@ struct CursorWriter: Sendable {
     var changes: [RoomChange] = []
     for _ in 0..<HostingLimits.evaluationsPerTurn {
       guard let place = rests.take(due: now) else { break }
-      guard var one = tracked[place.session]?[place.room], !one.isAtRest,
+      guard var one = tracked[place], !one.isAtRest,
         !PlantedBug.isActive(.restingCursorNotPacked)
       else { continue }
-      guard !one.isWaiting else {
-        rests.set(place, at: now + .milliseconds(1))
+      let due = one.isWaiting ? now + .milliseconds(1) : one.movedAt + rest
+      guard due <= now else {
+        rests.set(place, at: due)
         continue
       }
       if !one.isUnsent { movingCount -= 1 }
       if one.isUnsent { one.counter = counter(place.session) ?? one.counter }
       one.isUnsent = false
       one.isAtRest = true
-      tracked[place.session]?[place.room] = one
+      tracked[place] = one
       if one.counter > 0 { changes.append(Self.change(place, one)) }
     }
     return changes
   }
 
-  /// The records of all cursors of a session, for another incarnation: those that move, too.
-  mutating func changes(
-    of session: SessionID, counter: (SessionID) -> UInt64?
-  ) -> [RoomChange] {
+  /// The records of all cursors, for another incarnation: those that move, too.
+  mutating func changes(counter: (SessionID) -> UInt64?) -> [RoomChange] {
     var changes: [RoomChange] = []
-    for room in (tracked[session] ?? [:]).keys.sorted() {
-      guard var one = tracked[session]?[room] else { continue }
-      if one.isWaiting || one.counter == 0 { one.counter = counter(session) ?? one.counter }
-      tracked[session]?[room] = one
-      changes.append(Self.change(SessionPlace(session, room), one))
+    for place in tracked.keys.sorted() {
+      guard var one = tracked[place] else { continue }
+      if one.isWaiting || one.counter == 0 {
+        one.counter = counter(place.session) ?? one.counter
+      }
+      tracked[place] = one
+      changes.append(Self.change(place, one))
     }
     return changes
   }

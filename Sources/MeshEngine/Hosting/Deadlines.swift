@@ -51,10 +51,8 @@ struct Deadlines<Key: Hashable & Comparable & Sendable>: Sendable {
   }
 }
 
-/// The earliest of some times; `nil` when there is none.
-func earliest(_ times: MonotonicTime?...) -> MonotonicTime? {
-  times.reduce(nil) { least, time in
-    guard let least, let time else { return least ?? time }
-    return min(least, time)
-  }
+/// The earlier of two times; `nil` when there is none.
+func earliest(_ one: MonotonicTime?, _ other: MonotonicTime?) -> MonotonicTime? {
+  guard let one, let other else { return one ?? other }
+  return min(one, other)
 }

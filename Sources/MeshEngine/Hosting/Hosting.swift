@@ -50,8 +50,8 @@ struct Hosting: Sendable {
   var deadline: MonotonicTime? {
     guard refusal == nil else { return nil }
     return earliest(
-      sessions.deadline, leases.deadline, typing.deadline, removals.deadline,
-      cursors.restDeadline)
+      earliest(sessions.deadline, leases.deadline),
+      earliest(earliest(typing.deadline, removals.deadline), cursors.restDeadline))
   }
   /// When ``takeBatches(_:now:)`` has something.
   var batchDeadline: MonotonicTime? { isSilenced ? nil : batches.deadline }
@@ -227,9 +227,7 @@ extension Hosting {
     sessions.restart()
     var changes = removals.changes
     if subscription.rooms != nil { changes.append(subscription.change) }
-    for session in sessions.table.sessions {
-      changes += cursors.changes(of: session) { sessions.table.takeCounter(of: $0) }
-    }
+    changes += cursors.changes { sessions.table.takeCounter(of: $0) }
     for change in changes { batches.add(change, now: now) }
   }
 
@@ -257,7 +255,7 @@ extension Hosting {
         if isOn { typing.begin(place, now: now) } else { typing.end(place) }
       case .move(let place, let cursor): cursors.move(place, to: cursor, now: now)
       case .adoptCursor(let place, let cursor, let counter):
-        cursors.adopt(place, cursor, counter: counter)
+        cursors.adopt(place, cursor, counter: counter, now: now)
         batches.add(
           RoomChange(
             .cursor, place.session, place.room, counter: counter,

@@ -109,14 +109,13 @@ extension PathBudgets {
     _ context: inout EngineContext
   ) -> Bool {
     let kept = reserved + (isOwnWord ? 0 : Self.workBurst / EngineLimits.workShareOfOwnWords)
-    guard units <= Self.workBurst - kept,
-      accounts[address]?.work.wait(for: units + kept, now: context.now) == nil,
-      accounts[address] != nil
+    guard units <= Self.workBurst - kept, let index = accounts.index(forKey: address),
+      accounts.values[index].work.wait(for: units + kept, now: context.now) == nil
     else {
       context.counters.count(.workRefused)
       return false
     }
-    accounts[address]?.work.spend(units)
+    accounts.values[index].work.spend(units)
     return true
   }
 

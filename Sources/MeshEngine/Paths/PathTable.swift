@@ -109,9 +109,25 @@ extension PathTable {
     return .accepted
   }
 
-  /// True when a counter came before by the path of a sender at an address.
-  func isReplayed(_ counter: UInt64, of sender: Sender, at address: PeerAddress) -> Bool {
-    paths[address].map { $0.sender == sender && !$0.window.isNew(counter) } ?? false
+  /// What a datagram's header shows of its sender, before anything is noted.
+  enum Standing: Hashable, Sendable {
+    /// Its counter came before by the path of the sender at the address.
+    case replayed
+    /// It shows the token that this node made for the address.
+    case echoed
+    case unproven
+  }
+
+  /// What a datagram's header shows of its sender at an address.
+  func standing(
+    of address: PeerAddress, _ sender: Sender, counter: UInt64, echo: UInt64
+  ) -> Standing {
+    // Read in place: a copy of the window would make the next change of it copy it, too.
+    guard let index = paths.index(forKey: address), paths.values[index].sender == sender else {
+      return .unproven
+    }
+    guard paths.values[index].window.isNew(counter) else { return .replayed }
+    return paths.values[index].ownToken == echo ? .echoed : .unproven
   }
 
   /// Notes a round trip: the mean moves an eighth of the way, as in RFC 6298.

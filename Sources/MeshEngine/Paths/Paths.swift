@@ -75,14 +75,13 @@ extension Paths {
       return Received()
     }
     let sender = Sender(origin: header.sender, incarnation: header.incarnation)
-    guard !table.isReplayed(header.counter, of: sender, at: address) else {
+    let standing = table.standing(of: address, sender, counter: header.counter, echo: header.echo)
+    guard standing != .replayed else {
       context.counters.count(.datagramsReplayed)
       return Received()
     }
-    let known = table.path(at: address)
     let isEchoed =
-      known?.sender == sender && header.echo == known?.ownToken
-      || PathValidation.isToken(header.echo, for: address, context)
+      standing == .echoed || PathValidation.isToken(header.echo, for: address, context)
       || PlantedBug.isActive(.pathNotChallenged)
     if isEchoed, opened.messages.nextKind == StatementKind.pathProof.rawValue {
       return receiveProof(opened, from: address, &context)
@@ -90,7 +89,7 @@ extension Paths {
     guard isEchoed,
       table.receive(from: address, sender, counter: header.counter, now: context.now) == .accepted
     else {
-      validation.handleUnproven(opened, from: address, known: known, &context)
+      validation.handleUnproven(opened, from: address, known: table.path(at: address), &context)
       return Received()
     }
     context.counters.count(.datagramsAccepted)

@@ -44,10 +44,12 @@ struct DatagramSealer: Sendable {
   struct Opened: Sendable {
     let header: DatagramHeader.Inner
     var messages: MessageReader
-    /// The bytes of the datagram as it came.
-    let byteCount: Int
+    /// The datagram as it came.
+    fileprivate let datagram: [UInt8]
+
+    var byteCount: Int { datagram.count }
     /// The last bytes of the datagram: no other one that opens has them.
-    let authenticator: [UInt8]
+    var authenticator: [UInt8] { Array(datagram.suffix(DatagramHeader.authenticatorBytes)) }
 
     var sender: Sender { Sender(origin: header.sender, incarnation: header.incarnation) }
   }
@@ -77,8 +79,6 @@ struct DatagramSealer: Sendable {
     guard header.sender != context.origin || header.incarnation != context.incarnation else {
       return refuse(.datagramsOwn)
     }
-    return Opened(
-      header: header, messages: messages, byteCount: datagram.count,
-      authenticator: Array(datagram.suffix(16)))
+    return Opened(header: header, messages: messages, datagram: datagram)
   }
 }

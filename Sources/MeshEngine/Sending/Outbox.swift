@@ -142,9 +142,7 @@ extension Outbox {
         break
       }
       if let peerRate {
-        let wait = budgets[address, default: Budget(bytesPerSecond: peerRate, now: now)]
-          .wait(for: UInt64(Limits.datagramBytes), now: now)
-        if let wait {
+        if let wait = wait(for: address, rate: peerRate, now: now) {
           rest(until: now + wait, now: now)
           continue
         }
@@ -153,7 +151,7 @@ extension Outbox {
       guard !messages.isEmpty else { continue }
       let bytes = messages.reduce(DatagramHeader.overheadBytes) { $0 + $1.count }
       budget?.spend(UInt64(bytes))
-      budgets[address]?.spend(UInt64(bytes))
+      if let index = budgets.index(forKey: address) { budgets.values[index].spend(UInt64(bytes)) }
       return Departure(address: address, echo: nil, messages: messages)
     }
     guard announcement else { return nil }
@@ -161,6 +159,17 @@ extension Outbox {
     // No token: there is nobody yet to give one to.
     return Departure(
       address: nil, echo: 0, messages: [MeshMessage.challenge(token: 0).encoded()])
+  }
+
+  /// How long it is until a datagram may go to an address; `nil`: one may.
+  private mutating func wait(
+    for address: PeerAddress, rate: UInt64, now: MonotonicTime
+  ) -> Span? {
+    guard let index = budgets.index(forKey: address) else {
+      budgets[address] = Budget(bytesPerSecond: rate, now: now)
+      return nil
+    }
+    return budgets.values[index].wait(for: UInt64(Limits.datagramBytes), now: now)
   }
 
   private mutating func nextOpening() -> Departure? {

@@ -56,34 +56,41 @@ struct MessagePart: Hashable, Sendable {
 struct OutgoingMessage: Sendable {
   private enum Content: Sendable {
     case encoded([UInt8])
+    case cursorFrame([UInt8], [CursorUpdate])
+    case beats([UInt8], [Beat])
     /// Has an age that grows while it waits.
     case checkpoint(ageMilliseconds: UInt64, SignedMessage)
   }
 
   let messageClass: MessageClass
   let key: MessageKey?
-  /// With a key, what it says: it is superseded when newer messages say all of it.
-  let parts: [MessagePart]
   let byteCount: Int
   private let content: Content
 
   private init(
-    _ content: Content, bytes: Int, _ messageClass: MessageClass, key: MessageKey?,
-    parts: [MessagePart] = [MessagePart(subject: .whole, rank: 0)]
+    _ content: Content, bytes: Int, _ messageClass: MessageClass, key: MessageKey? = nil
   ) {
     self.content = content
     byteCount = bytes
     self.messageClass = messageClass
     self.key = key
-    self.parts = key == nil ? [] : parts
   }
 
-  private init(
-    _ message: MeshMessage, _ messageClass: MessageClass, key: MessageKey? = nil,
-    parts: [MessagePart] = [MessagePart(subject: .whole, rank: 0)]
-  ) {
+  private init(_ message: MeshMessage, _ messageClass: MessageClass, key: MessageKey? = nil) {
     let bytes = message.encoded()
-    self.init(.encoded(bytes), bytes: bytes.count, messageClass, key: key, parts: parts)
+    self.init(.encoded(bytes), bytes: bytes.count, messageClass, key: key)
+  }
+
+  /// With a key, what it says: it is superseded when newer messages say all of it. Asked for when the message
+  /// has to wait.
+  var parts: [MessagePart] {
+    switch content {
+    case .cursorFrame(_, let updates):
+      updates.map { MessagePart(subject: .session($0.session), rank: $0.counter) }
+    case .beats(_, let beats):
+      beats.map { MessagePart(subject: .origin($0.originPrefix), rank: 0) }
+    case .encoded, .checkpoint: key == nil ? [] : [MessagePart(subject: .whole, rank: 0)]
+    }
   }
 
   /// A request, or another short message that others wait for.
@@ -98,18 +105,17 @@ struct OutgoingMessage: Sendable {
 
   /// A frame of an origin's cursors in a room.
   static func cursorFrame(_ frame: Authentic<CursorFrame>) -> Self {
-    Self(
-      .cursorFrame(frame.message), .cursorFrames, key: .cursors(frame.origin, frame.body.room),
-      parts: frame.body.updates.map { MessagePart(subject: .session($0.session), rank: $0.counter) }
-    )
+    let bytes = MeshMessage.cursorFrame(frame.message).encoded()
+    return Self(
+      .cursorFrame(bytes, frame.body.updates), bytes: bytes.count, .cursorFrames,
+      key: .cursors(frame.origin, frame.body.room))
   }
 
   /// Beats, at most ``Beat/bound``. Of two beats of one origin the one that was added later wins: an
   /// index does not rise when a new chain begins.
   static func beats(_ beats: [Beat]) -> Self {
-    Self(
-      .beats(beats), .lifeSigns, key: .beats,
-      parts: beats.map { MessagePart(subject: .origin($0.originPrefix), rank: 0) })
+    let bytes = MeshMessage.beats(beats).encoded()
+    return Self(.beats(bytes, beats), bytes: bytes.count, .lifeSigns, key: .beats)
   }
 
   /// A checkpoint, with the age that it has now. The age grows while the message waits.
@@ -123,7 +129,7 @@ struct OutgoingMessage: Sendable {
   /// The bytes of the message when it has waited for a span.
   func encoded(waited span: Span) -> [UInt8] {
     switch content {
-    case .encoded(let bytes): bytes
+    case .encoded(let bytes), .cursorFrame(let bytes, _), .beats(let bytes, _): bytes
     case .checkpoint(let age, let signed):
       MeshMessage.checkpoint(
         ageMilliseconds: min(age, MeshMessage.ageBound - 1) + span.milliseconds, signed

@@ -91,14 +91,13 @@ package struct SignatureVerifier: Sendable {
   /// Signs a body by the node's own key; `nil` when it breaks a bound of its kind, so that nobody
   /// would believe it. What was signed here is verified by that.
   package func sign<Body: StatementBody>(_ body: Body) -> Authentic<Body>? {
-    let bytes = body.encoded()
-    guard let statement = try? Body.kind.statement(ofBody: bytes[...], hash: hash) else {
-      return nil
-    }
-    let signed = Body.kind.signedBytes(
-      mesh: mesh.bytes, origin: crypto.origin, statement: statement)
+    let (kind, origin, bytes) = (Body.kind, crypto.origin, body.encoded())
+    guard
+      let signed = try? kind.signedBytes(
+        mesh: mesh.bytes, origin: origin, body: bytes[...], hash: hash)
+    else { return nil }
     let message = SignedMessage(
-      kind: Body.kind, origin: crypto.origin, signature: crypto.sign(signed), body: bytes)
+      kind: kind, origin: origin, signature: crypto.sign(signed), body: bytes)
     guard let message, (try? message.read(Body.self)) == body else { return nil }
     return Authentic(body: body, message: message)
   }

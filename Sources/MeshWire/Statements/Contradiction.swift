@@ -69,7 +69,7 @@ package struct Contradiction: Hashable, Sendable {
   package func signedBytes(mesh: [UInt8]) -> [(bytes: [UInt8], signature: ArraySlice<UInt8>)] {
     [lower, higher].map {
       (
-        kind.signedBytes(mesh: mesh, origin: origin, statement: $0.statement),
+        kind.signedBytes(mesh: mesh, origin: origin, statement: $0.statement[...]),
         $0.signature[...]
       )
     }

@@ -45,7 +45,7 @@ package struct CursorFrame: StatementBody {
   }
 
   /// How many of the updates, from the first on, one frame of a room can hold.
-  package static func prefix(of updates: some Sequence<CursorUpdate>, room: RoomName) -> Int {
+  package static func prefix(of updates: ArraySlice<CursorUpdate>, room: RoomName) -> Int {
     let rest = byteBound - Incarnation.byteCount - FieldSize.room(room) - 1
     return FieldSize.prefix(of: updates, bytes: rest, atMost: bound) { $0.byteCount }
   }

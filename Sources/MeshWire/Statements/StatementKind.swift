@@ -25,10 +25,11 @@ package enum StatementKind: UInt8, Hashable, CaseIterable, Sendable {
   package func statement(
     ofBody body: ArraySlice<UInt8>, hash: some TreeHash
   ) throws(WireError) -> [UInt8] {
+    if isSignedWhole { return Array(body) }
     let bytes = Array(body)
     var reader = ByteReader(bytes)
     switch self {
-    case .pathProof, .cursorFrame: return bytes
+    case .pathProof, .cursorFrame: break
     case .batch: _ = try Batch.Heading(from: &reader)
     case .checkpoint: _ = try Checkpoint.readFront(&reader)
     }
@@ -39,8 +40,12 @@ package enum StatementKind: UInt8, Hashable, CaseIterable, Sendable {
     return writer.take()
   }
 
+  private var isSignedWhole: Bool { self == .pathProof || self == .cursorFrame }
+
   /// The bytes that a signature covers: domain, a zero byte, mesh id (16), origin (32), statement.
-  package func signedBytes(mesh: [UInt8], origin: OriginID, statement: [UInt8]) -> [UInt8] {
+  package func signedBytes(
+    mesh: [UInt8], origin: OriginID, statement: ArraySlice<UInt8>
+  ) -> [UInt8] {
     var writer = ByteWriter(reserving: 80 + statement.count)
     writer.raw(domain.utf8)
     writer.byte(0)
@@ -48,6 +53,14 @@ package enum StatementKind: UInt8, Hashable, CaseIterable, Sendable {
     writer.origin(origin)
     writer.raw(statement)
     return writer.take()
+  }
+
+  /// The bytes that the signature of a body covers.
+  package func signedBytes(
+    mesh: [UInt8], origin: OriginID, body: ArraySlice<UInt8>, hash: some TreeHash
+  ) throws(WireError) -> [UInt8] {
+    let statement = isSignedWhole ? body : try statement(ofBody: body, hash: hash)[...]
+    return signedBytes(mesh: mesh, origin: origin, statement: statement)
   }
 }
 
@@ -82,13 +95,15 @@ package struct SignedMessage: Hashable, Sendable {
   }
 
   /// Puts a message together; `nil` unless the signature has 64 bytes and the body at least one.
-  package init?(
-    kind: StatementKind, origin: OriginID, signature: some Collection<UInt8>, body: [UInt8]
-  ) {
+  package init?(kind: StatementKind, origin: OriginID, signature: [UInt8], body: [UInt8]) {
     guard signature.count == Self.signatureBytes, !body.isEmpty else { return nil }
     self.kind = kind
     self.origin = origin
-    bytes = origin.bytes + signature + body
+    var writer = ByteWriter(reserving: Self.overheadBytes + body.count)
+    writer.origin(origin)
+    writer.raw(signature)
+    writer.raw(body)
+    bytes = writer.take()
   }
 
   package var signature: ArraySlice<UInt8> {
@@ -113,6 +128,6 @@ package struct SignedMessage: Hashable, Sendable {
 
   /// The bytes that the signature covers.
   package func signedBytes(mesh: [UInt8], hash: some TreeHash) throws(WireError) -> [UInt8] {
-    kind.signedBytes(mesh: mesh, origin: origin, statement: try statement(hash: hash))
+    try kind.signedBytes(mesh: mesh, origin: origin, body: body, hash: hash)
   }
 }

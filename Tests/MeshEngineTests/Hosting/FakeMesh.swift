@@ -146,18 +146,21 @@ struct TestHost {
     frames += hosting.takeFrames(now: now)
   }
 
+  private var due: MonotonicTime? {
+    earliest(hosting.deadline, earliest(hosting.batchDeadline, hosting.frameDeadline))
+  }
+
   /// Lets time pass, from deadline to deadline.
   @discardableResult
   mutating func pass(_ span: Span) -> [MeshEvent] {
     let end = now + span
     var events: [MeshEvent] = []
     while true {
-      let next = earliest(hosting.deadline, hosting.batchDeadline, hosting.frameDeadline)
+      let next = due
       now = max(now, min(next ?? end, end))
       if let due = hosting.deadline, due <= now { events += hosting.advance(mesh, now: now) }
       take()
-      let isDue = earliest(hosting.deadline, hosting.batchDeadline, hosting.frameDeadline)
-      guard let isDue, isDue <= end else { break }
+      guard let due, due <= end else { break }
     }
     now = end
     return events

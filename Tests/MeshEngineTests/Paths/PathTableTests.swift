@@ -144,12 +144,13 @@ struct PathTableTests {
       #expect(table.receive(from: here, old, counter: counter, now: context.now) == .accepted)
     }
     for counter: UInt64 in [4000, 3900, 5, 3, 2976] {
-      #expect(table.isReplayed(counter, of: old, at: here))
+      #expect(table.standing(of: here, old, counter: counter, echo: 7) == .replayed)
       #expect(table.receive(from: here, old, counter: counter, now: context.now) == .replayed)
       let again = adopt(old, at: here, counter: counter)
       #expect(again == nil)
     }
-    #expect(!table.isReplayed(3999, of: old, at: here) && !table.isReplayed(5, of: new, at: here))
+    #expect(table.standing(of: here, old, counter: 3999, echo: 7) == .unproven)
+    #expect(table.standing(of: here, new, counter: 5, echo: 7) != .replayed)
     #expect(table.receive(from: here, new, counter: 9, now: context.now) == .noPath)
     adopt(new, at: here, counter: 1)
     #expect(table.receive(from: here, new, counter: 5, now: context.now) == .accepted)

@@ -214,7 +214,7 @@ struct LargestSizesTests {
         CursorUpdate(
           session: random.session(), counter: random.counter(from: 1), cursor: random.cursor())
       }
-      let moved = CursorFrame.prefix(of: updates, room: room)
+      let moved = CursorFrame.prefix(of: updates[...], room: room)
       func frame(_ count: Int) -> Int {
         CursorFrame(
           incarnation: Self.incarnation, room: room, updates: Array(updates.prefix(count))

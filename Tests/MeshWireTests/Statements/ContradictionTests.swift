@@ -165,13 +165,14 @@ struct ContradictionTests {
   func messagesArePutTogether() throws {
     let batch = try Self.signed(Self.batch(1, 1))
     let again = SignedMessage(
-      kind: .batch, origin: batch.origin, signature: batch.signature, body: Array(batch.body))
+      kind: .batch, origin: batch.origin, signature: Array(batch.signature), body: Array(batch.body)
+    )
     #expect(again == batch)
     #expect(
       SignedMessage(kind: .batch, origin: batch.origin, signature: [1], body: [1]) == nil)
     #expect(
       SignedMessage(
-        kind: .batch, origin: batch.origin, signature: batch.signature, body: []) == nil)
+        kind: .batch, origin: batch.origin, signature: Array(batch.signature), body: []) == nil)
     for count in [0, 31, 95, 96] {
       #expect(throws: WireError.truncated) {
         try SignedMessage(kind: .batch, bytes: [UInt8](repeating: 0, count: count))

@@ -170,7 +170,7 @@ struct RandomMessages {
     }
     return CursorFrame(
       incarnation: incarnation(), room: room,
-      updates: Array(updates.prefix(CursorFrame.prefix(of: updates, room: room))))
+      updates: Array(updates.prefix(CursorFrame.prefix(of: updates[...], room: room))))
   }
 
   mutating func pathProof() -> PathProof {

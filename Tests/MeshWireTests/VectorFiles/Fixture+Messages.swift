@@ -8,8 +8,8 @@ extension Fixture {
   func sign(_ body: some StatementBody, by crypto: SodiumCrypto) throws -> SignedMessage {
     let kind = type(of: body).kind
     let bytes = body.encoded()
-    let statement = try kind.statement(ofBody: bytes[...], hash: Self.hash)
-    let signed = kind.signedBytes(mesh: mesh.bytes, origin: crypto.origin, statement: statement)
+    let signed = try kind.signedBytes(
+      mesh: mesh.bytes, origin: crypto.origin, body: bytes[...], hash: Self.hash)
     guard
       let message = SignedMessage(
         kind: kind, origin: crypto.origin, signature: crypto.sign(signed), body: bytes)

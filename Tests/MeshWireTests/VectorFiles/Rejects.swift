@@ -144,10 +144,10 @@ extension VectorFile {
     let checkpoint = try fixture.checkpoint()
     // The same bytes of body, signed as a whole: the statement is another one.
     let whole = StatementKind.checkpoint.signedBytes(
-      mesh: fixture.mesh.bytes, origin: fixture.alice.origin, statement: Array(checkpoint.body))
+      mesh: fixture.mesh.bytes, origin: fixture.alice.origin, statement: checkpoint.body)
     let otherMesh = StatementKind.checkpoint.signedBytes(
       mesh: [UInt8](repeating: 0, count: 16), origin: fixture.alice.origin,
-      statement: try checkpoint.statement(hash: Fixture.hash))
+      statement: try checkpoint.statement(hash: Fixture.hash)[...])
     func resigned(_ bytes: [UInt8], by crypto: SodiumCrypto) throws -> [UInt8] {
       guard
         let message = SignedMessage(
