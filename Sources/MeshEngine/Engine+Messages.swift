@@ -29,7 +29,7 @@ extension Engine {
   mutating func verified<Body: StatementBody>(
     _ message: SignedMessage, _ body: Body, from address: PeerAddress
   ) -> Authentic<Body>? {
-    let isOwnWord = paths.table.path(at: address)?.sender.origin == message.origin
+    let isOwnWord = paths.table.origin(at: address) == message.origin
     guard paths.takeWork(WorkUnits.signature, of: address, isOwnWord: isOwnWord, &context) else {
       return nil
     }
@@ -74,7 +74,7 @@ extension Engine {
 
   /// Makes room for an incarnation of an origin whose signed word has come.
   private mutating func open(_ origin: OriginID, _ incarnation: Incarnation) -> Int? {
-    let held = records.slot(of: origin).flatMap { records.replica.replica(slot: $0)?.incarnation }
+    let held = records.slot(of: origin).flatMap { records.replica.incarnation(slot: $0) }
     guard let opened = records.open(origin, incarnation) else {
       context.counters.count(.originsRefused)
       return nil
@@ -130,7 +130,7 @@ extension Engine {
     guard message.origin != origin, let slot = records.slot(of: message.origin),
       let frame = try? message.read(CursorFrame.self),
       hosting.subscription.includes(frame.room),
-      frame.incarnation == records.replica.replica(slot: slot)?.incarnation,
+      frame.incarnation == records.replica.incarnation(slot: slot),
       view.isWanted(frame.updates, in: frame.room, slot: slot, records)
     else { return context.counters.count(.cursorFramesKnown) }
     guard let authentic = verified(message, frame, from: address) else { return }
@@ -176,7 +176,7 @@ extension Engine {
       send(contradiction.contradiction, to: address)
     }
     guard let slot = records.slot(of: contradiction.origin),
-      let held = records.replica.replica(slot: slot)?.incarnation,
+      let held = records.replica.incarnation(slot: slot),
       held <= contradiction.incarnation
     else { return }
     _ = members.remove(contradiction.origin)

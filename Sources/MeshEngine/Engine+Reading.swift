@@ -41,7 +41,7 @@ extension Engine {
       let path = paths.table.bestAddress(of: other).flatMap { paths.table.path(at: $0) }
       return PeerStatus(
         origin: other, health: health,
-        incarnation: records.replica.replica(slot: slot)?.incarnation,
+        incarnation: records.replica.incarnation(slot: slot),
         ageMilliseconds: members.clock(of: other)?.age(at: now).milliseconds ?? 0,
         address: path?.address,
         roundTripMicroseconds: path?.roundTrip.map { $0.nanoseconds / 1000 },

@@ -50,7 +50,7 @@ extension Engine {
   /// The peer to ask about an origin: this one, if it is a good source, else the origin itself, or another
   /// good one.
   mutating func source(of other: OriginID, near address: PeerAddress? = nil) -> PeerAddress? {
-    if let address, let peer = paths.table.path(at: address)?.sender.origin,
+    if let address, let peer = paths.table.origin(at: address),
       peer == other || subscriptions.covers(peer)
     {
       return address

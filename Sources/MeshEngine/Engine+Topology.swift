@@ -134,7 +134,7 @@ extension Engine {
 
   /// Tells a node on a new path where others are: first those that will stand beside it.
   mutating func introduce(to address: PeerAddress) {
-    let origin = paths.table.path(at: address)?.sender.origin
+    let origin = paths.table.origin(at: address)
     let beside = router.isLarge ? origin.map { router.beside($0) } ?? [] : []
     paths.sendPeers(beside, andOthers: true, to: address, &context)
   }

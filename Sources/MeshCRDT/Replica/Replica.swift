@@ -44,6 +44,12 @@ package struct Replica: Sendable {
     replicas.indices.contains(slot) ? replicas[slot] : nil
   }
 
+  /// The incarnation that is held of an origin. It is read in place: a copy of all that is held of it counts
+  /// many references.
+  package func incarnation(slot: Int) -> Incarnation? {
+    replicas.indices.contains(slot) ? replicas[slot]?.incarnation : nil
+  }
+
   /// Makes room for an incarnation of an origin. A higher one than the one held takes its place, and
   /// everything that was held goes.
   ///

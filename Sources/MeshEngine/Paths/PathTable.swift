@@ -32,11 +32,18 @@ struct PathTable: Sendable {
 
   func path(at address: PeerAddress) -> Path? { paths[address] }
 
+  /// The origin that the path at an address leads to.
+  func origin(at address: PeerAddress) -> OriginID? {
+    paths.index(forKey: address).map { paths.values[$0].sender.origin }
+  }
+
   /// The address of the best path to an origin.
   func bestAddress(of origin: OriginID) -> PeerAddress? { bestByOrigin[origin] }
 
   /// The token to send to an address; 0 without a path.
-  func echo(for address: PeerAddress) -> UInt64 { paths[address]?.token ?? 0 }
+  func echo(for address: PeerAddress) -> UInt64 {
+    paths.index(forKey: address).map { paths.values[$0].token } ?? 0
+  }
 
   /// All addresses with a path, in their order.
   var addresses: [PeerAddress] { paths.keys.sorted() }

@@ -286,7 +286,7 @@ extension Paths {
   ) -> LostPath? {
     switch timer {
     case .silence(let address):
-      guard let origin = table.path(at: address)?.sender.origin,
+      guard let origin = table.origin(at: address),
         let lost = table.handleSilence(of: address, period: period(origin), &context)
       else { return nil }
       close(lost, &context)

@@ -212,7 +212,7 @@ extension RecordStore {
   /// The recent batches of an origin that a repair asks for.
   func batches(_ request: RepairRequest) -> [SignedMessage] {
     guard let slot = slot(of: request.origin),
-      replica.replica(slot: slot)?.incarnation == request.incarnation
+      replica.incarnation(slot: slot) == request.incarnation
     else { return [] }
     return windows[slot].messages(
       after: request.after, through: request.through, room: request.room)

@@ -81,16 +81,16 @@ extension SessionView {
   private func standing(
     _ update: CursorUpdate, in room: RoomName, slot: Int, _ records: some RecordReading
   ) -> Standing {
-    guard let host = host(slot), host.isVisible else { return .known }
+    guard hosts.indices.contains(slot), hosts[slot].isVisible else { return .known }
     let key = CursorKey(session: update.session, room: room)
-    if let held = host.cursors[key] {
+    if let held = hosts[slot].cursors[key] {
       let cursor = MovingCursor(counter: update.counter, cursor: update.cursor)
       return cursor.wins(over: held) ? .news : .known
     }
     guard let bound = Self.cursorBound(key, slot: slot, records) else {
-      return host.cursors.early(key)?.counter ?? 0 < update.counter ? .early : .known
+      return hosts[slot].cursors.early(key)?.counter ?? 0 < update.counter ? .early : .known
     }
     guard update.counter > bound else { return .known }
-    return host.cursors.isFull ? .refused : .news
+    return hosts[slot].cursors.isFull ? .refused : .news
   }
 }
