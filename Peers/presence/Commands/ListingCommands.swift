@@ -4,7 +4,8 @@ import PresenceMesh
 /// `presence who`: the users of a room.
 struct WhoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "who", abstract: "List who is there, and who was.")
+    commandName: "who", abstract: "List who is there, and who was.",
+    usage: "presence who [<room>] [--online] [<options>]")
 
   @OptionGroup var state: StateOptions
   @OptionGroup var format: FormatOptions

@@ -6,6 +6,7 @@ struct StatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status",
     abstract: "Set the status of a session of the running node, and a message.",
+    usage: "presence status [<status>] [--message <message>] [--room <room>] [<options>]",
     discussion: """
       The lobby's status holds in all rooms that have none of their own. With neither a status nor \
       a message, the one that was set in the room is taken back.

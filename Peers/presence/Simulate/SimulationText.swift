@@ -47,7 +47,8 @@ enum SimulationText {
     ]
     let checks = Dictionary(grouping: report.failures) { $0.failure?.check ?? "" }
     for (check, failures) in checks.sorted(by: { $0.key < $1.key }) {
-      lines.append("\(check.padded(to: 12)) \(failures.count) failures")
+      let noun = failures.count == 1 ? "failure" : "failures"
+      lines.append("\(check.padded(to: 12)) \(failures.count) \(noun)")
     }
     for failure in report.failures {
       lines.append("replay with: \(command(failure, run))")

@@ -52,6 +52,7 @@ package func measureRooms(_ mesh: MeasuredMesh, rooms: Int) -> Measured {
     }
   }
   world.run(until: world.time + 5 * World.second)
+  world.weather.loss = mesh.loss
   let joined = measureMeeting(world)
   world.side = Dictionary(uniqueKeysWithValues: world.nodes.indices.map { ($0, $0 % 2) })
   for number in 0..<max(1, sessions.count / 100) {

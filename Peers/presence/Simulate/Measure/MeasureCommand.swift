@@ -6,19 +6,21 @@ struct MeasureCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "measure",
     abstract: "Measure a simulated mesh: its spread, its bytes, its healing.",
+    usage: "presence measure [--nodes <nodes>] [--apart <seconds> | --rooms <rooms>] [<options>]",
     discussion: """
       Without --apart: nodes join, then nothing happens for 30 s, then one status at a time \
       changes. With --apart the mesh is cut in two halves for so many seconds (0: the halves \
       never met before) while statuses change on both sides; what is measured is how long it \
       takes to become one again, and what it costs. Time is virtual: the figures do not depend on \
-      the machine. With --rooms gateways with many rooms join, are cut and heal. 1,000 nodes take minutes, and some 4 GB of memory.
+      the machine. With --rooms gateways with many rooms join, are cut and heal. 1,000 nodes \
+      take minutes, and some 4 GB of memory.
       """)
 
   @Option(help: "The number of nodes, 2…1,000.")
   var nodes = 100
 
-  @Option(help: "Sessions that each node hosts, 1…100, with --apart; else 1.")
-  var sessions = 1
+  @Option(help: "With --apart, sessions that each node hosts, 1…100; without it: 1.")
+  var sessions: Int?
 
   @Option(help: "Lose this share of all datagrams, 0…90, in percent.")
   var loss = 1.0
@@ -29,9 +31,10 @@ struct MeasureCommand: AsyncParsableCommand {
 
   @Option(
     help: """
-      The number of changes, 1…10,000; with --apart, changes in a second on each side, 0…1,000.
+      The number of changes, 1…10,000; with --apart, changes in a second on each side, 0…1,000. \
+      Without it: 20.
       """)
-  var changes = 20
+  var changes: Int?
 
   @Option(help: "Cut the mesh in halves for so many virtual seconds; 0: they never met.")
   var apart: UInt64?
@@ -45,7 +48,7 @@ struct MeasureCommand: AsyncParsableCommand {
   @Option(
     help: """
       Each node has a session in so many rooms of its own, 1…5,000; they join, are cut, change \
-      and heal. Not with --apart; --sessions, --changes and --loss do not count then.
+      and heal. It goes with none of --apart, --sessions and --changes.
       """)
   var rooms: Int?
 
@@ -60,15 +63,22 @@ struct MeasureCommand: AsyncParsableCommand {
       }
     }
     try check(nodes, 2...1000, "--nodes")
-    try check(sessions, 1...100, "--sessions")
+    if let sessions { try check(sessions, 1...100, "--sessions") }
     try check(rings, 1...8, "--rings")
-    try check(changes, apart == nil ? 1...10_000 : 0...1000, "--changes")
+    if let changes { try check(changes, apart == nil ? 1...10_000 : 0...1000, "--changes") }
     guard (0...90).contains(loss) else {
       throw ValidationError("--loss takes 0…90 percent, not \(Figures.brief(loss)).")
     }
     if let rooms {
-      guard apart == nil else { throw ValidationError("--rooms does not go with --apart.") }
+      let others = [
+        ("--apart", apart != nil), ("--sessions", sessions != nil), ("--changes", changes != nil),
+      ]
+      if let (option, _) = others.first(where: \.1) {
+        throw ValidationError("--rooms does not go with \(option).")
+      }
       try check(rooms, 1...5000, "--rooms")
+    } else if sessions != nil, apart == nil {
+      throw ValidationError("--sessions goes with --apart.")
     }
     if let apart, apart > 86_400 {
       throw ValidationError("--apart takes 0…86,400, not \(apart).")
@@ -78,8 +88,9 @@ struct MeasureCommand: AsyncParsableCommand {
   mutating func run() async throws {
     let begin = ContinuousClock.now
     let mesh = MeasuredMesh(
-      nodes: nodes, sessions: sessions, loss: loss / 100, delayMicroseconds: delay.microseconds,
-      seed: seed, rings: rings)
+      nodes: nodes, sessions: sessions ?? 1, loss: loss / 100,
+      delayMicroseconds: delay.microseconds, seed: seed, rings: rings)
+    let changes = changes ?? 20
     let measured =
       if let rooms {
         measureRooms(mesh, rooms: rooms)
