@@ -15,6 +15,10 @@ struct Outbox: Sendable {
     var messages: [OutgoingMessage] = []
     /// Where messages go when some have to wait; `nil`: none has to.
     var waiting: WaitingMessages?
+    /// The bytes that may be sent now; `nil`: as many as there are.
+    var budget: Budget?
+    /// True from the first message until all are gone: it has a turn, or rests.
+    var isInLine = false
 
     mutating func startWaiting(rate: UInt64, now: MonotonicTime) {
       guard waiting == nil else { return }
@@ -25,14 +29,13 @@ struct Outbox: Sendable {
     }
   }
 
+  /// Kept while they are empty, too: most are filled again soon.
   private var queues: [PeerAddress: Queue] = [:]
   /// The addresses that may be sent to, first come, first served.
   private var order: [PeerAddress] = []
   private var first = 0
   /// The bytes that may be sent now; `nil`: as many as there are.
   private var budget: Budget?
-  /// The same, by address: of those that were sent to.
-  private var budgets: [PeerAddress: Budget] = [:]
   /// The addresses whose bytes are used up, until when.
   private var resting: [PeerAddress: MonotonicTime] = [:]
   /// Until when the bytes of all are used up.
@@ -75,13 +78,15 @@ extension Outbox {
       return
     }
     guard let index = queues.index(forKey: address) else {
-      var queue = Queue()
-      if pausedUntil != nil || resting[address] != nil {
-        queue.startWaiting(rate: rate, now: now)
-      }
-      queues[address] = queue
-      order.append(address)
+      queues[address] = Queue(budget: peerRate.map { Budget(bytesPerSecond: $0, now: now) })
       return append(message, to: address, now: now)
+    }
+    if !queues.values[index].isInLine {
+      queues.values[index].isInLine = true
+      order.append(address)
+      if pausedUntil != nil || resting[address] != nil {
+        queues.values[index].startWaiting(rate: rate, now: now)
+      }
     }
     if queues.values[index].waiting != nil {
       queues.values[index].waiting?.append(message, now: now)
@@ -116,7 +121,6 @@ extension Outbox {
   mutating func forget(_ address: PeerAddress) {
     queues[address] = nil
     resting[address] = nil
-    budgets[address] = nil
   }
 }
 
@@ -136,22 +140,21 @@ extension Outbox {
   mutating func depart(now: MonotonicTime) -> Departure? {
     wake(now: now)
     if let opening = nextOpening() { return opening }
-    while let address = nextAddress() {
+    while let (address, index) = nextQueue() {
       if let wait = budget?.wait(for: UInt64(Limits.datagramBytes), now: now) {
         pause(until: now + wait, now: now)
         break
       }
-      if let peerRate {
-        if let wait = wait(for: address, rate: peerRate, now: now) {
-          rest(until: now + wait, now: now)
-          continue
-        }
+      let wait = queues.values[index].budget?.wait(for: UInt64(Limits.datagramBytes), now: now)
+      if let wait {
+        rest(address, index, until: now + wait, now: now)
+        continue
       }
-      let messages = take(now: now)
+      let messages = take(address, index, now: now)
       guard !messages.isEmpty else { continue }
       let bytes = messages.reduce(DatagramHeader.overheadBytes) { $0 + $1.count }
       budget?.spend(UInt64(bytes))
-      if let index = budgets.index(forKey: address) { budgets.values[index].spend(UInt64(bytes)) }
+      queues.values[index].budget?.spend(UInt64(bytes))
       return Departure(address: address, echo: nil, messages: messages)
     }
     guard announcement else { return nil }
@@ -159,17 +162,6 @@ extension Outbox {
     // No token: there is nobody yet to give one to.
     return Departure(
       address: nil, echo: 0, messages: [MeshMessage.challenge(token: 0).encoded()])
-  }
-
-  /// How long it is until a datagram may go to an address; `nil`: one may.
-  private mutating func wait(
-    for address: PeerAddress, rate: UInt64, now: MonotonicTime
-  ) -> Span? {
-    guard let index = budgets.index(forKey: address) else {
-      budgets[address] = Budget(bytesPerSecond: rate, now: now)
-      return nil
-    }
-    return budgets.values[index].wait(for: UInt64(Limits.datagramBytes), now: now)
   }
 
   private mutating func nextOpening() -> Departure? {
@@ -191,31 +183,42 @@ extension Outbox {
     return Departure(address: opening.address, echo: opening.echo, messages: messages)
   }
 
-  /// The address whose turn it is.
-  private mutating func nextAddress() -> PeerAddress? {
+  private typealias QueueIndex = Dictionary<PeerAddress, Queue>.Index
+
+  /// The address whose turn it is, and its queue.
+  private mutating func nextQueue() -> (PeerAddress, QueueIndex)? {
     guard pausedUntil == nil else { return nil }
     while first < order.count {
       let address = order[first]
-      if queues[address] != nil && resting[address] == nil { return address }
+      if let index = queues.index(forKey: address), queues.values[index].isInLine,
+        resting[address] == nil
+      {
+        return (address, index)
+      }
       first += 1
     }
     order.removeAll(keepingCapacity: true)
     first = 0
+    if queues.count > 2 * EngineLimits.paths { queues = queues.filter(\.value.isInLine) }
     return nil
   }
 
   /// The messages of the next datagram to the address whose turn it is: as many as fit.
-  private mutating func take(now: MonotonicTime) -> [[UInt8]] {
-    let address = order[first]
-    guard var queue = queues.removeValue(forKey: address) else { return [] }
-    guard queue.waiting == nil else {
-      let taken = queue.waiting?.take(upTo: DatagramHeader.messageBytes, now: now) ?? []
-      dropped &+= queue.waiting?.takeDropped() ?? 0
-      superseded &+= queue.waiting?.takeSuperseded() ?? 0
+  private mutating func take(
+    _ address: PeerAddress, _ index: QueueIndex, now: MonotonicTime
+  ) -> [[UInt8]] {
+    guard queues.values[index].waiting == nil else {
+      let taken =
+        queues.values[index].waiting?.take(upTo: DatagramHeader.messageBytes, now: now) ?? []
+      dropped &+= queues.values[index].waiting?.takeDropped() ?? 0
+      superseded &+= queues.values[index].waiting?.takeSuperseded() ?? 0
       // Others have their turn.
       first += 1
-      guard queue.waiting?.isEmpty == false else { return taken }
-      queues[address] = queue
+      guard queues.values[index].waiting?.isEmpty == false else {
+        queues.values[index].waiting = nil
+        queues.values[index].isInLine = false
+        return taken
+      }
       order.append(address)
       // Under a load that does not end, what had its turn would pile up.
       if first > EngineLimits.messagesPerAddress, 2 * first > order.count {
@@ -225,8 +228,14 @@ extension Outbox {
       return taken
     }
     let more = PlantedBug.isActive(.datagramTooLong) ? 400 : 0
-    let taken = Self.takeFirst(of: &queue.messages, upTo: DatagramHeader.messageBytes + more)
-    if queue.messages.isEmpty { first += 1 } else { queues[address] = queue }
+    let taken = Self.takeFirst(
+      of: &queues.values[index].messages, upTo: DatagramHeader.messageBytes + more)
+    if queues.values[index].messages.isEmpty {
+      first += 1
+      queues.values[index].isInLine = false
+      // Memory that a burst took is given back.
+      if queues.values[index].messages.capacity > 64 { queues.values[index].messages = [] }
+    }
     return taken
   }
 
@@ -245,14 +254,13 @@ extension Outbox {
   }
 
   /// The address whose turn it is has used up its bytes.
-  private mutating func rest(until time: MonotonicTime, now: MonotonicTime) {
-    let address = order[first]
+  private mutating func rest(
+    _ address: PeerAddress, _ index: QueueIndex, until time: MonotonicTime, now: MonotonicTime
+  ) {
     first += 1
     resting[address] = time
     due = min(due ?? time, time)
-    if let index = queues.index(forKey: address) {
-      queues.values[index].startWaiting(rate: rate, now: now)
-    }
+    queues.values[index].startWaiting(rate: rate, now: now)
   }
 
   /// The bytes of all addresses are used up.

@@ -190,6 +190,7 @@ final class DriverCore: @unchecked Sendable {
   /// all interfaces; else any of the family.
   func socket(for address: PeerAddress) -> UDPSocket? {
     let isIPv4 = address.ipv4 != nil
+    if sockets.count == 1 { return sockets.first { $0.isIPv4 == isIPv4 } }
     var best: (socket: UDPSocket, rank: Int)?
     for socket in sockets where socket.isIPv4 == isIPv4 {
       let bound = socket.address

@@ -338,7 +338,9 @@ struct FailureDetectorTests {
 
   // MARK: Bounds
 
-  @Test("A cut shows nobody who is heard of behind it and was silent too long", arguments: [false, true])
+  @Test(
+    "A cut shows nobody who is heard of behind it and was silent too long",
+    arguments: [false, true])
   func cutGrantsNothingToNews(isRemembered: Bool) {
     // Of a dead origin a node hears from others, when it is not cut off any more; it may have known it before.
     var remembered: BeatClock?
