@@ -8,8 +8,8 @@ import MeshWire
 /// host. The tombstones of this node do not outweigh another origin's records; a removal does, and
 /// the host obeys it when it hears it.
 ///
-/// A removal is taken back when nothing is left that it outweighs, and every origin that held such
-/// is visible and complete; one that was ordered not before ``EngineConfiguration/removalHold``; any
+/// A removal is taken back when nothing is left that it outweighs, nor a stay that its host is to end
+/// by it, and every origin that held such is visible and complete; one that was ordered not before ``EngineConfiguration/removalHold``; any
 /// after ``EngineConfiguration/removalRetention``. Bounds: ``HostingLimits/orders``, of which more are
 /// refused, and ``HostingLimits/departures``, of which the oldest goes.
 struct Removals: Sendable {
@@ -152,11 +152,18 @@ struct Removals: Sendable {
       return true
     }
     let isOutweighing = mesh.otherHomes(of: place.session).contains { home in
-      let counter =
-        place.room.isLobby
-        ? mesh.sessionRecord(place.session, slot: home.slot)?.counter
-        : mesh.enteredCounter(place.session, place.room, slot: home.slot)
-      return counter.map { $0 <= entry.counter } ?? false
+      guard place.room.isLobby else {
+        return mesh.enteredCounter(place.session, place.room, slot: home.slot)
+          .map { $0 <= entry.counter } ?? false
+      }
+      guard let record = mesh.sessionRecord(place.session, slot: home.slot) else { return false }
+      if record.counter <= entry.counter { return true }
+      // A host that has not heard of it may write the session again, and is to end it all the same. A later
+      // stay there began above it, by the clock.
+      return mesh.origin(slot: home.slot).map(entry.holders.contains) == true
+        && RecordValues.session(from: record.value).map {
+          $0.joinedAt.milliseconds <= entry.counter
+        } == true
     }
     guard !isOutweighing else { return false }
     return entry.holders.allSatisfy { holder in

@@ -10,8 +10,10 @@ struct RemovalOrderTests {
   private let session = SessionID(7, 7)
   private let room = RoomName("design") ?? .lobby
 
-  private func mesh() throws -> World {
-    var world = World()
+  private func mesh(
+    _ configure: @escaping (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> World {
+    var world = World(configure: configure)
     for index in 0..<3 { world.start(peers: index == 0 ? [] : [0]) }
     let time = world.run(atMost: 10_000) { world in
       world.agree() && world.nodes.allSatisfy { $0.health.count == 2 }
@@ -94,6 +96,35 @@ struct RemovalOrderTests {
       try world.perform(1, .remove(session, from: .lobby, isFinal: false))
       world.run(milliseconds: 1000)
       expect(host: nil, &world)
+    }
+  }
+
+  @Test(
+    "A removal waits for a host that writes the session again before it hears of it",
+    arguments: [false, true])
+  func hostHearsLate(isFinal: Bool) throws {
+    var world = try mesh { $0.removalHold = .seconds(1) }
+    try open(0, at: 1_000_000, &world)
+    world.run(milliseconds: 1000)
+    // The host is heard, and hears nobody.
+    world.filter = { _, _, to in to != 0 }
+    try world.perform(1, .remove(session, from: .lobby, isFinal: isFinal))
+    world.run(milliseconds: 100)
+    // The first has the removal's counter.
+    for name in ["A", "Ada"] {
+      try world.perform(0, .setProfile(session, Profile(userID: "ada", name: name)))
+    }
+    world.run(milliseconds: 4000)
+    #expect(world.nodes[1].sessions[session]?.value.profile.name == "Ada")
+    world.filter = nil
+    world.run(milliseconds: 3000)
+    #expect(world.nodes.allSatisfy { $0.sessions[session] == nil })
+    // Once it has ended, and begins anew, the removal is taken back.
+    try open(0, at: 1_020_000, &world)
+    world.run(milliseconds: 3000)
+    #expect(world.nodes.allSatisfy { $0.sessions[session] != nil })
+    for node in world.nodes {
+      #expect(node.engine.records.removals(of: session, from: .lobby).isEmpty)
     }
   }
 
