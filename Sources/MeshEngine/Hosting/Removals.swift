@@ -158,9 +158,9 @@ struct Removals: Sendable {
       }
       guard let record = mesh.sessionRecord(place.session, slot: home.slot) else { return false }
       if record.counter <= entry.counter { return true }
-      // A host that has not heard of it may write the session again, and is to end it all the same. A later
-      // stay there began above it, by the clock.
-      return mesh.origin(slot: home.slot).map(entry.holders.contains) == true
+      // A host that has not heard of an order may write the session again, and is to end it all the same. A
+      // later stay there began above it, by the clock.
+      return !entry.isDeparture && mesh.origin(slot: home.slot).map(entry.holders.contains) == true
         && RecordValues.session(from: record.value).map {
           $0.joinedAt.milliseconds <= entry.counter
         } == true

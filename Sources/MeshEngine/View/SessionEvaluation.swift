@@ -48,6 +48,14 @@ struct SessionEvaluation {
     }
   }
 
+  /// True when a session that is shown is not in a room, in spite of its presence there. It is in the lobby
+  /// always: what was said there before it was opened again, above a removal, counts.
+  private func isOut(
+    _ session: SessionID, of room: RoomName, since entered: UInt64, _ records: some RecordReading
+  ) -> Bool {
+    !room.isLobby && isRemoved(session, from: room, since: entered, records)
+  }
+
   /// A session as an origin has it; `nil` when its session record is missing or does not decode. Cost:
   /// three records for each of at most ``SessionView/roomBound`` rooms.
   func snapshot(
@@ -76,7 +84,7 @@ struct SessionEvaluation {
     _ records: some RecordReading
   ) -> SessionSnapshot.Place? {
     guard let presence = RecordValues.presence(from: record.value),
-      !isRemoved(session, from: room, since: presence.enteredCounter, records)
+      !isOut(session, of: room, since: presence.enteredCounter, records)
     else { return nil }
     return SessionSnapshot.Place(
       room: room, presence: presence,
@@ -117,7 +125,7 @@ struct SessionEvaluation {
       let record = records.record(EntryKey(.presence, session), in: room, slot: slot),
       let entered = RecordValues.enteredCounter(ofPresence: record.value)
     else { return false }
-    return !isRemoved(session, from: room, since: entered, records)
+    return !isOut(session, of: room, since: entered, records)
   }
 
   private func occupies(

@@ -10,7 +10,7 @@ extension World {
     checkReplay(event, node)
     watched?.note(event, at: node.index, time: time)
     guard node.isHonest else { return }
-    noteContact(event, at: node)
+    if case .node(let origin, _) = event { noteBeat(of: origin, at: node) }
     switch event {
     case .cursor(let id, let room, let cursor): checkCursorOrder(cursor, of: id, in: room, node)
     case .node(let origin, .offline): checkLiving(origin, node)
@@ -147,63 +147,48 @@ extension World {
     }
   }
 
-  /// Nobody who died is believed to be younger than he is: but by a period where no beat came in time, since at
-  /// first contact nothing says when the newest beat was due.
+  /// Nobody who died is believed to be younger than his silence is known to be.
   private func checkAges(_ node: SimulatedNode, _ engine: Engine) {
     for (origin, diedAt) in deaths.sorted(by: { $0.key < $1.key }) {
       guard let beat = engine.newestBeat(of: origin, at: node.local(time)),
-        isWitness(node, of: diedAt), !hasLateSign(of: origin, node)
+        isWitness(node, of: diedAt)
       else { continue }
-      let span = time - diedAt
-      let isTimely = node.timely[origin] == beat.schedule
-      let bound = span / 40 + beatDelay + (isTimely ? 0 : Self.beatPeriod)
+      let silence = node.beats.silence(of: origin, diedAt: diedAt, beat)
+      let span = time - silence.since
+      let bound = span / 40 + beatDelay + silence.allowance
       if beat.age.nanoseconds < span - min(span, bound) {
         fail(
           "ages",
           "node \(node.index) believes \(origin.short) to be \(beat.age.milliseconds) ms old, dead for "
-            + "\(span / Self.millisecond) ms\(isTimely ? "" : ", whose beats came late")")
+            + "\((time - diedAt) / Self.millisecond) ms\(silence.allowance == 0 ? "" : ", whose beats came late")"
+        )
       }
     }
   }
 
-  static let beatPeriod = 2 * second
-
   /// What a beat in time may come late by: the slowest way, and a tenth of a period until who misses it asks.
-  private var beatDelay: UInt64 { 3 * slowest + Self.beatPeriod / 10 }
+  private var beatDelay: UInt64 { 3 * slowest + BeatWatch.period / 10 }
 
-  /// Notes that a node has the newest beat of whom it hears, in time.
-  func noteBeat(from source: PeerAddress, at node: SimulatedNode) {
-    guard node.isHonest, let sender = receivers[source].map({ nodes[$0.node] }),
+  /// Notes what a node has of the beats of whom it hears, and of those of the dead that come late.
+  func noteBeats(from source: PeerAddress, at node: SimulatedNode) {
+    guard node.isHonest else { return }
+    for origin in deaths.keys where node.beats.mayBeLate(origin) { noteBeat(of: origin, at: node) }
+    guard let sender = receivers[source].map({ nodes[$0.node] }),
       let (origin, sent) = sender.process?.change({
         ($0.origin, $0.newestBeat(of: $0.origin, at: sender.local(time)))
-      }), let sent, node.timely[origin] != sent.schedule, sent.age.nanoseconds <= beatDelay,
-      let known = node.process?.change({ $0.newestBeat(of: origin, at: node.local(time)) }),
+      }), let sent, !node.beats.isTimely(origin, sent.schedule),
+      let known = noteBeat(of: origin, at: node), sent.age.nanoseconds <= beatDelay,
       (known.schedule, known.chain, known.index) == (sent.schedule, sent.chain, sent.index)
     else { return }
-    node.timely[origin] = sent.schedule
+    node.beats.noteTimely(origin, sent.schedule)
   }
 
-  /// Notes what a node knows of an origin at first contact through others.
-  private func noteContact(_ event: MeshEvent, at node: SimulatedNode) {
-    switch event {
-    case .node(let origin, _) where node.contacts[origin] == nil:
-      let beat = node.process?.change { $0.newestBeat(of: origin, at: node.local(time)) }
-      if let beat, beat.isTold { node.contacts[origin] = (time, beat) }
-    case .forgotten(let origin): node.contacts[origin] = nil
-    default: break
-    }
-  }
-
-  /// True when a node had a new sign of life of an origin 2.5 periods or more after first contact through others:
-  /// what these told of its age counts no more then, and what the node heard may be any age younger.
-  func hasLateSign(of origin: OriginID, _ node: SimulatedNode) -> Bool {
-    guard let contact = node.contacts[origin], node.timely[origin] != contact.beat.schedule,
-      let beat = node.process?.change({ $0.newestBeat(of: origin, at: node.local(time)) })
-    else { return false }
-    // Clocks run up to 1 % fast.
-    let isLate = time >= contact.time + 5 * Self.beatPeriod / 2 - Self.beatPeriod / 20
-    return isLate && beat.schedule == contact.beat.schedule
-      && (beat.chain, beat.index) > (contact.beat.chain, contact.beat.index)
+  /// Notes the newest beat of an origin that a node knows.
+  @discardableResult
+  func noteBeat(of origin: OriginID, at node: SimulatedNode) -> BeatStanding? {
+    let beat = node.process?.change { $0.newestBeat(of: origin, at: node.local(time)) }
+    if let beat { node.beats.note(beat, of: origin, at: time) }
+    return beat
   }
 
   /// True when a node was there when somebody died, and its clock went on since.
@@ -214,19 +199,17 @@ extension World {
   /// An origin that died is hidden everywhere after its time to live, whoever retells it.
   func checkDead(_ origin: OriginID, diedAt: UInt64) {
     guard deaths[origin] == diedAt else { return }
-    if time < diedAt + patience {
-      // The network has become slower since.
-      return queue.add(.checkDead(origin: origin, diedAt: diedAt), at: diedAt + patience)
-    }
-    // Where no beat came in time, it may be a period younger.
-    let latest = diedAt + patience + Self.beatPeriod
-    if time < latest { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: latest) }
+    var next: UInt64?
     for node in honest where node.isAwake && isWitness(node, of: diedAt) && node.staleAt < diedAt {
       guard let engine = node.engine, !engine.isStale,
-        !hasLateSign(of: origin, node),
-        time >= latest
-          || engine.newestBeat(of: origin, at: node.local(time))?.schedule == node.timely[origin]
+        let beat = engine.newestBeat(of: origin, at: node.local(time))
       else { continue }
+      let silence = node.beats.silence(of: origin, diedAt: diedAt, beat)
+      let due = silence.since + patience + silence.allowance
+      guard time >= due else {
+        next = min(next ?? due, due)
+        continue
+      }
       let health = node.replayed.nodes[origin]
       guard health == .online || health == .suspect else { continue }
       fail(
@@ -234,6 +217,8 @@ extension World {
         "node \(node.index) shows \(origin.short), which died \((time - diedAt) / Self.millisecond) ms ago"
       )
     }
+    // Beats came late, or the network has become slower since.
+    if let next { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: next) }
   }
 
   /// A session that ended is not shown any more, where nothing came between.

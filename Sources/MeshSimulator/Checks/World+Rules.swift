@@ -20,9 +20,9 @@ extension World {
     ]
     guard !faults.contains(where: late.contains) else { return }
     guard let diedAt = deaths[origin], node.startedAt > diedAt, node.disturbedAt == node.startedAt,
-      !hasLateSign(of: origin, node)
+      let beat = noteBeat(of: origin, at: node)
     else { return }
-    let span = time - diedAt
+    let span = time - node.beats.silence(of: origin, diedAt: diedAt, beat).since
     if span > patience + span / 40 + 2 * slowest {
       fail(
         "dead",
@@ -30,10 +30,10 @@ extension World {
     }
   }
 
-  /// Whoever left is known to have left.
+  /// Whoever left is known to have left, but where the mesh key that sealed it has not come yet.
   private func checkFarewells(_ node: SimulatedNode, _ engine: Engine) {
-    for (origin, leftAt) in farewells.sorted(by: { $0.key < $1.key })
-    where deaths[origin] != nil && isUndisturbed(since: leftAt) {
+    for (origin, (leftAt, epoch)) in farewells.sorted(by: { $0.key < $1.key })
+    where deaths[origin] != nil && epoch <= node.newestEpoch && isUndisturbed(since: leftAt) {
       guard time > leftAt + Self.second + slowest, node.stall == nil,
         node.disturbedAt + 10 * Self.second < leftAt, node.staleAt < leftAt,
         let health = node.replayed.nodes[origin], health != .left

@@ -75,10 +75,8 @@ final class SimulatedNode {
   var replayed = ReplayedView()
   /// Hashes of the datagrams that this life has accepted, and how many paths were proven by then.
   var accepted: [UInt64: UInt64] = [:]
-  /// The schedules of origins of which it had a beat from the origin itself in time.
-  var timely: [OriginID: BeatStanding.Schedule] = [:]
-  /// When it first heard of origins through others, and their newest beats by then.
-  var contacts: [OriginID: (time: UInt64, beat: BeatStanding)] = [:]
+  /// What beats of others it had.
+  var beats = BeatWatch()
   /// Datagrams that it sent in the present second, and the bytes.
   var sent = (second: UInt64.max, datagrams: 0, bytes: 0)
   /// Incarnations that its events put into quarantine.

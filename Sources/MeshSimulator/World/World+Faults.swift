@@ -63,7 +63,7 @@ extension World {
     case .churn:
       guard victim.isAwake, victim.isHonest else { return }
       note("node \(victim.index) leaves")
-      if let origin = victim.engine?.origin { farewells[origin] = time }
+      if let origin = victim.engine?.origin { farewells[origin] = (time, victim.newestEpoch) }
       _ = perform(victim.index, .leaveMesh)
       crash(victim.index)
       queue.add(.start(node: victim.index), at: time + UInt64(1 + random.below(8)) * Self.second)

@@ -120,7 +120,7 @@ extension World {
     node.liar?.overhear(bytes, from: source)
     drive(index) { engine, now in engine.receive(bytes, from: source, now: now) }
     guard acceptedCount() > before else { return }
-    noteBeat(from: source, at: node)
+    noteBeats(from: source, at: node)
     // A datagram counts once on a path; a path that is proven anew has another window.
     let proven = process.change { $0.counters[.pathsProven] }
     let hash = FoldedHash(bytes, key: HashKey(source.low, UInt64(source.port))).first

@@ -34,8 +34,7 @@ extension World {
     node.staleAt = 0
     node.buffer = []
     node.accepted = [:]
-    node.timely = [:]
-    node.contacts = [:]
+    node.beats = BeatWatch()
     node.contradicted = [:]
     cursors.forget(node: index)
     deaths[engine.origin] = nil
@@ -67,6 +66,7 @@ extension World {
     // A clone may live on.
     guard !nodes.contains(where: { $0.process?.engine.origin == origin }) else { return }
     deaths[origin] = time
+    for node in nodes where node.isHonest { noteBeat(of: origin, at: node) }
     queue.add(.checkDead(origin: origin, diedAt: time), at: time + patience)
   }
 

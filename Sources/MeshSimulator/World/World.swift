@@ -78,8 +78,8 @@ final class World {
   var events: UInt64 = 0
   /// When origins died, unless they live again.
   var deaths: [OriginID: UInt64] = [:]
-  /// When origins left politely.
-  var farewells: [OriginID: UInt64] = [:]
+  /// When origins left politely, and the epoch of the mesh key that sealed it.
+  var farewells: [OriginID: (at: UInt64, epoch: UInt32)] = [:]
   /// A change that is waited for, when spreading is measured.
   var watched: SpreadWatch?
   /// Looks at the world as it runs, when plots are made of it.

@@ -468,7 +468,7 @@ def reading():
                 visit = log.get(("", key(5, session, room)))
                 if presence:
                     since = entered(presence[1])
-                    if removed(session, room, since):
+                    if room and removed(session, room, since):
                         continue
                     line = {"room": room, "presence": presence[1].hex()}
                     rest = log.get((room, key(2, session)))

@@ -71,7 +71,7 @@ private struct ViewModel {
         else { continue }
         occupied.append(room)
       } else if let presence = Self.presence(key, records),
-        !isRemoved(session, room, presence.enteredCounter, records)
+        room.isLobby || !isRemoved(session, room, presence.enteredCounter, records)
       {
         places.append(
           .init(room: room, presence: presence, cursor: cursor(key, presence, records)))

@@ -38,6 +38,19 @@ struct SessionViewTests {
     #expect(world.reader.sessions[ann] != nil)
   }
 
+  @Test("Above a removal a session is shown with what it said in the lobby before")
+  func lobbyAboveRemoval() {
+    for room in [RoomName.lobby, room] {
+      var world = ViewWorld(origins: 2)
+      world.host(ann, slot: 0, in: room, counter: 5)
+      world.write(slot: 1, EntryKey(.removal, ann, room: room), counter: 6, ViewValue.removal)
+      world.write(slot: 0, EntryKey(.session, ann), counter: 7, ViewValue.session())
+      world.workAll()
+      // Out of another room it is ordered until it enters again.
+      #expect(world.reader.sessions[ann]?.rooms == (room.isLobby ? [room] : []))
+    }
+  }
+
   @Test("The removal of a hidden origin counts")
   func removalOfHiddenOriginCounts() {
     var world = ViewWorld(origins: 2, visible: 1)
