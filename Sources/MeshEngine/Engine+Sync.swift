@@ -115,6 +115,7 @@ extension Engine {
         adopt(fetched, checkpoint, of: other)
       case .wrong(let address): charge(.wrongAnswer, to: address)
       case .roundTrip(let address, let span): paths.note(roundTrip: span, of: address)
+      case .overdue(let address): paths.noteOverdue(address)
       }
     }
   }

@@ -179,6 +179,70 @@ struct SimulationTests {
     #expect(checks.contains("dead"))
   }
 
+  /// Three nodes that have met, of which the last has a new mesh key, and the others where it is everywhere.
+  private func rotated(isEverywhere: Bool) -> World {
+    var scenario = small(1, [])
+    scenario.nodes = 3
+    scenario.faultMilliseconds = 100_000
+    let world = World(scenario)
+    world.prepare()
+    world.run(until: 8 * World.second)
+    for node in world.nodes where isEverywhere || node.index == 2 {
+      node.newestEpoch = 2
+      world.crash(node.index)
+      world.start(node.index)
+    }
+    world.run(until: 20 * World.second)
+    return world
+  }
+
+  @Test(
+    "A farewell must be known where its mesh key is, and nowhere else",
+    arguments: [false, true], [nil, PlantedBug.farewellIgnored])
+  func farewellNeedsKey(isEverywhere: Bool, planted: PlantedBug?) {
+    let failure = PlantedBug.with(planted) {
+      let world = rotated(isEverywhere: isEverywhere)
+      world.leave(world.nodes[2])
+      world.run(until: 30 * World.second)
+      return world.failure
+    }
+    #expect(failure?.check == (isEverywhere && planted != nil ? "farewell" : nil))
+  }
+
+  @Test("Who left, came back and died is not taken to have left")
+  func farewellOfAnEarlierLife() {
+    let world = rotated(isEverywhere: true)
+    world.leave(world.nodes[2])
+    world.run(until: 22 * World.second)
+    world.start(2)
+    world.run(until: 40 * World.second)
+    world.crash(2)
+    world.run(until: 60 * World.second)
+    #expect(world.failure == nil)
+    #expect(world.farewells.isEmpty && world.deaths.count == 1)
+  }
+
+  @Test(
+    "The end of a session must be known where the mesh key of its host is, and nowhere else",
+    arguments: [false, true])
+  func endNeedsKey(isEverywhere: Bool) throws {
+    let world = rotated(isEverywhere: isEverywhere)
+    world.open(at: 2)
+    let client = try #require(world.clients.last)
+    let index = world.clients.count - 1
+    world.run(until: world.time + World.second)
+    let host = try #require(world.nodes[2].engine)
+    let seen = try #require(host.session(client.id))
+    world.leave(index)
+    let endedAt = world.time
+    world.run(until: endedAt + 2 * World.second)
+    // The first node shows it still.
+    world.nodes[0].replayed.sessions[client.id] = seen
+    world.nodes[0].replayed.nodes[host.origin] = .online
+    world.checkEnded(index, endedAt: endedAt)
+    #expect(world.failure?.check == (isEverywhere ? "ended" : nil))
+  }
+
   @Test("Stand-in hashes of many inputs differ, and depend on each byte and on the key")
   func hashes() {
     var seen: Set<UInt64> = []

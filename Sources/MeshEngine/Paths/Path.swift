@@ -21,14 +21,21 @@ struct Path: Sendable {
   var heardAt: MonotonicTime
   /// The time of a round trip, as far as it was measured.
   var roundTrip: Span?
+  /// The answers that were overdue since one came in time.
+  var overdue: UInt64 = 0
   /// True for an address that the user gave.
   var isConfigured: Bool
   /// When comparisons began to find differences, and when the last one did; `nil`: the last found none.
   var differs: (first: MonotonicTime, last: MonotonicTime)?
 
-  /// How long to wait for an answer: 4 round trips and 50 ms, at most 2 s.
+  /// How long to wait for an answer: 4 round trips and 50 ms, twice as long for each that was overdue, at most
+  /// 2 s. Without that nobody would be waited for long enough whose way has become longer.
   var patience: Span {
-    roundTrip.map { EngineLimits.patience(roundTrip: $0) } ?? EngineLimits.longestPatience
+    roundTrip.map {
+      min(
+        EngineLimits.patience(roundTrip: $0).scaled(1 << min(overdue, 6), over: 1),
+        EngineLimits.longestPatience)
+    } ?? EngineLimits.longestPatience
   }
 }
 

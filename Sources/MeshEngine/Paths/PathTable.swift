@@ -142,7 +142,11 @@ extension PathTable {
     guard let known = paths[address] else { return }
     let mean = known.roundTrip.map { $0.scaled(7, over: 8) + roundTrip.scaled(1, over: 8) }
     paths[address]?.roundTrip = mean ?? roundTrip
+    paths[address]?.overdue = 0
   }
+
+  /// Notes that an answer was overdue.
+  mutating func noteOverdue(_ address: PeerAddress) { paths[address]?.overdue += 1 }
 
   /// Notes whether a comparison found a difference.
   mutating func noteComparison(_ isEqual: Bool, with address: PeerAddress, now: MonotonicTime) {

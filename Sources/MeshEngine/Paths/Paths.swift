@@ -193,6 +193,9 @@ extension Paths {
   mutating func note(roundTrip: Span, of address: PeerAddress) {
     table.note(roundTrip: roundTrip, of: address)
   }
+
+  /// Notes that a request on a path was not answered in time.
+  mutating func noteOverdue(_ address: PeerAddress) { table.noteOverdue(address) }
 }
 
 extension Paths {

@@ -19,6 +19,8 @@ enum ComparisonEvent: Sendable {
   case rested(OriginID)
   /// A peer took so long to answer.
   case roundTrip(PeerAddress, Span)
+  /// A peer did not answer in time.
+  case overdue(PeerAddress)
 }
 
 /// Timers of comparisons.
@@ -502,7 +504,7 @@ extension Comparison {
       }
       // What was missed is found by the next comparison.
       walks[address] = nil
-      return []
+      return [.overdue(address)]
     case .fetch(let origin):
       guard var fetch = fetches[origin] else {
         return resting[origin].map { $0.until <= context.now } ?? false ? [.rested(origin)] : []
@@ -515,6 +517,8 @@ extension Comparison {
       var events: [ComparisonEvent] = []
       if !fetch.hasProgress {
         fetch.silences += 1
+        fetch.timeout = min(fetch.timeout.scaled(2, over: 1), EngineLimits.longestPatience)
+        events = [.overdue(fetch.address)]
       } else if fetch.pages.isBegun {
         // The rest of an answer was lost: that is no silence, and says how soon to ask on.
         let roundTrip = fetch.heardAt.since(fetch.askedAt)
@@ -522,7 +526,7 @@ extension Comparison {
         events = [.roundTrip(fetch.address, roundTrip)]
       }
       fetches[origin] = fetch
-      guard fetch.silences < 2 else { return move(origin, peers: peers, &context) }
+      guard fetch.silences < 2 else { return events + move(origin, peers: peers, &context) }
       return events + ask(origin, &context)
     }
   }

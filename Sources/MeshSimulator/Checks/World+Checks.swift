@@ -221,7 +221,8 @@ extension World {
     if let next { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: next) }
   }
 
-  /// A session that ended is not shown any more, where nothing came between.
+  /// A session that ended is not shown any more, where nothing came between, and the mesh key that its host seals
+  /// with has come.
   func checkEnded(_ index: Int, endedAt: UInt64) {
     let client = clients[index]
     let host = nodes[client.node]
@@ -230,7 +231,9 @@ extension World {
       let origin = host.process?.engine.origin
     else { return }
     for node in honest
-    where node.isAwake && node.disturbedAt + Self.second < endedAt && node.stall == nil {
+    where node.isAwake && node.disturbedAt + Self.second < endedAt && node.stall == nil
+      && node.newestEpoch >= host.newestEpoch
+    {
       guard node.replayed.sessions[client.id] != nil,
         node.replayed.nodes[origin] == .online
       else { continue }

@@ -62,10 +62,7 @@ extension World {
       suspend(victim, for: UInt64(3 + random.below(60)) * Self.second, hears: false)
     case .churn:
       guard victim.isAwake, victim.isHonest else { return }
-      note("node \(victim.index) leaves")
-      if let origin = victim.engine?.origin { farewells[origin] = (time, victim.newestEpoch) }
-      _ = perform(victim.index, .leaveMesh)
-      crash(victim.index)
+      leave(victim)
       queue.add(.start(node: victim.index), at: time + UInt64(1 + random.below(8)) * Self.second)
     case .clone: clone(victim)
     case .keyRotation: rotateKeys(victim)
@@ -84,6 +81,13 @@ extension World {
   private func change(_ body: (inout Weather) -> Void) {
     body(&weather)
     linksChangedAt = time
+  }
+
+  func leave(_ victim: SimulatedNode) {
+    note("node \(victim.index) leaves")
+    if let origin = victim.engine?.origin { farewells[origin] = (time, victim.newestEpoch) }
+    _ = perform(victim.index, .leaveMesh)
+    crash(victim.index)
   }
 
   private func crash(_ victim: SimulatedNode, disk fault: Scenario.Fault) {

@@ -38,6 +38,7 @@ extension World {
     node.contradicted = [:]
     cursors.forget(node: index)
     deaths[engine.origin] = nil
+    farewells[engine.origin] = nil
     note("node \(index) \(engine.origin.short) starts, incarnation \(incarnation.counter)")
     if node.liar != nil { startLiar(index) }
     // Configured are the first two nodes; the others are heard of, or remembered.

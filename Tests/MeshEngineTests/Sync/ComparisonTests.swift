@@ -185,7 +185,8 @@ struct ComparisonTests {
     _ = pass(400, of: checkpoint.origin)
     let second = try requests()
     receive(top: top, to: try #require(first.last).request, isLast: true, from: peers[0], &source)
-    _ = pass(400, of: checkpoint.origin)
+    // The second silence is twice as long.
+    _ = pass(800, of: checkpoint.origin)
     let third = try requests()
     #expect(second.last?.request.nodes.map(\.path) == [.top])
     #expect(third.map(\.address) == [peers[0]])

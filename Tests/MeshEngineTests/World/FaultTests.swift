@@ -39,6 +39,24 @@ struct FaultTests {
     #expect(time != nil)
   }
 
+  @Test("What differs is fetched over a way that has become much longer, too")
+  func longerWay() throws {
+    var world = try mesh(2)
+    world.run(milliseconds: 10_000)
+    // A round trip took a millisecond or two; now it takes 600, and no path is lost.
+    world.delay = 300_000_000...310_000_000
+    world.groups = [1: 1]
+    for number: UInt64 in 0..<400 {
+      try world.open(0, SessionID(9, number), user: "ada", in: room("room \(number % 40)"))
+    }
+    world.run(milliseconds: 2000)
+    world.groups = [:]
+    let time = world.run(atMost: 12_000) { $0.agree() }
+    #expect(time != nil)
+    #expect(world.nodes[1].engine.counters[.fetchesCompleted] == 1)
+    #expect(world.nodes.allSatisfy { $0.engine.counters[.pathsSilent] == 0 })
+  }
+
   @Test("A node that slept hides nobody who lives, and soon whoever died meanwhile")
   func sleep() throws {
     var world = try mesh(3)
