@@ -223,10 +223,10 @@ struct SimulationTests {
   }
 
   @Test(
-    "The end of a session must be known where the mesh key of its host is, and nowhere else",
-    arguments: [false, true])
-  func endNeedsKey(isEverywhere: Bool) throws {
-    let world = rotated(isEverywhere: isEverywhere)
+    "The end of a session must be known where the host's mesh key is and paths lead, and nowhere else",
+    arguments: [(true, nil), (false, nil), (true, 5), (true, 15)] as [(Bool, UInt64?)])
+  func endNeedsKeyAndPaths(isKeyEverywhere: Bool, movedSecondsBefore: UInt64?) throws {
+    let world = rotated(isEverywhere: isKeyEverywhere)
     world.open(at: 2)
     let client = try #require(world.clients.last)
     let index = world.clients.count - 1
@@ -239,8 +239,32 @@ struct SimulationTests {
     // The first node shows it still.
     world.nodes[0].replayed.sessions[client.id] = seen
     world.nodes[0].replayed.nodes[host.origin] = .online
+    if let movedSecondsBefore {
+      world.nodes[0].movedAt = endedAt - movedSecondsBefore * World.second
+    }
     world.checkEnded(index, endedAt: endedAt)
-    #expect(world.failure?.check == (isEverywhere ? "ended" : nil))
+    let isDemanded = isKeyEverywhere && movedSecondsBefore != 5
+    #expect(world.failure?.check == (isDemanded ? "ended" : nil))
+  }
+
+  @Test("Whoever comes once more to a node that hosts it is not taken over from where it was")
+  func secondOpening() throws {
+    let world = rotated(isEverywhere: true)
+    world.open(at: 0)
+    let index = world.clients.count - 1
+    let id = world.clients[index].id
+    let isIn = world.say(index, .enter(id, .lobby)) { $0.places[.lobby] = .init() }
+    world.run(until: world.time + World.second)
+    // What the node has just written makes its next batch wait: it shows the session at the other one still.
+    world.open(at: 1)
+    world.connect(index, to: 1)
+    let isSaid = world.say(index, .setStatus(id, .lobby, .busy, message: nil, at: world.wall)) {
+      $0.places[.lobby]?.status = .busy
+    }
+    let shown = try #require(world.nodes[1].engine?.session(id))
+    #expect(isIn && isSaid && shown.host == world.nodes[0].engine?.origin)
+    world.connect(index, to: 1)
+    #expect(world.failure == nil)
   }
 
   @Test("Stand-in hashes of many inputs differ, and depend on each byte and on the key")

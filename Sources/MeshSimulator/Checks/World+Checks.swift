@@ -221,8 +221,11 @@ extension World {
     if let next { queue.add(.checkDead(origin: origin, diedAt: diedAt), at: next) }
   }
 
-  /// A session that ended is not shown any more, where nothing came between, and the mesh key that its host seals
-  /// with has come.
+  /// The silence after which a path is lost.
+  private static let pathSilence = 10 * second
+
+  /// A session that ended is not shown any more, where nothing came between, the mesh key that its host seals with
+  /// has come, and no path leads to where the node was before.
   func checkEnded(_ index: Int, endedAt: UInt64) {
     let client = clients[index]
     let host = nodes[client.node]
@@ -233,6 +236,7 @@ extension World {
     for node in honest
     where node.isAwake && node.disturbedAt + Self.second < endedAt && node.stall == nil
       && node.newestEpoch >= host.newestEpoch
+      && (node.movedAt == 0 || node.movedAt + Self.pathSilence < endedAt)
     {
       guard node.replayed.sessions[client.id] != nil,
         node.replayed.nodes[origin] == .online

@@ -301,7 +301,10 @@ extension World {
     let old = client.node
     clients[index].node = node
     cursors.forget(client.id)
-    let seen = nodes[node].process?.engine.session(client.id)
+    // One that is hosted there already is not taken over, whatever is still shown of it.
+    let seen = nodes[node].process.flatMap { process in
+      process.engine.hostedSession(client.id) == nil ? process.engine.session(client.id) : nil
+    }
     let isDone = say(
       index,
       .open(client.id, client.profile, device: "simulated", Self.lease(client.lease), at: wall)

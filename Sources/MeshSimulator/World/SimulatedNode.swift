@@ -66,6 +66,9 @@ final class SimulatedNode {
   /// The last times of that.
   private(set) var disturbances: [UInt64] = []
   var startedAt: UInt64 = 0
+  /// When its address last became another one: what others send by their paths to the old one is lost until these
+  /// are lost.
+  var movedAt: UInt64 = 0
   /// When it last learned that its view was stale, or no longer is.
   var staleAt: UInt64 = 0
   /// When the scheduled tick is; ticks at other times are void.

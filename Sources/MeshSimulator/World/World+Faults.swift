@@ -109,7 +109,7 @@ extension World {
     receivers[victim.address] = nil
     victim.address = newAddress()
     receivers[victim.address] = Receiver(node: victim.index)
-    victim.disturbedAt = time
+    noteMove(of: victim)
   }
 
   /// Puts a node behind an address translation, or changes its mappings.
@@ -126,6 +126,11 @@ extension World {
         network: 0x0B00_0000 | UInt32(victim.index), isSymmetric: !symmetric && random.chance(0.5),
         salt: random.next())
     }
+    noteMove(of: victim)
+  }
+
+  private func noteMove(of victim: SimulatedNode) {
+    victim.movedAt = time
     victim.disturbedAt = time
   }
 
