@@ -9,7 +9,7 @@ extension FailureDetector {
     var health = NodeHealth.offline
     private(set) var isVerified = true
     var isComplete = false
-    /// False until its first health was reported, whatever that is.
+    /// False until its first health was reported, whatever that is: not before it is known.
     var isReported = false
     /// When it is shown at the latest; `nil`: it does not wait for its log.
     private(set) var shownBy: MonotonicTime?
@@ -28,6 +28,9 @@ extension FailureDetector {
       self.clock = clock
       openedAt = now
     }
+
+    /// True while it may be shown soon: nothing is known of it yet, or its log is still to be complete.
+    var isAwaited: Bool { clock == nil || shownBy != nil }
 
     // MARK: Signs of life
 

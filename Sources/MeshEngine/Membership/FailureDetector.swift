@@ -213,7 +213,7 @@ struct FailureDetector: Sendable {
     var verdict = Member.Verdict.forget
     update(row) {
       verdict = $0.evaluate(by: rules, at: now)
-      $0.isReported = true
+      $0.isReported = $0.isReported || !$0.isAwaited
     }
     guard case .keep(let next, let isProbed) = verdict, let after = members[row] else {
       _ = drop(row)
@@ -224,8 +224,8 @@ struct FailureDetector: Sendable {
       }
       return events.append(.forgotten(before.origin, before.clock))
     }
-    if !before.isReported || (before.health, before.isVerified) != (after.health, after.isVerified)
-    {
+    let isOther = (before.health, before.isVerified) != (after.health, after.isVerified)
+    if after.isReported && (isOther || !before.isReported) {
       events.append(
         .changed(
           HealthTransition(
