@@ -79,12 +79,8 @@ extension Engine {
       context.counters.count(.originsRefused)
       return nil
     }
-    // A new life is not shown by the beats of the one before.
-    if let held, held < incarnation, members.remove(origin) != nil {
-      view.visibility(slot: opened.slot, isVisible: false)
-      noteMember(origin, isVisible: false)
-    }
-    guard let events = members.open(origin, at: context.now) else {
+    let isNewLife = held.map { $0 < incarnation } ?? false
+    guard let events = members.open(origin, isNewLife: isNewLife, at: context.now) else {
       context.counters.count(.originsRefused)
       return nil
     }

@@ -30,7 +30,7 @@ extension Engine {
   /// All sessions and nodes, as they were told by events.
   package func snapshot() -> MeshSnapshot {
     var nodes: [OriginID: NodeHealth] = [origin: .online]
-    for (other, _) in others { nodes[other] = members.health(of: other) }
+    for (other, _) in others { nodes[other] = members.reportedHealth(of: other) }
     return MeshSnapshot(sessions: view.snapshot(records), nodes: nodes, isStale: isStale)
   }
 

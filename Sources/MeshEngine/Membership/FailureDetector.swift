@@ -52,6 +52,11 @@ struct FailureDetector: Sendable {
   /// The health of an origin; `nil` when it is not watched.
   func health(of origin: OriginID) -> NodeHealth? { member(origin)?.health }
 
+  /// The health of an origin that events told of last; `nil`: none did yet.
+  func reportedHealth(of origin: OriginID) -> NodeHealth? {
+    member(origin).flatMap { $0.isReported ? $0.health : nil }
+  }
+
   /// False when an origin counts as offline while nobody else could be heard.
   func isVerified(_ origin: OriginID) -> Bool { member(origin)?.isVerified ?? true }
 
@@ -64,11 +69,22 @@ struct FailureDetector: Sendable {
 
   /// Watches an origin that was heard by its batches alone: it is not shown, and is forgotten if no
   /// checkpoint comes.
+  ///
+  /// - Parameter isNewLife: true for a higher incarnation than was heard of: the beats of the one before do not
+  ///   show it.
   /// - Returns: `nil` if there is no room.
-  mutating func open(_ origin: OriginID, at now: MonotonicTime) -> [MembershipEvent]? {
+  mutating func open(
+    _ origin: OriginID, isNewLife: Bool = false, at now: MonotonicTime
+  ) -> [MembershipEvent]? {
+    var events: [MembershipEvent] = []
+    let before = isNewLife ? rows[origin].flatMap { drop($0) } : nil
+    if let before, before.health != .offline {
+      let transition = HealthTransition(origin: origin, from: before.health, to: .offline)
+      events.append(.changed(transition))
+    }
     guard rows[origin] == nil else { return [] }
     guard let row = insert(origin, clock: nil, at: now) else { return nil }
-    var events: [MembershipEvent] = []
+    members[row]?.isReported = before?.isReported ?? false
     evaluate(row, at: now, into: &events)
     return events
   }

@@ -373,6 +373,23 @@ struct FailureDetectorTests {
       ])
   }
 
+  @Test(
+    "A new life is not shown by the beats of the one before, and what was told of that is taken back"
+  )
+  func newLife() {
+    detector.accept(origin.sign(), at: at(0))
+    #expect(
+      detector.change { $0.open(origin.id, isNewLife: true, at: at(100)) } == [
+        .changed(HealthTransition(origin: origin.id, from: .online, to: .offline))
+      ])
+    #expect(detector.value.reportedHealth(of: origin.id) == .offline)
+    #expect(detector.accept(1, of: origin, at: at(200)) == nil)
+    #expect(
+      detector.accept(TestOrigin(incarnation: 2).sign(), at: at(300)) == [
+        .changed(HealthTransition(origin: origin.id, from: .offline, to: .online))
+      ])
+  }
+
   @Test("Beyond 4,096 origins a further one is refused, until one goes")
   func bound() {
     for number: UInt64 in 1...4096 {
