@@ -113,8 +113,12 @@ extension Engine {
     for event in view.changed(slot: slot, changes, records) { context.emit(event) }
     guard slot != ownSlot else { return }
     if let other = records.origin(slot: slot) { noteSubscriptions(changes, of: other) }
-    for session in Set(changes.map(\.key.session)).sorted()
-    where hosting.isConcerned(with: session) {
+    // Mostly none of them concerns this node.
+    var concerned: Set<SessionID> = []
+    for index in changes.indices where hosting.isConcerned(with: changes[index].key.session) {
+      concerned.insert(changes[index].key.session)
+    }
+    for session in concerned.sorted() {
       for event in hosting.judge(session, mesh, now: context.now) { context.emit(event) }
     }
   }

@@ -7,9 +7,7 @@ struct EnginePartTests {
   static let parts = ["Hosting", "Membership", "Paths", "Replica", "Sync", "Topology", "View"]
 
   /// What a part may name of another: how it is read, and bounds.
-  static let shared: Set<String> = [
-    "ComparisonSource", "RecordReading", "SessionHome", "MembershipLimits",
-  ]
+  static let shared: Set<String> = ["ComparisonSource", "RecordReading", "MembershipLimits"]
 
   /// The types that a text declares at its top level.
   static func declarations(_ text: String) -> Set<String> {

@@ -15,10 +15,6 @@ extension SourceRules {
   /// Every trap of the core, and why no word of a peer can spring it.
   static let traps: [Trap: String] = [
     Trap(
-      "Sources/MeshWire/Codec/ByteReader.swift",
-      "precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)"):
-      "ranges come from another reader of these bytes, or are the body of an envelope, which is not empty",
-    Trap(
       "Sources/MeshEngine/Support/Budget.swift",
       "precondition(perSecond > 0 && perSecond < 1 << 32 && burst > 0 && burst < 1 << 32)"):
       "rates are settings",

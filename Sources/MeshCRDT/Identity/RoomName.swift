@@ -27,37 +27,35 @@ public struct RoomName: Hashable, Comparable, Sendable {
 
   /// Two names are equal when their bytes are: no Unicode normalization.
   public static func == (left: Self, right: Self) -> Bool {
-    left.withBytes { left in right.withBytes { areEqual(left, $0) } }
-  }
-
-  /// Compares eight bytes at a time.
-  private static func areEqual(
-    _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer
-  ) -> Bool {
-    guard left.count == right.count else { return false }
-    var offset = 0
-    while offset + 8 <= left.count {
-      guard
-        left.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-          == right.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      else { return false }
-      offset += 8
-    }
-    while offset < left.count {
-      guard left[offset] == right[offset] else { return false }
-      offset += 1
-    }
-    return true
+    areSame(left.text, right.text)
   }
 
   /// Hashes the bytes of the name.
   public func hash(into hasher: inout Hasher) {
-    withBytes { hasher.combine(bytes: $0) }
-  }
-
-  private func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     var text = text
-    return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
+    text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
+extension RoomName: DenseKey {
+  @inlinable package var spread: UInt64 {
+    var text = text
+    return text.withUTF8 { text in
+      let bytes = UnsafeRawBufferPointer(text)
+      var spread = UInt64(bytes.count)
+      var offset = 0
+      while offset < bytes.count {
+        var word: UInt64 = 0
+        if offset + 8 <= bytes.count {
+          word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        } else {
+          for byte in bytes[offset...] { word = word << 8 | UInt64(byte) }
+        }
+        spread = DenseSeed.spread(spread, word)
+        offset += 8
+      }
+      return spread
+    }
   }
 }
 
@@ -73,7 +71,29 @@ package func isPlain(_ text: String) -> Bool {
 
 /// True when two texts have the same bytes. `==` of `String` asks whether they look the same.
 package func areSame(_ left: String, _ right: String) -> Bool {
-  left.utf8.elementsEqual(right.utf8)
+  let count = left.utf8.count
+  guard count == right.utf8.count else { return false }
+  guard count > 0 else { return true }
+  var (left, right) = (left, right)
+  return left.withUTF8 { left in
+    right.withUTF8 { right in
+      // Eight bytes at a time.
+      let (left, right) = (UnsafeRawBufferPointer(left), UnsafeRawBufferPointer(right))
+      var offset = 0
+      while offset + 8 <= count {
+        guard
+          left.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            == right.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        else { return false }
+        offset += 8
+      }
+      while offset < count {
+        guard left[offset] == right[offset] else { return false }
+        offset += 1
+      }
+      return true
+    }
+  }
 }
 
 /// What the state knows a room by: 61 bits of the keyed hash of its name; 0 is the lobby.

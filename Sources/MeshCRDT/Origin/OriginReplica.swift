@@ -106,8 +106,11 @@ package enum BatchOutcome: Hashable, Sendable {
 }
 
 extension OriginReplica {
-  /// Applies a batch: the changes of consecutive versions in one room. Cost: a tree write for each.
-  package mutating func apply(_ place: BatchPlace, _ changes: [RecordChange]) -> BatchOutcome {
+  /// Applies a batch: the changes of consecutive versions in one room, which are read only when they are
+  /// written. Cost: a tree write for each.
+  package mutating func apply(
+    _ place: BatchPlace, _ changes: @autoclosure () -> [RecordChange]
+  ) -> BatchOutcome {
     guard place.incarnation == incarnation else { return .otherIncarnation }
     guard scope.contains(place.room), !applied.contains(place.versions) else { return .known }
     let version =
@@ -124,7 +127,7 @@ extension OriginReplica {
     guard !usage.exceeds(bounds, rooms: rooms, times: 2), noteApplied(place.versions) else {
       return .refused
     }
-    return .applied(write(changes, from: place.versions.lowerBound, place: place))
+    return .applied(write(changes(), from: place.versions.lowerBound, place: place))
   }
 
   /// Of some rooms alone, the versions of their logs tell what was applied since the complete checkpoint.
@@ -147,17 +150,20 @@ extension OriginReplica {
       log.tree = HashTree(hashKey: hashKey)
     }
     for (index, change) in changes.enumerated() {
-      let key = change.key.bytes
-      let old = log.tree[key].flatMap(StoredRecord.init(bytes:))
-      var new: StoredRecord?
-      if let value = change.value {
-        let record = StoredRecord(
-          version: first + UInt64(index), counter: change.counter, value: value[...])
-        // One that no tree takes is not held; the root tells that it is missing.
-        if log.tree.set(key, to: record.bytes) { new = record } else { log.tree.remove(key) }
-      } else if !PlantedBug.isActive(.tombstoneIgnored) {
-        log.tree.remove(key)
+      if change.value == nil, PlantedBug.isActive(.tombstoneIgnored) { continue }
+      var new = change.value.map {
+        StoredRecord(version: first + UInt64(index), counter: change.counter, value: $0)
       }
+      let old = change.key.withBytes { key in
+        switch log.tree.write(key, new?.bytes) {
+        case .done(let old): return old
+        case .refused:
+          // One that no tree takes is not held; the root tells that it is missing.
+          new = nil
+          guard case .done(let old) = log.tree.write(key, nil) else { return nil }
+          return old
+        }
+      }.flatMap(StoredRecord.init(bytes:))
       if old != nil || new != nil {
         result.append(AppliedChange(room: place.room, key: change.key, old: old, new: new))
       }

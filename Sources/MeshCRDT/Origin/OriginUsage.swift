@@ -27,9 +27,10 @@ package struct OriginUsage: Hashable, Sendable {
 
   /// Counts changes.
   mutating func note(_ changes: [AppliedChange]) {
-    for change in changes {
-      if let old = change.old { add(change.key, old, -1) }
-      if let new = change.new { add(change.key, new, 1) }
+    // An element that is taken out counts each of its parts once more.
+    for index in changes.indices {
+      if let old = changes[index].old { add(changes[index].key, old, -1) }
+      if let new = changes[index].new { add(changes[index].key, new, 1) }
     }
   }
 

@@ -39,8 +39,13 @@ package struct RoomLog: Sendable {
   }
 
   /// The record of a key. Cost: one look-up in the tree.
-  package subscript(key: EntryKey) -> StoredRecord? {
-    tree[key.bytes].flatMap(StoredRecord.init(bytes:))
+  package subscript(key: EntryKey) -> StoredRecord? { tree[key] }
+}
+
+extension HashTree {
+  /// The record of a key, in a tree of records.
+  subscript(key: EntryKey) -> StoredRecord? {
+    key.withBytes { value(of: $0) }.flatMap(StoredRecord.init(bytes:))
   }
 }
 

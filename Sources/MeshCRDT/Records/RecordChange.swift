@@ -4,12 +4,16 @@ package struct RecordChange: Hashable, Sendable {
   /// The Lamport counter of the subject: of the session, or 0 for a subscription.
   package let counter: UInt64
   /// The encoded value; `nil`: a tombstone.
-  package let value: [UInt8]?
+  package let value: ArraySlice<UInt8>?
 
-  package init(_ key: EntryKey, counter: UInt64, value: [UInt8]?) {
+  package init(_ key: EntryKey, counter: UInt64, slice: ArraySlice<UInt8>?) {
     self.key = key
     self.counter = counter
-    self.value = value
+    value = slice
+  }
+
+  package init(_ key: EntryKey, counter: UInt64, value: [UInt8]?) {
+    self.init(key, counter: counter, slice: value?[...])
   }
 }
 

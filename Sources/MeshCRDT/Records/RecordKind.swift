@@ -57,14 +57,24 @@ package struct EntryKey: Hashable, Comparable, Sendable {
   /// The key of the origin's subscriptions, which concern no session.
   package static let subscription = EntryKey(.subscription, .nobody)
 
-  package var bytes: [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(17 + room.text.utf8.count)
-    bytes.append(kind.rawValue)
-    withUnsafeBytes(of: session.high.bigEndian) { bytes.append(contentsOf: $0) }
-    withUnsafeBytes(of: session.low.bigEndian) { bytes.append(contentsOf: $0) }
-    bytes.append(contentsOf: room.text.utf8)
-    return bytes
+  package var bytes: [UInt8] { withBytes { Array($0) } }
+
+  /// Calls `body` with ``bytes``, without memory of their own.
+  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    withUnsafeTemporaryAllocation(byteCount: Self.byteBound, alignment: 1) { bytes in
+      bytes[0] = kind.rawValue
+      bytes.storeBytes(of: session.high.bigEndian, toByteOffset: 1, as: UInt64.self)
+      bytes.storeBytes(of: session.low.bigEndian, toByteOffset: 9, as: UInt64.self)
+      var count = 17
+      if !room.isLobby {
+        for byte in room.text.utf8 {
+          bytes[count] = byte
+          count += 1
+        }
+      }
+      let key = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+      return body(key.assumingMemoryBound(to: UInt8.self))
+    }
   }
 
   /// Reads ``bytes``; `nil` when they are not those of a key.

@@ -137,9 +137,9 @@ package struct Replica: Sendable {
 
   /// Applies a batch of an origin: see ``OriginReplica/apply(_:_:)``.
   package mutating func apply(
-    slot: Int, _ place: BatchPlace, _ changes: [RecordChange]
+    slot: Int, _ place: BatchPlace, _ changes: @autoclosure () -> [RecordChange]
   ) -> BatchOutcome {
-    guard replicas.indices.contains(slot), let outcome = replicas[slot]?.apply(place, changes)
+    guard replicas.indices.contains(slot), let outcome = replicas[slot]?.apply(place, changes())
     else {
       return .otherIncarnation
     }
@@ -178,7 +178,7 @@ package struct Replica: Sendable {
   package mutating func fetch(
     slot: Int, _ checkpoint: CheckpointFacts, _ hash: some TreeHash
   ) -> OriginFetch? {
-    guard replica(slot: slot)?.incarnation == checkpoint.incarnation,
+    guard incarnation(slot: slot) == checkpoint.incarnation,
       var replica = replicas[slot]
     else { return nil }
     // Hashes that are computed for the fetch are kept.
@@ -241,30 +241,37 @@ extension Replica {
   /// The number of sessions of which there is any record.
   package var sessionCount: Int { index.count }
 
-  /// The slots and rooms of the origins that have records of a session, lowest slot first.
-  package func places(of session: SessionID) -> [(slot: Int, rooms: [RoomName])] {
-    var result: [(slot: Int, rooms: [RoomName])] = []
-    for place in index.places(of: session) {
-      if result.last?.slot != Int(place.slot) { result.append((Int(place.slot), [])) }
-      guard let room = rooms.name(place.room) else { continue }
-      result[result.count - 1].rooms.append(room)
+  /// The origins that have records of a session, lowest slot first.
+  package func homes(of session: SessionID) -> [SessionHome] {
+    guard let places = index.places(of: session) else { return [] }
+    let first = rooms.name(places.first.room)
+    var homes = [SessionHome(slot: Int(places.first.slot), rooms: first.map { [$0] } ?? [])]
+    for place in places.others ?? [] {
+      if homes.last?.slot != Int(place.slot) {
+        homes.append(SessionHome(slot: Int(place.slot), rooms: []))
+      }
+      if let room = rooms.name(place.room) { homes[homes.count - 1].rooms.append(room) }
     }
-    for home in result.indices { result[home].rooms.sort() }
-    return result
+    for index in homes.indices where homes[index].rooms.count > 1 { homes[index].rooms.sort() }
+    return homes
   }
 
   /// A record of an origin in a room's log.
   package func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
     // Not by way of a function of the replica, for which all of it would be copied.
-    guard replicas.indices.contains(slot), let log = replicas[slot]?.logs[room] else { return nil }
-    return log[key]
+    guard replicas.indices.contains(slot), let logs = replicas[slot]?.logs,
+      let index = logs.index(forKey: room)
+    else { return nil }
+    return logs.values[index].tree[key]
   }
 
   /// The live removals of a session from a room, with the slots of those who ordered them.
   package func removals(
     of session: SessionID, from room: RoomName
   ) -> [(slot: Int, record: StoredRecord)] {
-    guard let places = removers[session], let number = rooms.number(room) else { return [] }
+    guard !removers.isEmpty, let places = removers[session], let number = rooms.number(room) else {
+      return []
+    }
     let key = EntryKey(.removal, session, room: room)
     return places.filter { $0.room == number }.compactMap { place in
       record(key, in: .lobby, slot: Int(place.slot)).map { (Int(place.slot), $0) }
@@ -307,7 +314,9 @@ extension Replica {
 
   /// Brings the index up to date with changes of an origin's records.
   private mutating func note(_ changes: [AppliedChange], _ slot: Int) {
-    for change in changes where (change.old == nil) != (change.new == nil) {
+    // An element that is taken out counts each of its parts once more.
+    for index in changes.indices where (changes[index].old == nil) != (changes[index].new == nil) {
+      let change = changes[index]
       switch change.key.kind {
       case .session: noteSession(change.key.session, isThere: change.new != nil, slot)
       case .presence, .cursor:
@@ -380,7 +389,7 @@ extension Replica {
     }
     guard places.count == index.count else { return "the index has other sessions" }
     for (session, expected) in places {
-      let found = self.places(of: session).flatMap { home in
+      let found = self.homes(of: session).flatMap { home in
         ["\(home.slot)"] + home.rooms.map { "\(home.slot)/\($0.text)" }
       }
       // A slot stands in the index for its rooms, too.

@@ -1,3 +1,17 @@
+/// One origin that has records of a session.
+package struct SessionHome: Hashable, Sendable {
+  /// The origin's number in the replica.
+  package let slot: Int
+  /// The rooms in whose logs the origin has a presence or a cursor record of the session, and those that
+  /// it names in occupancy records; in the order of their names, the lobby first when it is among them.
+  package internal(set) var rooms: [RoomName]
+
+  package init(slot: Int, rooms: [RoomName]) {
+    self.slot = slot
+    self.rooms = rooms
+  }
+}
+
 /// Where the records of each session stand: in the logs of which origins, and of which rooms.
 ///
 /// Nearly every session has one origin and one room: that takes about 40 bytes. The table has 64 parts, so that
@@ -22,8 +36,20 @@ struct SessionIndex: Sendable {
   /// The number of sessions.
   var count: Int { parts.reduce(0) { $0 + $1.count } }
 
-  /// The places of a session, rising. Cost: one look-up.
-  func places(of session: SessionID) -> [Place] { parts[Self.part(session)].places(of: session) }
+  /// The places of a session.
+  struct Places: Sendable {
+    var first: Place
+    /// The other places, rising; all are above ``first``.
+    var others: [Place]?
+
+    var all: [Place] { [first] + (others ?? []) }
+  }
+
+  /// The places of a session; `nil`: there are none. Cost: one look-up.
+  func places(of session: SessionID) -> Places? {
+    // An element that an array gives is a copy, which counts its parts once more.
+    parts.withUnsafeBufferPointer { $0[Self.part(session)].places(of: session) }
+  }
 
   /// Puts a place in. True when it is new. A place in a room takes the stead of ``noRoom``.
   @discardableResult
@@ -40,21 +66,13 @@ struct SessionIndex: Sendable {
 
 /// A part of the table, and what is done with it.
 private struct Part: Sendable {
-  private struct Places: Sendable {
-    var first: SessionIndex.Place
-    /// The other places, rising; all are above ``first``.
-    var others: [SessionIndex.Place]?
-  }
-
+  private typealias Places = SessionIndex.Places
   private typealias Place = SessionIndex.Place
   private var table = DenseMap<SessionID, Places>()
 
   var count: Int { table.count }
 
-  func places(of session: SessionID) -> [SessionIndex.Place] {
-    guard let places = table[session] else { return [] }
-    return [places.first] + (places.others ?? [])
-  }
+  func places(of session: SessionID) -> SessionIndex.Places? { table[session] }
 
   mutating func insert(_ place: SessionIndex.Place, for session: SessionID) -> Bool {
     guard let row = table.row(of: session) else {
@@ -70,7 +88,7 @@ private struct Part: Sendable {
         return true
       }
     }
-    var places = places(of: session)
+    var places = known.all
     guard !places.contains(place) else { return false }
     if place.room == SessionIndex.noRoom {
       guard !places.contains(where: { $0.slot == place.slot }) else { return false }
@@ -83,8 +101,7 @@ private struct Part: Sendable {
   }
 
   mutating func remove(_ place: SessionIndex.Place, from session: SessionID) -> Bool {
-    let places = places(of: session)
-    guard places.contains(place) else { return false }
+    guard let places = table[session]?.all, places.contains(place) else { return false }
     set(places.filter { $0 != place }, for: session)
     return true
   }

@@ -20,7 +20,12 @@
   @inlinable package var capacity: Int { pieces.reduce(0) { $0 + $1.capacity } }
 
   @inlinable package subscript(index: Int) -> Row {
-    get { pieces[index >> Self.shift][index & (Self.pieceRows - 1)] }
+    get {
+      // An element that an array gives is a copy, which counts its parts once more.
+      pieces.withUnsafeBufferPointer {
+        $0[index >> Self.shift].withUnsafeBufferPointer { $0[index & (Self.pieceRows - 1)] }
+      }
+    }
     _modify { yield &pieces[index >> Self.shift][index & (Self.pieceRows - 1)] }
   }
 

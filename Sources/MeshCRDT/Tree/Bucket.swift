@@ -51,19 +51,19 @@ struct Bucket: Sendable {
   }
 
   /// The entry of a key, or the offset where it would stand.
-  static func find(_ key: [UInt8], in bytes: [UInt8]) -> (entry: Entry?, offset: Int) {
+  static func find(
+    _ key: UnsafeBufferPointer<UInt8>, in bytes: [UInt8]
+  ) -> (entry: Entry?, offset: Int) {
     bytes.withUnsafeBufferPointer { bytes in
-      key.withUnsafeBufferPointer { key in
-        var offset = 1
-        while offset < bytes.count {
-          let entry = Self.entry(bytes, at: offset)
-          let order = compare(key, UnsafeBufferPointer(rebasing: bytes[entry.key]))
-          if order == 0 { return (entry, offset) }
-          if order < 0 { return (nil, offset) }
-          offset = entry.end
-        }
-        return (nil, offset)
+      var offset = 1
+      while offset < bytes.count {
+        let entry = Self.entry(bytes, at: offset)
+        let order = compare(key, UnsafeBufferPointer(rebasing: bytes[entry.key]))
+        if order == 0 { return (entry, offset) }
+        if order < 0 { return (nil, offset) }
+        offset = entry.end
       }
+      return (nil, offset)
     }
   }
 
@@ -72,10 +72,42 @@ struct Bucket: Sendable {
     _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>
   ) -> Int {
     let common = min(left.count, right.count)
-    for index in 0..<common where left[index] != right[index] {
-      return Int(left[index]) - Int(right[index])
+    func word(_ bytes: UnsafeBufferPointer<UInt8>, _ offset: Int) -> UInt64 {
+      let word = UnsafeRawBufferPointer(bytes).loadUnaligned(
+        fromByteOffset: offset, as: UInt64.self)
+      return UInt64(bigEndian: word)
+    }
+    var offset = 0
+    // Eight bytes at a time.
+    while offset + 8 <= common {
+      let (one, other) = (word(left, offset), word(right, offset))
+      if one != other { return one < other ? -1 : 1 }
+      offset += 8
+    }
+    while offset < common {
+      if left[offset] != right[offset] { return left[offset] < right[offset] ? -1 : 1 }
+      offset += 1
     }
     return left.count - right.count
+  }
+
+  /// A bucket with an entry in the place of some bytes, in just the memory that it needs.
+  static func replacing(
+    _ range: Range<Int>, of bytes: [UInt8], by key: UnsafeBufferPointer<UInt8>, _ value: [UInt8]
+  ) -> [UInt8] {
+    let count = bytes.count - range.count + entryBytes(key: key.count, value: value.count)
+    return [UInt8](unsafeUninitializedCapacity: count) { new, end in
+      func add(_ bytes: some Collection<UInt8>) {
+        end = new[end...].initialize(fromContentsOf: bytes)
+      }
+      add(bytes[..<range.lowerBound])
+      add(CollectionOfOne(UInt8(truncatingIfNeeded: key.count)))
+      add(key)
+      add(CollectionOfOne(UInt8(truncatingIfNeeded: value.count >> 8)))
+      add(CollectionOfOne(UInt8(truncatingIfNeeded: value.count)))
+      add(value)
+      add(bytes[range.upperBound...])
+    }
   }
 
   /// An entry as bytes. The key has 1…255, the value at most 65,535 of them.

@@ -36,11 +36,13 @@ package struct HashTree: Sendable {
   }
 
   static func placement(of key: some Collection<UInt8>, _ hashKey: HashKey) -> UInt64 {
+    let hash = key.withContiguousStorageIfAvailable { placement(of: $0, hashKey) }
+    return hash ?? Array(key).withUnsafeBufferPointer { placement(of: $0, hashKey) }
+  }
+
+  private static func placement(of key: UnsafeBufferPointer<UInt8>, _ hashKey: HashKey) -> UInt64 {
     var hasher = SipHash(key: hashKey)
-    let hashed: Void? = key.withContiguousStorageIfAvailable {
-      hasher.combine(bytes: UnsafeRawBufferPointer($0))
-    }
-    if hashed == nil { for byte in key { hasher.combine(byte) } }
+    hasher.combine(bytes: UnsafeRawBufferPointer(key))
     return hasher.finalize()
   }
 
@@ -49,7 +51,12 @@ package struct HashTree: Sendable {
   /// The value of a key; `nil` when there is none, or its node is missing. Cost: a hash of the key,
   /// and a node for each level.
   package subscript(key: [UInt8]) -> ArraySlice<UInt8>? {
-    isEmpty ? nil : top.value(of: key, placement: placement(of: key), level: 0)
+    key.withUnsafeBufferPointer { value(of: $0) }
+  }
+
+  /// The same of a key that is no array.
+  func value(of key: UnsafeBufferPointer<UInt8>) -> ArraySlice<UInt8>? {
+    isEmpty ? nil : top.value(of: key, placement: Self.placement(of: key, hashKey), level: 0)
   }
 
   /// True when the node in which a key would lie is here.
@@ -85,28 +92,43 @@ package struct HashTree: Sendable {
 
   // MARK: Writing
 
-  /// Sets the value of a key. False, and nothing changed, when its node is missing, the entry has more than
-  /// ``bucketBytes`` bytes, or so have those that agree with it in all bits of their placements. Cost: copies one bucket, and the branches above it that other
-  /// copies share.
-  @discardableResult
-  package mutating func set(_ key: [UInt8], to value: some Collection<UInt8>) -> Bool {
-    let placement = placement(of: key)
-    let bytes = Bucket.entryBytes(key: key.count, value: value.count)
-    guard !key.isEmpty, key.count <= Self.keyBytes, bytes <= Self.bucketBytes,
-      reaches(placement: placement),
-      top.hasRoom(for: key, bytes: bytes, placement: placement, hashKey)
-    else { return false }
-    let entry = Bucket.encoded(key: key, value: value)
-    count += top.put(entry, key, placement: placement, level: 0, hashKey) ? 1 : 0
-    return true
+  /// What a write did.
+  enum Write {
+    /// The key has its new value. It had this one before; `nil`: none.
+    case done(old: ArraySlice<UInt8>?)
+    /// Nothing changed: its node is missing, or the entry has more than ``bucketBytes`` bytes, or so have
+    /// those that agree with it in all bits of their placements: nobody could fetch them.
+    case refused
   }
 
-  /// Removes a key. True when it was there. Cost: as of ``set(_:to:)``.
+  /// Sets the value of a key; `nil`: removes it. Cost: a hash of the key, copies one bucket, and the
+  /// branches above it that other copies share.
+  mutating func write(_ key: UnsafeBufferPointer<UInt8>, _ value: [UInt8]?) -> Write {
+    let placement = Self.placement(of: key, hashKey)
+    guard let value else {
+      let result = top.remove(key, placement: placement, level: 0)
+      if case .done(.some) = result { count = max(0, count - 1) }
+      return result
+    }
+    guard !key.isEmpty, key.count <= Self.keyBytes,
+      Bucket.entryBytes(key: key.count, value: value.count) <= Self.bucketBytes
+    else { return .refused }
+    let result = top.put(key, value, placement: placement, level: 0, hashKey)
+    if case .done(nil) = result { count += 1 }
+    return result
+  }
+
+  /// Sets the value of a key. False, and nothing changed, when that is refused: see ``Write``.
+  @discardableResult
+  package mutating func set(_ key: [UInt8], to value: [UInt8]) -> Bool {
+    if case .done = key.withUnsafeBufferPointer({ write($0, value) }) { true } else { false }
+  }
+
+  /// Removes a key. True when it was there.
   @discardableResult
   package mutating func remove(_ key: [UInt8]) -> Bool {
-    guard top.remove(key, placement: placement(of: key), level: 0) else { return false }
-    count = max(0, count - 1)
-    return true
+    let result = key.withUnsafeBufferPointer { write($0, nil) }
+    return if case .done(.some) = result { true } else { false }
   }
 
   // MARK: Hashes
@@ -139,13 +161,18 @@ struct TreeSlot: Sendable {
   }
 
   /// The value of a key; `nil` when there is none, or its node is missing.
-  func value(of key: [UInt8], placement: UInt64, level: Int) -> ArraySlice<UInt8>? {
+  func value(
+    of key: UnsafeBufferPointer<UInt8>, placement: UInt64, level: Int
+  ) -> ArraySlice<UInt8>? {
     switch node {
     case .empty, .missing: nil
     case .bucket(let bytes): Bucket.find(key, in: bytes).entry.map { bytes[$0.value] }
     case .branch(let children):
-      children[TreePath.digit(placement, at: level)].value(
-        of: key, placement: placement, level: level + 1)
+      // An element that an array gives is a copy, which counts its parts once more.
+      children.withUnsafeBufferPointer {
+        $0[TreePath.digit(placement, at: level)].value(
+          of: key, placement: placement, level: level + 1)
+      }
     }
   }
 
@@ -163,77 +190,79 @@ struct TreeSlot: Sendable {
     return self.hash
   }
 
-  /// False when an entry would make a bucket at the greatest depth too large: nobody could fetch it.
-  func hasRoom(
-    for key: [UInt8], bytes: Int, placement: UInt64, _ hashKey: HashKey
-  ) -> Bool {
-    var node = node
-    var level = 0
-    while case .branch(let children) = node {
-      node = children[TreePath.digit(placement, at: level)].node
-      level += 1
-    }
-    guard case .bucket(let held) = node, held.count - 1 + bytes > HashTree.bucketBytes else {
-      return true
-    }
-    var beside = 0
-    Bucket.visit(held) { other, value in
-      if HashTree.placement(of: other, hashKey) == placement, !other.elementsEqual(key) {
-        beside += Bucket.entryBytes(key: other.count, value: value.count)
-      }
-    }
-    return beside + bytes <= HashTree.bucketBytes
-  }
-
-  /// Puts an entry in. True when its key is new. No node on its way is missing.
+  /// Puts an entry in.
   mutating func put(
-    _ entry: [UInt8], _ key: [UInt8], placement: UInt64, level: Int, _ hashKey: HashKey
-  ) -> Bool {
-    hash = .empty
+    _ key: UnsafeBufferPointer<UInt8>, _ value: [UInt8], placement: UInt64, level: Int,
+    _ hashKey: HashKey
+  ) -> HashTree.Write {
+    var result = HashTree.Write.done(old: nil)
     switch node {
-    case .missing: return false
-    case .empty:
-      node = .bucket([Bucket.form] + entry)
-      return true
-    case .bucket(var bytes):
-      node = .empty
+    case .missing: return .refused
+    case .empty: node = .bucket(Bucket.replacing(1..<1, of: [Bucket.form], by: key, value))
+    case .bucket(let bytes):
       let (old, offset) = Bucket.find(key, in: bytes)
-      bytes.replaceSubrange(old.map { $0.start..<$0.end } ?? offset..<offset, with: entry)
-      if bytes.count - 1 > HashTree.bucketBytes && level < TreePath.depthBound {
-        node = .branch(TreeNode.split(bytes, level: level, hashKey))
+      let new = Bucket.replacing(
+        old.map { $0.start..<$0.end } ?? offset..<offset, of: bytes, by: key, value)
+      if new.count - 1 <= HashTree.bucketBytes {
+        node = .bucket(new)
+      } else if Self.canSplit(new, placement: placement, hashKey) {
+        node = .branch(TreeNode.split(new, level: level, hashKey))
       } else {
-        node = .bucket(bytes)
+        return .refused
       }
-      return old == nil
+      result = .done(old: old.map { bytes[$0.value] })
     case .branch(var children):
       node = .empty
-      let isNew = children[TreePath.digit(placement, at: level)].put(
-        entry, key, placement: placement, level: level + 1, hashKey)
-      // A value may have become shorter.
-      node = isNew ? .branch(children) : TreeNode.merged(children)
-      return isNew
+      result = children[TreePath.digit(placement, at: level)].put(
+        key, value, placement: placement, level: level + 1, hashKey)
+      if case .done(let old?) = result, old.count > value.count {
+        node = TreeNode.merged(children)
+      } else {
+        node = .branch(children)
+      }
     }
+    if case .done = result { hash = .empty }
+    return result
   }
 
-  /// Takes an entry out. True when it was there.
-  mutating func remove(_ key: [UInt8], placement: UInt64, level: Int) -> Bool {
+  /// False when entries that no depth tells apart would be too large for a bucket.
+  private static func canSplit(
+    _ bytes: [UInt8], placement: UInt64, _ hashKey: HashKey
+  ) -> Bool {
+    var together = 0
+    Bucket.visit(bytes) { key, value in
+      if HashTree.placement(of: key, hashKey) == placement {
+        together += Bucket.entryBytes(key: key.count, value: value.count)
+      }
+    }
+    return together <= HashTree.bucketBytes
+  }
+
+  /// Takes an entry out.
+  mutating func remove(
+    _ key: UnsafeBufferPointer<UInt8>, placement: UInt64, level: Int
+  ) -> HashTree.Write {
+    var result = HashTree.Write.done(old: nil)
     switch node {
-    case .empty, .missing: return false
-    case .bucket(var bytes):
-      guard let entry = Bucket.find(key, in: bytes).entry else { return false }
-      node = .empty
-      bytes.removeSubrange(entry.start..<entry.end)
-      if bytes.count > 1 { node = .bucket(bytes) }
-      hash = .empty
-      return true
+    case .missing: return .refused
+    case .empty: return result
+    case .bucket(let bytes):
+      guard let entry = Bucket.find(key, in: bytes).entry else { return result }
+      let left = bytes[..<entry.start] + bytes[entry.end...]
+      node = left.count > 1 ? .bucket(Array(left)) : .empty
+      result = .done(old: bytes[entry.value])
     case .branch(var children):
       node = .empty
-      let isGone = children[TreePath.digit(placement, at: level)].remove(
+      result = children[TreePath.digit(placement, at: level)].remove(
         key, placement: placement, level: level + 1)
-      node = isGone ? TreeNode.merged(children) : .branch(children)
-      if isGone { hash = .empty }
-      return isGone
+      if case .done(.some) = result {
+        node = TreeNode.merged(children)
+      } else {
+        node = .branch(children)
+      }
     }
+    if case .done(.some) = result { hash = .empty }
+    return result
   }
 }
 
@@ -246,6 +275,15 @@ enum TreeNode: Sendable {
   case branch([TreeSlot])
   /// A node that is not here; its slot has the hash that it must have.
   case missing
+
+  /// The bytes of the entries; `nil`: of a branch, or not known.
+  private var entryBytes: Int? {
+    switch self {
+    case .empty: 0
+    case .bucket(let bytes): bytes.count - 1
+    case .branch, .missing: nil
+    }
+  }
 
   /// The byte in front of the hashes of a branch.
   static let branchForm: UInt8 = 1
@@ -304,12 +342,9 @@ enum TreeNode: Sendable {
   /// A branch of these children, or the bucket that they fit into.
   static func merged(_ children: [TreeSlot]) -> TreeNode {
     var total = 0
-    for child in children {
-      switch child.node {
-      case .empty: break
-      case .bucket(let bytes): total += bytes.count - 1
-      case .branch, .missing: return .branch(children)
-      }
+    for index in children.indices {
+      guard let bytes = children[index].node.entryBytes else { return .branch(children) }
+      total += bytes
       if total > HashTree.bucketBytes { return .branch(children) }
     }
     guard total > 0 else { return .empty }

@@ -35,9 +35,9 @@ public enum NodeHealth: String, Hashable, Sendable {
 /// What changed. Replaying the events over a snapshot gives the next snapshot.
 package enum MeshEvent: Hashable, Sendable {
   /// A session became visible.
-  case appeared(SessionSnapshot)
+  indirect case appeared(SessionSnapshot)
   /// A visible session says something else, or has another host.
-  case changed(SessionSnapshot)
+  indirect case changed(SessionSnapshot)
   /// A session is not visible any more.
   case disappeared(SessionID)
   /// A cursor of a visible session moved.

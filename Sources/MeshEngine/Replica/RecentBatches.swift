@@ -11,15 +11,15 @@ import MeshWire
 /// once more.
 struct RecentBatches: Sendable {
   struct Entry: Sendable {
-    let batch: Authentic<Batch>
+    let batch: AuthenticBatch
     /// False: something before it is missing.
     var isApplied: Bool
     let first: UInt64
     let last: UInt64
 
-    init(batch: Authentic<Batch>, isApplied: Bool) {
+    init(batch: AuthenticBatch, isApplied: Bool) {
       (self.batch, self.isApplied) = (batch, isApplied)
-      (first, last) = (batch.body.first, batch.body.last)
+      (first, last) = (batch.heading.first, batch.heading.last)
     }
   }
 
@@ -41,7 +41,7 @@ struct RecentBatches: Sendable {
   }
 
   /// The batch that has a version of a range and is not this one; `nil`: there is none.
-  func other(than message: SignedMessage, in versions: ClosedRange<UInt64>) -> Authentic<Batch>? {
+  func other(than message: SignedMessage, in versions: ClosedRange<UInt64>) -> AuthenticBatch? {
     entries.indices.first {
       entries[$0].first <= versions.upperBound && entries[$0].last >= versions.lowerBound
         && entries[$0].batch.message != message
@@ -58,21 +58,21 @@ struct RecentBatches: Sendable {
   mutating func insert(_ batch: Authentic<Batch>, isApplied: Bool) -> Bool {
     guard !contains(batch.message, first: batch.body.first) else { return true }
     let index = entries.indices.last { entries[$0].first <= batch.body.first }.map { $0 + 1 } ?? 0
-    entries.insert(Entry(batch: batch, isApplied: isApplied), at: index)
+    entries.insert(Entry(batch: AuthenticBatch(batch), isApplied: isApplied), at: index)
     bytes += batch.message.bytes.count
     while bytes > EngineLimits.recentBatchBytes || entries.count > EngineLimits.recentBatches {
       // What waits is dearer: it cannot be asked for by whoever has it applied.
       let victim = entries.indices.first { entries[$0].isApplied } ?? entries.count - 1
       bytes -= entries[victim].batch.message.bytes.count
       let gone = entries.remove(at: victim)
-      if gone.batch == batch { return isApplied }
+      if gone.batch.message == batch.message { return isApplied }
     }
     return true
   }
 
   /// Forgets the batches of the other rooms.
   mutating func keep(where isKept: (RoomName) -> Bool) {
-    entries.removeAll { !isKept($0.batch.body.room) }
+    entries.removeAll { !isKept($0.batch.heading.room) }
     bytes = entries.reduce(0) { $0 + $1.batch.message.bytes.count }
   }
 
@@ -97,7 +97,7 @@ struct RecentBatches: Sendable {
   func messages(after: UInt64, through: UInt64, room: RoomName?) -> [SignedMessage] {
     entries.filter { entry in
       entry.last > after && entry.first <= through
-        && (room.map { $0 == entry.batch.body.room } ?? true)
+        && (room.map { $0 == entry.batch.heading.room } ?? true)
     }.map(\.batch.message)
   }
 }

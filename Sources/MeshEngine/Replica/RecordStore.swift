@@ -56,7 +56,7 @@ struct RecordStore: Sendable {
   mutating func open(
     _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
-    let held = slot(of: origin).flatMap { replica.replica(slot: $0)?.incarnation }
+    let held = slot(of: origin).flatMap { replica.incarnation(slot: $0) }
     guard let opened = replica.open(origin, incarnation, scope: scope) else { return nil }
     while windows.count <= opened.slot {
       windows.append(RecentBatches())
@@ -161,8 +161,10 @@ extension RecordStore {
   /// Takes in a batch of an incarnation that is open. Applies it, and what waited for it.
   mutating func ingest(_ batch: Authentic<Batch>, slot: Int) -> BatchResult {
     var result = BatchResult(slot: slot)
-    guard windows.indices.contains(slot), let place = batch.body.place else { return result }
-    if let other = windows[slot].other(than: batch.message, in: place.versions),
+    guard windows.indices.contains(slot), let place = batch.body.heading.place else {
+      return result
+    }
+    if let other = windows[slot].other(than: batch.message, in: place.versions)?.decoded(),
       !PlantedBug.isActive(.contradictingBatchIgnored)
     {
       result.contradiction = (other, batch)
@@ -195,8 +197,8 @@ extension RecordStore {
       isProgress = false
       for index in windows[slot].entries.indices where !windows[slot].entries[index].isApplied {
         let batch = windows[slot].entries[index].batch
-        guard let place = batch.body.place else { continue }
-        switch replica.apply(slot: slot, place, batch.body.changes) {
+        guard let place = batch.heading.place else { continue }
+        switch replica.apply(slot: slot, place, batch.decoded()?.body.changes ?? []) {
         case .applied(let changes):
           result += changes
           windows[slot].setApplied(at: index)
@@ -322,7 +324,7 @@ extension RecordStore {
   private func roomGaps(_ slot: Int, _ held: OriginReplica) -> [OriginReplica.Gap] {
     var rooms: Set<RoomName> = []
     return windows[slot].entries.compactMap { entry in
-      let batch = entry.batch.body
+      let batch = entry.batch.heading
       let version = held.logs[batch.room]?.version ?? 0
       guard !entry.isApplied, rooms.insert(batch.room).inserted, version < batch.previous else {
         return nil
@@ -387,7 +389,7 @@ extension RecordStore: RecordReading {
   func origin(slot: Int) -> OriginID? { replica.origin(slot: slot) }
 
   func homes(of session: SessionID) -> [SessionHome] {
-    replica.places(of: session).map { SessionHome(slot: $0.slot, rooms: $0.rooms) }
+    replica.homes(of: session)
   }
 
   func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
@@ -407,11 +409,11 @@ extension RecordStore: RecordReading {
   }
 }
 
-extension Batch {
+extension Batch.Heading {
   var place: BatchPlace? {
     BatchPlace(
       incarnation: incarnation, room: room, previous: previous, first: first,
-      count: UInt64(changes.count))
+      count: UInt64(count))
   }
 }
 

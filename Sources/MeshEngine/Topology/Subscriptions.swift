@@ -44,9 +44,15 @@ struct Subscriptions: Sendable {
 
   /// Takes changes of another origin's records in. True when its subscription is among them.
   mutating func note(_ changes: [AppliedChange], of origin: OriginID) -> Bool {
-    guard let change = changes.last(where: { $0.key.kind == .subscription && $0.room.isLobby })
+    // An element that is taken out counts each of its parts once more.
+    guard
+      let index = changes.indices.last(where: {
+        changes[$0].key.kind == .subscription && changes[$0].room.isLobby
+      })
     else { return false }
-    rooms[origin] = change.new.flatMap { RecordValues.subscription(from: $0.value) }.map { Set($0) }
+    rooms[origin] = changes[index].new.flatMap { RecordValues.subscription(from: $0.value) }.map {
+      Set($0)
+    }
     return true
   }
 }

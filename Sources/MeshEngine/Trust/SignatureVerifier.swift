@@ -16,6 +16,22 @@ package struct Authentic<Body: StatementBody>: Hashable, Sendable {
   }
 }
 
+/// A batch whose signature was verified, of which the heading alone is decoded: the records take three times
+/// the memory of their bytes.
+package struct AuthenticBatch: Hashable, Sendable {
+  package let heading: Batch.Heading
+  package let message: SignedMessage
+
+  package init(_ batch: Authentic<Batch>) {
+    (heading, message) = (batch.body.heading, batch.message)
+  }
+
+  /// The batch with its records.
+  package func decoded() -> Authentic<Batch>? {
+    (try? message.read(Batch.self)).map { Authentic(body: $0, message: message) }
+  }
+}
+
 /// A contradiction whose two signatures were verified. ``SignatureVerifier`` alone can make one.
 package struct AuthenticContradiction: Hashable, Sendable {
   package let contradiction: Contradiction

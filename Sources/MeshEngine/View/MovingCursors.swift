@@ -19,9 +19,11 @@ package struct MovingCursor: Hashable, Sendable {
 }
 
 /// A cursor of an origin: a session in a room.
-struct CursorKey: Hashable, Sendable {
+struct CursorKey: DenseKey {
   let session: SessionID
   let room: RoomName
+
+  var spread: UInt64 { DenseSeed.spread(session.spread, room.spread) }
 }
 
 /// The cursors of one origin that moved and have not come to rest, the newest position of each.
@@ -41,7 +43,7 @@ struct MovingCursors: Sendable {
     var reports: UInt64 = 0
   }
 
-  private var table: [CursorKey: Entry] = [:]
+  private var table = DenseMap<CursorKey, Entry>()
   private var early: [(key: CursorKey, cursor: MovingCursor)] = []
 
   /// The most updates of an origin that wait for a presence.
@@ -53,33 +55,48 @@ struct MovingCursors: Sendable {
 
   subscript(key: CursorKey) -> MovingCursor? { table.isEmpty ? nil : table[key]?.cursor }
 
-  /// Sets the newest position of a cursor. The caller has asked whether it is news, and ``isFull``.
+  /// What became of a position of a cursor.
+  enum Advance {
+    /// It is the newest one, of a session that is shown in the room, or is not.
+    case done(isShown: Bool)
+    /// It is not newer than the one that is held.
+    case known
+    /// Nothing: none is held, or it is not known whether the session is shown.
+    case unknown
+  }
+
+  /// Sets the newest position of a cursor, if it was noted whether its session is shown, and nothing was
+  /// reported since. Cost: one look-up.
   ///
   /// - Parameter reports: the number of reports of sessions so far.
-  /// - Returns: whether the session is shown in the room, if that was noted and nothing was reported since.
-  @discardableResult
-  mutating func put(
-    _ cursor: MovingCursor, for key: CursorKey, reports: UInt64 = 0
-  ) -> Bool? {
-    guard let index = table.index(forKey: key) else {
-      table[key] = Entry(cursor: cursor)
-      return nil
+  mutating func advance(
+    _ cursor: MovingCursor, for key: CursorKey, reports: UInt64
+  ) -> Advance {
+    guard let row = table.row(of: key) else { return .unknown }
+    return table.change(row: row) { entry in
+      guard cursor.wins(over: entry.cursor) else { return .known }
+      guard entry.reports == reports else { return .unknown }
+      entry.cursor = cursor
+      return .done(isShown: entry.isShown)
     }
-    table.values[index].cursor = cursor
-    return table.values[index].reports == reports ? table.values[index].isShown : nil
+  }
+
+  /// Sets the newest position of a cursor. The caller has asked whether it is news, and ``isFull``.
+  mutating func put(_ cursor: MovingCursor, for key: CursorKey) {
+    let row = table.row(of: key, default: Entry(cursor: cursor))
+    table.change(row: row) { $0.cursor = cursor }
   }
 
   /// Notes whether the session of a cursor is shown in the room.
   mutating func note(isShown: Bool, _ key: CursorKey, reports: UInt64) {
-    guard let index = table.index(forKey: key) else { return }
-    table.values[index].isShown = isShown
-    table.values[index].reports = reports
+    guard let row = table.row(of: key) else { return }
+    table.change(row: row) { ($0.isShown, $0.reports) = (isShown, reports) }
   }
 
   /// Drops a cursor. Memory that a crowd of them took is given back with the last one.
   mutating func remove(_ key: CursorKey) {
-    table[key] = nil
-    if table.isEmpty && table.capacity > 64 { table = [:] }
+    table.remove(key)
+    if table.isEmpty { table = DenseMap() }
   }
 
   /// Keeps an update for a presence that is still to come, in the place of an earlier one.

@@ -1,19 +1,5 @@
 package import MeshCRDT
 
-/// One origin that has records of a session.
-package struct SessionHome: Hashable, Sendable {
-  /// The origin's number in the replica.
-  package let slot: Int
-  /// The rooms in whose logs the origin has a presence or a cursor record of the session, and those that
-  /// it names in occupancy records; in the order of their names, the lobby first when it is among them.
-  package let rooms: [RoomName]
-
-  package init(slot: Int, rooms: [RoomName]) {
-    self.slot = slot
-    self.rooms = rooms
-  }
-}
-
 /// What views and writers read of the records that a node holds.
 package protocol RecordReading {
   /// The origin with a number; `nil` when it was forgotten.

@@ -12,37 +12,55 @@ import MeshWire
 /// The records are an argument, since keeping them here would count all of their parts once more.
 struct SessionEvaluation {
   let hosts: [SessionView.Host]
-  /// The moving cursors of the session as they were when they were reported, where they changed since.
-  var reportedCursors: [RoomName: MovingCursor?] = [:]
+  /// What changed of the session since it was reported. What is noted here is not looked up.
+  var changes = UnreportedChanges()
+  /// True: the session is evaluated as it was before the changes.
+  var isEarlier = false
 
-  /// The slot of a session's host; `nil`: the session is not visible. Cost: the origins that have records
-  /// of the session.
+  /// The host of a session.
+  struct SessionHost {
+    let home: SessionHome
+    let origin: OriginID
+    /// The session record.
+    let record: StoredRecord
+
+    var slot: Int { home.slot }
+    var stamp: Stamp { Stamp(counter: record.counter, origin: origin) }
+  }
+
+  /// A session's host; `nil`: the session is not visible. Cost: the origins that have records of the
+  /// session.
   func host(
     of session: SessionID, _ records: some RecordReading, evenHidden: Bool = false
-  ) -> Int? {
-    let key = EntryKey(.session, session)
-    var best: (slot: Int, stamp: Stamp)?
-    for home in records.homes(of: session) where evenHidden || isVisible(home.slot) {
-      guard let origin = records.origin(slot: home.slot),
-        let record = records.record(key, in: .lobby, slot: home.slot)
-      else { continue }
-      let stamp = Stamp(counter: record.counter, origin: origin)
+  ) -> SessionHost? {
+    var best: SessionHost?
+    for home in homes(of: session, records) where evenHidden || isVisible(home.slot) {
+      guard let host = host(session, home, records) else { continue }
       let isLowest = PlantedBug.isActive(.lowestStampHosts)
-      if best.map({ isLowest ? $0.stamp > stamp : $0.stamp < stamp }) ?? true {
-        best = (home.slot, stamp)
+      if best.map({ isLowest ? $0.stamp > host.stamp : $0.stamp < host.stamp }) ?? true {
+        best = host
       }
     }
-    guard let best, !isRemoved(session, from: .lobby, since: best.stamp.counter, records)
+    guard let best, !isRemoved(session, from: .lobby, since: best.record.counter, records)
     else { return nil }
-    return best.slot
+    return best
+  }
+
+  private func host(
+    _ session: SessionID, _ home: SessionHome, _ records: some RecordReading
+  ) -> SessionHost? {
+    guard let origin = records.origin(slot: home.slot),
+      let record = record(EntryKey(.session, session), in: .lobby, slot: home.slot, records)
+    else { return nil }
+    return SessionHost(home: home, origin: origin, record: record)
   }
 
   /// True when a removal of a session from a room has this counter or a higher one. Cost: the origins that
   /// ordered one.
-  func isRemoved(
+  private func isRemoved(
     _ session: SessionID, from room: RoomName, since counter: UInt64, _ records: some RecordReading
   ) -> Bool {
-    records.removals(of: session, from: room).contains {
+    removals(of: session, from: room, records).contains {
       $0.record.counter >= counter && RecordValues.removal(from: $0.record.value) != nil
         && !PlantedBug.isActive(.removalNotShown)
     }
@@ -61,22 +79,28 @@ struct SessionEvaluation {
   func snapshot(
     _ session: SessionID, slot: Int, _ records: some RecordReading
   ) -> SessionSnapshot? {
-    guard let origin = records.origin(slot: slot),
-      let home = records.homes(of: session).first(where: { $0.slot == slot }),
-      let record = records.record(EntryKey(.session, session), in: .lobby, slot: slot),
-      let value = RecordValues.session(from: record.value)
-    else { return nil }
+    homes(of: session, records).first { $0.slot == slot }
+      .flatMap { host(session, $0, records) }
+      .flatMap { snapshot(session, $0, records) }
+  }
+
+  /// The same of its host.
+  func snapshot(
+    _ session: SessionID, _ host: SessionHost, _ records: some RecordReading
+  ) -> SessionSnapshot? {
+    guard let value = RecordValues.session(from: host.record.value) else { return nil }
+    let slot = host.slot
     var places: [SessionSnapshot.Place] = []
     var occupied: [RoomName] = []
-    for room in home.rooms.prefix(SessionView.roomBound) {
-      if let record = records.record(EntryKey(.presence, session), in: room, slot: slot) {
+    for room in host.home.rooms.prefix(SessionView.roomBound) {
+      if let record = record(EntryKey(.presence, session), in: room, slot: slot, records) {
         if let place = place(session, room, record, slot: slot, records) { places.append(place) }
       } else if occupies(session, room, slot: slot, records) {
         occupied.append(room)
       }
     }
     return SessionSnapshot(
-      id: session, host: origin, value: value, places: places, visits: occupied)
+      id: session, host: host.origin, value: value, places: places, visits: occupied)
   }
 
   private func place(
@@ -100,14 +124,14 @@ struct SessionEvaluation {
     if let moving = moving(session, room, slot: slot), moving.counter > entered {
       return moving.cursor
     }
-    guard let record = records.record(EntryKey(.cursor, session), in: room, slot: slot),
+    guard let record = record(EntryKey(.cursor, session), in: room, slot: slot, records),
       record.counter >= entered
     else { return nil }
     return RecordValues.cursor(from: record.value)
   }
 
   private func moving(_ session: SessionID, _ room: RoomName, slot: Int) -> MovingCursor? {
-    if let reported = reportedCursors[room] { return reported }
+    if isEarlier, let old = changes.cursor(in: room) { return old }
     guard hosts.indices.contains(slot) else { return nil }
     return hosts[slot].cursors[CursorKey(session: session, room: room)]
   }
@@ -120,9 +144,9 @@ struct SessionEvaluation {
   func isShown(
     _ session: SessionID, in room: RoomName, slot: Int, _ records: some RecordReading
   ) -> Bool {
-    guard let home = records.homes(of: session).first(where: { $0.slot == slot }),
+    guard let home = homes(of: session, records).first(where: { $0.slot == slot }),
       home.rooms.prefix(SessionView.roomBound).contains(room),
-      let record = records.record(EntryKey(.presence, session), in: room, slot: slot),
+      let record = record(EntryKey(.presence, session), in: room, slot: slot, records),
       let entered = RecordValues.enteredCounter(ofPresence: record.value)
     else { return false }
     return !isOut(session, of: room, since: entered, records)
@@ -132,9 +156,110 @@ struct SessionEvaluation {
     _ session: SessionID, _ room: RoomName, slot: Int, _ records: some RecordReading
   ) -> Bool {
     let key = EntryKey(.occupancy, session, room: room)
-    guard !room.isLobby, let record = records.record(key, in: .lobby, slot: slot),
+    guard !room.isLobby, let record = record(key, in: .lobby, slot: slot, records),
       RecordValues.areWellFormed(record.value, kind: .occupancy)
     else { return false }
     return !isRemoved(session, from: room, since: record.counter, records)
+  }
+}
+
+// MARK: - What changed
+
+extension SessionEvaluation {
+  /// The events about what changed of a session that has the same host as before: cursors alone, where
+  /// nothing else differs.
+  func differences(
+    to new: SessionSnapshot, slot: Int, _ records: some RecordReading
+  ) -> [MeshEvent] {
+    let earlier = SessionEvaluation(hosts: hosts, changes: changes, isEarlier: true)
+    guard changes.stay(in: new, slot: slot) else {
+      let old = earlier.snapshot(new.id, slot: slot, records)
+      return old.map { Self.differences(from: $0, to: new) } ?? [.changed(new)]
+    }
+    for change in changes.records where change.key.entry.kind != .cursor && !change.saysTheSame {
+      return [.changed(new)]
+    }
+    var events: [MeshEvent] = []
+    for place in new.places {
+      let old = earlier.cursor(
+        new.id, place.room, slot: slot, entered: place.presence.enteredCounter, records)
+      guard old != place.cursor else { continue }
+      guard let cursor = place.cursor else { return [.changed(new)] }
+      events.append(.cursor(new.id, place.room, cursor))
+    }
+    return events
+  }
+
+  /// The events that lead from one snapshot of a session to another of the same host.
+  private static func differences(
+    from old: SessionSnapshot, to new: SessionSnapshot
+  ) -> [MeshEvent] {
+    guard old != new else { return [] }
+    var moved = old
+    var events: [MeshEvent] = []
+    for place in new.places {
+      guard let cursor = place.cursor, old.place(in: place.room)?.cursor != cursor else { continue }
+      moved = moved.moving(in: place.room, to: cursor)
+      events.append(.cursor(new.id, place.room, cursor))
+    }
+    return moved == new ? events : [.changed(new)]
+  }
+}
+
+// MARK: - The records, with or without what changed
+
+extension SessionEvaluation {
+  private func record(
+    _ key: EntryKey, in room: RoomName, slot: Int, _ records: some RecordReading
+  ) -> StoredRecord? {
+    guard
+      let index = changes.index(of: UnreportedChanges.Key(slot: slot, room: room, entry: key))
+    else { return records.record(key, in: room, slot: slot) }
+    return isEarlier ? changes.records[index].old : changes.records[index].new
+  }
+
+  private func homes(of session: SessionID, _ records: some RecordReading) -> [SessionHome] {
+    let homes = records.homes(of: session)
+    // Mostly records say something else, and none came or went.
+    guard isEarlier, changes.records.contains(where: \.hasMoved) else { return homes }
+    let moved = changes.records.filter(\.hasMoved).map(\.key)
+    let slots = Set(homes.map(\.slot)).union(moved.map(\.slot)).sorted()
+    return slots.map { slot in
+      var rooms = Set(homes.first { $0.slot == slot }?.rooms ?? [])
+      for key in moved where key.slot == slot {
+        switch key.entry.kind {
+        case .presence, .cursor: rooms.insert(key.room)
+        case .occupancy: rooms.insert(key.entry.room)
+        default: break
+        }
+      }
+      return SessionHome(
+        slot: slot, rooms: rooms.filter { isIn($0, session, slot: slot, records) }.sorted())
+    }
+  }
+
+  private func isIn(
+    _ room: RoomName, _ session: SessionID, slot: Int, _ records: some RecordReading
+  ) -> Bool {
+    record(EntryKey(.presence, session), in: room, slot: slot, records) != nil
+      || record(EntryKey(.cursor, session), in: room, slot: slot, records) != nil
+      || record(EntryKey(.occupancy, session, room: room), in: .lobby, slot: slot, records) != nil
+  }
+
+  private func removals(
+    of session: SessionID, from room: RoomName, _ records: some RecordReading
+  ) -> [(slot: Int, record: StoredRecord)] {
+    let removals = records.removals(of: session, from: room)
+    let entry = EntryKey(.removal, session, room: room)
+    guard isEarlier, changes.records.contains(where: { $0.key.entry == entry }) else {
+      return removals
+    }
+    let kept = removals.filter {
+      changes.index(of: .init(slot: $0.slot, room: .lobby, entry: entry)) == nil
+    }
+    let old = changes.records.filter { $0.key.entry == entry }.compactMap { change in
+      change.old.map { (slot: change.key.slot, record: $0) }
+    }
+    return (kept + old).sorted { $0.slot < $1.slot }
   }
 }

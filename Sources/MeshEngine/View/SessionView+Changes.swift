@@ -10,11 +10,9 @@ extension SessionView {
   ) -> [MeshEvent] {
     var crowded: [SessionID] = []
     for change in changes where !Self.saysTheSame(change.old, change.new) {
-      note(change, slot: slot, records)
       let session = change.key.session
-      if waiting[session]?.count ?? 0 > Self.changesOfWaitingBound, crowded.last != session {
-        crowded.append(session)
-      }
+      let count = note(change, slot: slot, records)
+      if count > Self.changesOfWaitingBound, crowded.last != session { crowded.append(session) }
     }
     var events: [MeshEvent] = []
     // Only now: the records have all of the changes, and what is reported would have them too.
@@ -31,30 +29,36 @@ extension SessionView {
     return old.counter == new.counter && old.value == new.value
   }
 
-  private mutating func note(_ change: AppliedChange, slot: Int, _ records: some RecordReading) {
+  /// Returns how many changes are noted of the session now, as far as this one is about it.
+  private mutating func note(
+    _ change: AppliedChange, slot: Int, _ records: some RecordReading
+  ) -> Int {
     let session = change.key.session
-    let isHost = reportedSlot(of: session) == slot
+    let reportedSlot = reportedSlot(of: session)
+    let isHost = reportedSlot == slot
     switch change.key.kind {
     case .session:
       let counts = isHost || isVisible(slot: slot) || scans.contains(slot)
-      guard change.room.isLobby, counts else { return }
+      guard change.room.isLobby, counts else { return 0 }
     case .presence, .cursor:
-      if change.key.kind == .presence { noteStatus(change, slot: slot, records) }
+      // Of the host, it is noted with what is reported.
+      if change.key.kind == .presence, !isHost { noteStatus(change, slot: slot, records) }
       settleCursor(CursorKey(session: session, room: change.room), slot: slot, records)
-      guard isHost else { return }
+      guard isHost else { return 0 }
     case .occupancy:
-      guard change.room.isLobby, isHost else { return }
+      guard change.room.isLobby, isHost else { return 0 }
     case .removal:
-      guard change.room.isLobby else { return }
       // One that is taken back may let a session be visible again.
-      guard reportedSlot(of: session) != nil || change.key.room.isLobby else { return }
-    default: return
+      guard change.room.isLobby, reportedSlot != nil || change.key.room.isLobby else { return 0 }
+    default: return 0
     }
-    let isReported = reportedSlot(of: session) != nil
-    waiting.add(session) { unreported in
-      guard isHost || isReported && change.key.kind == .removal else { return }
-      unreported.note(
-        change.old, UnreportedChanges.Key(slot: slot, room: change.room, entry: change.key))
+    return waiting.add(session) { unreported in
+      if isHost || reportedSlot != nil && change.key.kind == .removal {
+        unreported.note(
+          change.old, change.new,
+          UnreportedChanges.Key(slot: slot, room: change.room, entry: change.key))
+      }
+      return unreported.count
     }
   }
 
@@ -76,7 +80,7 @@ extension SessionView {
   /// that waited for the presence. That of a session that is not in the room waits: the end of an earlier stay
   /// may come behind the updates of the next one.
   private mutating func settleCursor(_ key: CursorKey, slot: Int, _ records: some RecordReading) {
-    guard host(slot)?.cursors.isEmpty == false else { return }
+    guard hosts.indices.contains(slot), !hosts[slot].cursors.isEmpty else { return }
     guard let bound = Self.cursorBound(key, slot: slot, records) else {
       return changeCursor(key, slot: slot) { cursors in
         guard let held = cursors[key] else { return }

@@ -39,49 +39,50 @@ extension SessionView {
     }
   }
 
-  /// Takes the updates of one frame in. Cost: as of ``isWanted(_:in:slot:_:)``, and three look-ups for each
-  /// update that is news.
+  /// Takes the updates of one frame in. Cost: one look-up for each cursor that moves already, unless anything
+  /// was reported since the last move; else as of ``isWanted(_:in:slot:_:)``, and three look-ups.
   package mutating func move(
     _ updates: [CursorUpdate], in room: RoomName, slot: Int, _ records: some RecordReading
   ) -> CursorOutcome {
     var outcome = CursorOutcome()
+    outcome.events.reserveCapacity(updates.count)
     for update in updates {
       let key = CursorKey(session: update.session, room: room)
       let cursor = MovingCursor(counter: update.counter, cursor: update.cursor)
+      let isTold = waiting[key.session] == nil
+      if isTold {
+        switch advance(cursor, for: key, slot: slot) {
+        case .known: continue
+        case .done(let isShown):
+          outcome.news += 1
+          if isShown { outcome.events.append(.cursor(key.session, room, cursor.cursor)) }
+          continue
+        case .unknown: break
+        }
+      }
       switch standing(update, in: room, slot: slot, records) {
       case .known: break
       case .refused: outcome.refused += 1
       case .early: changeCursor(key, slot: slot) { $0.keepEarly(cursor, for: key) }
       case .news:
         outcome.news += 1
-        guard reportedSlot(of: key.session) == slot, waiting[key.session] == nil else {
+        guard isTold, reportedSlot(of: key.session) == slot else {
           // A change that is still to be reported brings the cursor with it.
           changeCursor(key, slot: slot) { $0.put(cursor, for: key) }
           continue
         }
-        if isShown(cursor, for: key, slot: slot, records) {
-          outcome.events.append(.cursor(key.session, room, cursor.cursor))
-        }
+        let isShown = evaluation.isShown(key.session, in: room, slot: slot, records)
+        setReportedCursor(cursor, for: key, slot: slot, isShown: isShown)
+        if isShown { outcome.events.append(.cursor(key.session, room, cursor.cursor)) }
       }
     }
     return outcome
   }
 
-  /// Sets the moving cursor of a session about which everything was reported, this one included. True when
-  /// the session is shown in the room. Cost: one look-up, unless anything was reported since the last move.
-  private mutating func isShown(
-    _ cursor: MovingCursor, for key: CursorKey, slot: Int, _ records: some RecordReading
-  ) -> Bool {
-    if let known = setReportedCursor(cursor, for: key, slot: slot) { return known }
-    let isShown = evaluation.isShown(key.session, in: key.room, slot: slot, records)
-    noteShown(isShown, key, slot: slot)
-    return isShown
-  }
-
   private func standing(
     _ update: CursorUpdate, in room: RoomName, slot: Int, _ records: some RecordReading
   ) -> Standing {
-    guard hosts.indices.contains(slot), hosts[slot].isVisible else { return .known }
+    guard isVisible(slot: slot) else { return .known }
     let key = CursorKey(session: update.session, room: room)
     if let held = hosts[slot].cursors[key] {
       let cursor = MovingCursor(counter: update.counter, cursor: update.cursor)

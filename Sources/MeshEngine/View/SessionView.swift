@@ -69,7 +69,9 @@ package struct SessionView: Sendable {
   }
 
   /// True when the sessions of an origin may be visible.
-  package func isVisible(slot: Int) -> Bool { host(slot)?.isVisible ?? false }
+  package func isVisible(slot: Int) -> Bool {
+    hosts.indices.contains(slot) && hosts[slot].isVisible
+  }
 
   func host(_ slot: Int) -> Host? { hosts.indices.contains(slot) ? hosts[slot] : nil }
 
@@ -158,13 +160,20 @@ extension SessionView {
     waiting.add(key.session) { $0.note(old, in: key.room) }
   }
 
-  /// Sets the moving cursor of a session about which everything was reported, this one included. Returns
-  /// whether it is shown, if nothing was reported since that was found out.
-  mutating func setReportedCursor(_ cursor: MovingCursor, for key: CursorKey, slot: Int) -> Bool? {
-    hosts[slot].cursors.put(cursor, for: key, reports: reports)
+  /// Sets the moving cursor of a session about which everything was reported: see
+  /// ``MovingCursors/advance(_:for:reports:)``.
+  mutating func advance(
+    _ cursor: MovingCursor, for key: CursorKey, slot: Int
+  ) -> MovingCursors.Advance {
+    guard isVisible(slot: slot) else { return .known }
+    return hosts[slot].cursors.advance(cursor, for: key, reports: reports)
   }
 
-  mutating func noteShown(_ isShown: Bool, _ key: CursorKey, slot: Int) {
+  /// The same of one that is news, with whether its session is shown in the room.
+  mutating func setReportedCursor(
+    _ cursor: MovingCursor, for key: CursorKey, slot: Int, isShown: Bool
+  ) {
+    hosts[slot].cursors.put(cursor, for: key)
     hosts[slot].cursors.note(isShown: isShown, key, reports: reports)
   }
 

@@ -8,7 +8,10 @@ struct ShardedMap<Key: DenseKey & Comparable, Value: Sendable>: Sendable {
   private static func part(_ key: Key) -> Int { Int(key.spread & 63) }
 
   /// The value of a key. Cost: one look-up.
-  subscript(key: Key) -> Value? { parts[Self.part(key)][key] }
+  subscript(key: Key) -> Value? {
+    // An element that an array gives is a copy, which counts its parts once more.
+    parts.withUnsafeBufferPointer { $0[Self.part(key)][key] }
+  }
 
   /// Sets the value of a key; `nil`: none. Returns the one that it had.
   @discardableResult

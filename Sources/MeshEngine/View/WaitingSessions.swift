@@ -20,11 +20,13 @@ struct WaitingSessions: Sendable {
   subscript(session: SessionID) -> UnreportedChanges? { table.isEmpty ? nil : table[session] }
 
   /// Adds a session, unless it waits, and changes what is noted of it.
-  mutating func add(_ session: SessionID, _ body: (inout UnreportedChanges) -> Void = { _ in }) {
+  mutating func add<Result>(
+    _ session: SessionID, _ body: (inout UnreportedChanges) -> Result
+  ) -> Result {
     let count = table.count
     let row = table.row(of: session, default: UnreportedChanges())
     if table.count > count { queue.append(session) }
-    table.change(row: row, body)
+    return table.change(row: row, body)
   }
 
   /// The session that waits longest.

@@ -233,7 +233,7 @@ extension World {
     let changes = body.changes.enumerated().map { offset, change in
       offset == 0 && !isMoved && change.counter > 0
         ? RecordChange(
-          change.key, counter: min(change.counter + 1, Limits.counterBound - 1), value: change.value
+          change.key, counter: min(change.counter + 1, Limits.counterBound - 1), slice: change.value
         )
         : change
     }

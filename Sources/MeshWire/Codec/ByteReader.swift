@@ -5,20 +5,22 @@ package import MeshCRDT
 /// Every read checks its bounds once. No length that was read is used to reserve memory before the
 /// bytes themselves were seen to be there.
 package struct ByteReader {
-  package let bytes: [UInt8]
+  package let bytes: ArraySlice<UInt8>
+  /// True: texts and bytes are checked, and come out empty.
+  private let isChecking: Bool
+  /// The index of the next byte.
   package private(set) var offset: Int
-  private let end: Int
 
-  /// Reads `range` of `bytes`, without a copy.
-  package init(_ bytes: [UInt8], range: Range<Int>) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
+  /// Reads bytes, without a copy.
+  package init(_ bytes: ArraySlice<UInt8>, isChecking: Bool = false) {
     self.bytes = bytes
-    offset = range.lowerBound
-    end = range.upperBound
+    self.isChecking = isChecking
+    offset = bytes.startIndex
   }
 
-  package init(_ bytes: [UInt8]) { self.init(bytes, range: 0..<bytes.count) }
+  package init(_ bytes: [UInt8]) { self.init(bytes[...]) }
 
+  private var end: Int { bytes.endIndex }
   package var remaining: Int { end - offset }
   package var isAtEnd: Bool { offset == end }
 
@@ -29,9 +31,20 @@ package struct ByteReader {
     return (offset - count)..<offset
   }
 
-  package mutating func rest() -> Range<Int> {
+  package mutating func rest() -> ArraySlice<UInt8> {
     defer { offset = end }
-    return offset..<end
+    return bytes[offset...]
+  }
+
+  /// Calls `body` with the next `count` bytes, without a copy.
+  private mutating func take<Result>(
+    _ count: Int, _ body: (UnsafeRawBufferPointer) -> Result
+  ) throws(WireError) -> Result {
+    let range = try range(count)
+    return bytes.withUnsafeBytes {
+      let start = range.lowerBound - bytes.startIndex
+      return body(UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+    }
   }
 
   package mutating func byte() throws(WireError) -> UInt8 {
@@ -43,10 +56,7 @@ package struct ByteReader {
   private mutating func fixed<Word: FixedWidthInteger & BitwiseCopyable>(
     _ type: Word.Type
   ) throws(WireError) -> Word {
-    let start = try range(MemoryLayout<Word>.size).lowerBound
-    return bytes.withUnsafeBytes {
-      Word(bigEndian: $0.loadUnaligned(fromByteOffset: start, as: Word.self))
-    }
+    try take(MemoryLayout<Word>.size) { Word(bigEndian: $0.loadUnaligned(as: Word.self)) }
   }
 
   /// Two bytes, most significant first.
@@ -77,45 +87,48 @@ package struct ByteReader {
   }
 
   package mutating func origin() throws(WireError) -> OriginID {
-    let start = try range(OriginID.byteCount).lowerBound
-    return bytes.withUnsafeBytes { bytes in
+    try take(OriginID.byteCount) { bytes in
       func word(_ index: Int) -> UInt64 {
-        UInt64(
-          bigEndian: bytes.loadUnaligned(fromByteOffset: start + 8 * index, as: UInt64.self))
+        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
       }
       return OriginID(word(0), word(1), word(2), word(3))
     }
   }
 
   package mutating func session() throws(WireError) -> SessionID {
-    let start = try range(SessionID.byteCount).lowerBound
-    return bytes.withUnsafeBytes { bytes in
+    try take(SessionID.byteCount) { bytes in
       SessionID(
-        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)),
-        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self)))
+        UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
     }
   }
 
   /// A length, then that many bytes, at most `bound`.
+  package mutating func slice(atMost bound: Int) throws(WireError) -> ArraySlice<UInt8> {
+    bytes[try range(Int(try varint(below: UInt64(bound) + 1)))]
+  }
+
+  /// The same bytes, copied.
   package mutating func blob(atMost bound: Int) throws(WireError) -> [UInt8] {
-    let count = Int(try varint(below: UInt64(bound) + 1))
-    return count == 0 ? [] : Array(bytes[try range(count)])
+    let slice = try slice(atMost: bound)
+    return isChecking ? [] : Array(slice)
   }
 
   /// A length, then that many bytes of UTF-8 without control characters, at most `bound`.
-  package mutating func text(atMost bound: Int) throws(WireError) -> String {
+  package mutating func text(
+    atLeast least: Int = 0, atMost bound: Int
+  ) throws(WireError) -> String {
     let count = Int(try varint(below: UInt64(bound) + 1))
-    let range = try range(count)
-    // Nearly all text is printable ASCII: it needs no check as UTF-8, and no look at its scalars.
-    let ascii = bytes.withUnsafeBytes { buffer -> String? in
-      let text = UnsafeRawBufferPointer(rebasing: buffer[range])
-      for byte in text where byte < 0x20 || byte > 0x7E { return nil }
-      return String(decoding: text, as: UTF8.self)
+    guard count >= least else { throw .outOfBounds }
+    let isChecking = isChecking
+    let text = try take(count) { bytes -> String? in
+      // Nearly all text is printable ASCII: it needs no check as UTF-8, and no look at its scalars.
+      if bytes.allSatisfy({ 0x20...0x7E ~= $0 }) {
+        return isChecking ? "" : String(decoding: bytes, as: UTF8.self)
+      }
+      return String(validating: bytes, as: UTF8.self).flatMap { isPlain($0) ? $0 : nil }
     }
-    if let ascii { return ascii }
-    guard let text = String(validating: bytes[range], as: UTF8.self), isPlain(text) else {
-      throw .malformedText
-    }
+    guard let text else { throw .malformedText }
     return text
   }
 

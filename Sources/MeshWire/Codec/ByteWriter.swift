@@ -60,7 +60,8 @@ package struct ByteWriter {
     uint64(session.low)
   }
 
-  package mutating func blob(_ values: [UInt8]) {
+  package mutating func blob(_ values: [UInt8]) { blob(values[...]) }
+  package mutating func blob(_ values: ArraySlice<UInt8>) {
     varint(values.count)
     raw(values)
   }

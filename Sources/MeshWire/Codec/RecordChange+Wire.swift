@@ -48,7 +48,7 @@ extension RecordChange {
     let named = kind.namesRoom ? try reader.room() : .lobby
     let change = RecordChange(
       EntryKey(kind, session, room: named), counter: try reader.counter(),
-      value: flags & tombstoneBit == 0 ? try reader.blob(atMost: RecordValues.byteBound) : nil)
+      slice: flags & tombstoneBit == 0 ? try reader.slice(atMost: RecordValues.byteBound) : nil)
     try change.check(in: room)
     return change
   }

@@ -30,20 +30,20 @@ package enum RecordValues {
 
   /// The counter at which a session entered the room, of the bytes of a presence.
   package static func enteredCounter(ofPresence bytes: ArraySlice<UInt8>) -> UInt64? {
-    var reader = ByteReader(Array(bytes.prefix(FieldSize.mostCounter)))
+    var reader = ByteReader(bytes)
     return try? reader.counter()
   }
 
   /// The counter of the status, of the bytes of a presence; `nil`: it has none of its own.
   package static func statusCounter(ofPresence bytes: ArraySlice<UInt8>) -> UInt64? {
-    var reader = ByteReader(Array(bytes.prefix(2 * FieldSize.mostCounter + 1)))
+    var reader = ByteReader(bytes)
     guard (try? reader.counter()) != nil, (try? reader.byte()) ?? 0 != 0 else { return nil }
     return try? reader.counter()
   }
 
   /// The user's id, of the bytes of a session.
   package static func userID(ofSession bytes: ArraySlice<UInt8>) -> String? {
-    var reader = ByteReader(Array(bytes.prefix(1 + Limits.userIDBytes)))
+    var reader = ByteReader(bytes)
     return try? reader.text(atMost: Limits.userIDBytes)
   }
 
@@ -51,18 +51,18 @@ package enum RecordValues {
   /// are, when they are not too many.
   package static func areWellFormed(_ bytes: ArraySlice<UInt8>, kind: RecordKind) -> Bool {
     do throws(WireError) {
-      try check(Array(bytes), kind: kind)
+      try check(bytes, kind: kind)
       return true
     } catch {
       return false
     }
   }
 
-  static func check(_ bytes: [UInt8], kind: RecordKind) throws(WireError) {
+  static func check(_ bytes: ArraySlice<UInt8>, kind: RecordKind) throws(WireError) {
     guard bytes.count <= byteBound else {
       throw .doesNotFit(needed: bytes.count, available: byteBound)
     }
-    var reader = ByteReader(bytes)
+    var reader = ByteReader(bytes, isChecking: true)
     switch kind {
     case .session: _ = try ValueCodec.readSession(from: &reader)
     case .presence: _ = try ValueCodec.readPresence(from: &reader)
@@ -78,7 +78,7 @@ package enum RecordValues {
   private static func read<Value>(
     _ bytes: ArraySlice<UInt8>, _ body: (inout ByteReader) throws(WireError) -> Value
   ) -> Value? {
-    var reader = ByteReader(Array(bytes))
+    var reader = ByteReader(bytes)
     guard let value = try? body(&reader), reader.isAtEnd else { return nil }
     return value
   }

@@ -18,8 +18,7 @@ enum ValueCodec {
   static func readSession(
     from reader: inout ByteReader
   ) throws(WireError) -> SessionValue {
-    let userID = try reader.text(atMost: Limits.userIDBytes)
-    guard !userID.isEmpty else { throw .outOfBounds }
+    let userID = try reader.text(atLeast: 1, atMost: Limits.userIDBytes)
     let name = try reader.text(atMost: Limits.nameBytes)
     let red = UInt32(try reader.byte())
     let colour = Colour(rgb: red << 16 | UInt32(try reader.uint16()))

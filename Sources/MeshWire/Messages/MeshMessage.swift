@@ -132,7 +132,7 @@ extension MeshMessage {
     let range = try reader.range(length)
     guard kind != 0 else { throw .unknownKind(0) }
     guard kind <= highestKind else { return nil }
-    var body = ByteReader(reader.bytes, range: range)
+    var body = ByteReader(reader.bytes[range])
     let message = try read(kind: kind, &body)
     try body.finish()
     return message
@@ -168,6 +168,6 @@ extension MeshMessage {
   private static func signed(
     _ kind: StatementKind, _ body: inout ByteReader
   ) throws(WireError) -> SignedMessage {
-    try SignedMessage(kind: kind, bytes: Array(body.bytes[body.rest()]))
+    try SignedMessage(kind: kind, bytes: Array(body.rest()))
   }
 }

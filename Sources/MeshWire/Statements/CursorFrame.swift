@@ -13,6 +13,9 @@ package struct CursorUpdate: Hashable, Sendable {
     self.cursor = cursor
   }
 
+  /// The fewest bytes in a frame.
+  static let leastBytes = SessionID.byteCount + 1 + 5
+
   /// The number of bytes in a frame.
   package var byteCount: Int {
     // Column, row and flags of the cursor have 5 bytes.
@@ -71,6 +74,8 @@ package struct CursorFrame: StatementBody {
     let room = try reader.room()
     let count = try reader.count(1...bound)
     var updates: [CursorUpdate] = []
+    // As many as the bytes can hold, whatever the number says.
+    updates.reserveCapacity(min(count, reader.remaining / CursorUpdate.leastBytes))
     for _ in 0..<count {
       updates.append(
         CursorUpdate(

@@ -25,18 +25,16 @@ package enum StatementKind: UInt8, Hashable, CaseIterable, Sendable {
   package func statement(
     ofBody body: ArraySlice<UInt8>, hash: some TreeHash
   ) throws(WireError) -> [UInt8] {
-    if isSignedWhole { return Array(body) }
-    let bytes = Array(body)
-    var reader = ByteReader(bytes)
+    var reader = ByteReader(body)
     switch self {
-    case .pathProof, .cursorFrame: break
+    case .pathProof, .cursorFrame: return Array(body)
     case .batch: _ = try Batch.Heading(from: &reader)
     case .checkpoint: _ = try Checkpoint.readFront(&reader)
     }
-    let front = reader.offset
-    var writer = ByteWriter(reserving: front + Hash256.byteCount)
-    writer.raw(bytes[..<front])
-    writer.hash256(hash.hash256(Array(bytes[front...])))
+    let front = body[..<reader.offset]
+    var writer = ByteWriter(reserving: front.count + Hash256.byteCount)
+    writer.raw(front)
+    writer.hash256(hash.hash256(Array(reader.rest())))
     return writer.take()
   }
 
@@ -112,7 +110,7 @@ package struct SignedMessage: Hashable, Sendable {
 
   package var body: ArraySlice<UInt8> { bytes[Self.overheadBytes...] }
 
-  var bodyReader: ByteReader { ByteReader(bytes, range: Self.overheadBytes..<bytes.count) }
+  var bodyReader: ByteReader { ByteReader(body) }
 
   /// Reads the body. Its signature is not looked at.
   package func read<Body: StatementBody>(_ type: Body.Type) throws(WireError) -> Body {

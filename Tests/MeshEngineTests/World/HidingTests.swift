@@ -32,7 +32,7 @@ struct HidingTests {
               EntryKey(.session, SessionID(9, version)), counter: 1,
               value: RecordValues.bytes(value))
           ])
-        _ = replica.apply(try #require(batch.place), batch.changes)
+        _ = replica.apply(try #require(batch.heading.place), batch.changes)
         let checkpoint = Checkpoint(
           incarnation: incarnation, sequence: version, version: version,
           root: replica.root(TestTreeHash()), value: Hash128(1, 1), chain: 1, schedule: 1,

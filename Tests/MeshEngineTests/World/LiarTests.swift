@@ -291,7 +291,7 @@ struct LiarTests {
       let body = Batch(
         incarnation: liar.incarnation, room: .lobby, previous: first - 1, first: first,
         changes: changes)
-      _ = replica.apply(try #require(body.place), changes)
+      _ = replica.apply(try #require(body.heading.place), changes)
       batches.append(try #require(liar.verifier.sign(body)).message)
     }
     let checkpoint = try liar.checkpoint(
