@@ -149,20 +149,21 @@ extension OriginReplica {
       }
       log.tree = HashTree(hashKey: hashKey)
     }
+    var bytes: [UInt8] = []
     for (index, change) in changes.enumerated() {
       if change.value == nil, PlantedBug.isActive(.tombstoneIgnored) { continue }
       var new = change.value.map {
         StoredRecord(version: first + UInt64(index), counter: change.counter, value: $0)
       }
+      bytes.removeAll(keepingCapacity: true)
+      new?.append(to: &bytes)
       let old = change.key.withBytes { key in
-        switch log.tree.write(key, new?.bytes) {
-        case .done(let old): return old
-        case .refused:
-          // One that no tree takes is not held; the root tells that it is missing.
-          new = nil
-          guard case .done(let old) = log.tree.write(key, nil) else { return nil }
-          return old
-        }
+        let write = bytes.withUnsafeBufferPointer { log.tree.write(key, new == nil ? nil : $0) }
+        if case .done(let old) = write { return old }
+        // One that no tree takes is not held; the root tells that it is missing.
+        new = nil
+        guard case .done(let old) = log.tree.write(key, nil) else { return nil }
+        return old
       }.flatMap(StoredRecord.init(bytes:))
       if old != nil || new != nil {
         result.append(AppliedChange(room: place.room, key: change.key, old: old, new: new))

@@ -34,10 +34,15 @@ package struct StoredRecord: Hashable, Sendable {
   package var bytes: [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(12 + value.count)
+    append(to: &bytes)
+    return bytes
+  }
+
+  /// Adds ``bytes`` to others.
+  func append(to bytes: inout [UInt8]) {
     Varint.append(version, to: &bytes)
     Varint.append(counter, to: &bytes)
     bytes.append(contentsOf: value)
-    return bytes
   }
 
   /// Reads ``bytes``; `nil` when they are not those of a record.

@@ -7,8 +7,8 @@
   @usableFromInline var pieces: [[Row]] = []
   @usableFromInline package internal(set) var count = 0
 
-  /// A piece has 2^9 rows.
-  @inlinable static var shift: Int { 9 }
+  /// A piece has 2^7 rows.
+  @inlinable static var shift: Int { 7 }
   @inlinable static var pieceRows: Int { 1 << shift }
 
   @inlinable package init() {}

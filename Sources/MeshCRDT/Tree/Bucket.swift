@@ -93,7 +93,8 @@ struct Bucket: Sendable {
 
   /// A bucket with an entry in the place of some bytes, in just the memory that it needs.
   static func replacing(
-    _ range: Range<Int>, of bytes: [UInt8], by key: UnsafeBufferPointer<UInt8>, _ value: [UInt8]
+    _ range: Range<Int>, of bytes: [UInt8], by key: UnsafeBufferPointer<UInt8>,
+    _ value: UnsafeBufferPointer<UInt8>
   ) -> [UInt8] {
     let count = bytes.count - range.count + entryBytes(key: key.count, value: value.count)
     return [UInt8](unsafeUninitializedCapacity: count) { new, end in
@@ -110,16 +111,13 @@ struct Bucket: Sendable {
     }
   }
 
-  /// An entry as bytes. The key has 1…255, the value at most 65,535 of them.
-  static func encoded(key: some Collection<UInt8>, value: some Collection<UInt8>) -> [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(entryBytes(key: key.count, value: value.count))
+  /// Adds an entry at the end. The key has 1…255, the value at most 65,535 bytes.
+  static func append(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
     bytes.append(UInt8(truncatingIfNeeded: key.count))
     bytes.append(contentsOf: key)
     bytes.append(UInt8(truncatingIfNeeded: value.count >> 8))
     bytes.append(UInt8(truncatingIfNeeded: value.count))
     bytes.append(contentsOf: value)
-    return bytes
   }
 
   /// True when bytes that came from outside are entries behind one another, be they in order or not.

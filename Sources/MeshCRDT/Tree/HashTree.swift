@@ -103,7 +103,9 @@ package struct HashTree: Sendable {
 
   /// Sets the value of a key; `nil`: removes it. Cost: a hash of the key, copies one bucket, and the
   /// branches above it that other copies share.
-  mutating func write(_ key: UnsafeBufferPointer<UInt8>, _ value: [UInt8]?) -> Write {
+  mutating func write(
+    _ key: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>?
+  ) -> Write {
     let placement = Self.placement(of: key, hashKey)
     guard let value else {
       let result = top.remove(key, placement: placement, level: 0)
@@ -121,7 +123,10 @@ package struct HashTree: Sendable {
   /// Sets the value of a key. False, and nothing changed, when that is refused: see ``Write``.
   @discardableResult
   package mutating func set(_ key: [UInt8], to value: [UInt8]) -> Bool {
-    if case .done = key.withUnsafeBufferPointer({ write($0, value) }) { true } else { false }
+    let result = key.withUnsafeBufferPointer { key in
+      value.withUnsafeBufferPointer { write(key, $0) }
+    }
+    return if case .done = result { true } else { false }
   }
 
   /// Removes a key. True when it was there.
@@ -192,8 +197,8 @@ struct TreeSlot: Sendable {
 
   /// Puts an entry in.
   mutating func put(
-    _ key: UnsafeBufferPointer<UInt8>, _ value: [UInt8], placement: UInt64, level: Int,
-    _ hashKey: HashKey
+    _ key: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>, placement: UInt64,
+    level: Int, _ hashKey: HashKey
   ) -> HashTree.Write {
     var result = HashTree.Write.done(old: nil)
     switch node {
@@ -327,7 +332,7 @@ enum TreeNode: Sendable {
     Bucket.visit(bytes) { key, value in
       let digit = TreePath.digit(HashTree.placement(of: key, hashKey), at: level)
       if buckets[digit].isEmpty { buckets[digit] = [Bucket.form] }
-      buckets[digit] += Bucket.encoded(key: key, value: value)
+      Bucket.append(key: key, value: value, to: &buckets[digit])
     }
     for index in 0..<16 where !buckets[index].isEmpty {
       let isTooMuch =
@@ -353,7 +358,7 @@ enum TreeNode: Sendable {
     entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
     var bytes: [UInt8] = [Bucket.form]
     bytes.reserveCapacity(1 + total)
-    for entry in entries { bytes += Bucket.encoded(key: entry.key, value: entry.value) }
+    for entry in entries { Bucket.append(key: entry.key, value: entry.value, to: &bytes) }
     return .bucket(bytes)
   }
 }

@@ -74,6 +74,12 @@ struct SessionEvaluation {
     !room.isLobby && isRemoved(session, from: room, since: entered, records)
   }
 
+  /// The user of a session, as an origin has it.
+  func user(of session: SessionID, slot: Int, _ records: some RecordReading) -> String? {
+    record(EntryKey(.session, session), in: .lobby, slot: slot, records)
+      .flatMap { RecordValues.userID(ofSession: $0.value) }
+  }
+
   /// A session as an origin has it; `nil` when its session record is missing or does not decode. Cost:
   /// three records for each of at most ``SessionView/roomBound`` rooms.
   func snapshot(
@@ -166,28 +172,29 @@ struct SessionEvaluation {
 // MARK: - What changed
 
 extension SessionEvaluation {
-  /// The events about what changed of a session that has the same host as before: cursors alone, where
+  /// Adds the events about what changed of a session that has the same host as before: cursors alone, where
   /// nothing else differs.
-  func differences(
-    to new: SessionSnapshot, slot: Int, _ records: some RecordReading
-  ) -> [MeshEvent] {
+  func addDifferences(
+    to new: SessionSnapshot, slot: Int, _ records: some RecordReading, _ events: inout [MeshEvent]
+  ) {
     let earlier = SessionEvaluation(hosts: hosts, changes: changes, isEarlier: true)
     guard changes.stay(in: new, slot: slot) else {
       let old = earlier.snapshot(new.id, slot: slot, records)
-      return old.map { Self.differences(from: $0, to: new) } ?? [.changed(new)]
+      events += old.map { Self.differences(from: $0, to: new) } ?? [.changed(new)]
+      return
     }
     for change in changes.records where change.key.entry.kind != .cursor && !change.saysTheSame {
-      return [.changed(new)]
+      return events.append(.changed(new))
     }
-    var events: [MeshEvent] = []
+    var moves: [MeshEvent] = []
     for place in new.places {
       let old = earlier.cursor(
         new.id, place.room, slot: slot, entered: place.presence.enteredCounter, records)
       guard old != place.cursor else { continue }
-      guard let cursor = place.cursor else { return [.changed(new)] }
-      events.append(.cursor(new.id, place.room, cursor))
+      guard let cursor = place.cursor else { return events.append(.changed(new)) }
+      moves.append(.cursor(new.id, place.room, cursor))
     }
-    return events
+    events += moves
   }
 
   /// The events that lead from one snapshot of a session to another of the same host.

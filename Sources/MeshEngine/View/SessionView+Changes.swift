@@ -41,7 +41,7 @@ extension SessionView {
       let counts = isHost || isVisible(slot: slot) || scans.contains(slot)
       guard change.room.isLobby, counts else { return 0 }
     case .presence, .cursor:
-      // Of the host, it is noted with what is reported.
+      // Of the host, it is noted when that is reported.
       if change.key.kind == .presence, !isHost { noteStatus(change, slot: slot, records) }
       settleCursor(CursorKey(session: session, room: change.room), slot: slot, records)
       guard isHost else { return 0 }
@@ -67,10 +67,8 @@ extension SessionView {
   private mutating func noteStatus(
     _ change: AppliedChange, slot: Int, _ records: some RecordReading
   ) {
-    guard let value = change.new?.value,
-      let counter = RecordValues.statusCounter(ofPresence: value),
-      let session = records.record(
-        EntryKey(.session, change.key.session), in: .lobby, slot: slot),
+    guard let counter = change.new.flatMap({ RecordValues.statusCounter(ofPresence: $0.value) }),
+      let session = records.record(EntryKey(.session, change.key.session), in: .lobby, slot: slot),
       let user = RecordValues.userID(ofSession: session.value)
     else { return }
     noteStatus(counter, of: user)

@@ -68,16 +68,18 @@ extension SessionView {
     guard old != new?.slot || !changes.isEmpty else { return }
     countReport()
     guard let new, let snapshot = evaluation(changes).snapshot(session, new, records) else {
-      guard old != nil else { return }
+      guard let old else { return }
+      let earlier = evaluation(changes, isEarlier: true)
+      if changes.statusCounter > 0, let user = earlier.user(of: session, slot: old, records) {
+        noteStatus(changes.statusCounter, of: user)
+      }
       setReported(session, nil)
       if PlantedBug.isActive(.disappearanceNotTold) { return }
       return events.append(.disappeared(session))
     }
+    noteStatus(changes.statusCounter, of: snapshot.value.profile.userID)
     if old == new.slot {
-      if changes.records.contains(where: { $0.key.entry.kind != .cursor }) {
-        noteStatuses(of: snapshot)
-      }
-      events += evaluation(changes).differences(to: snapshot, slot: new.slot, records)
+      evaluation(changes).addDifferences(to: snapshot, slot: new.slot, records, &events)
     } else {
       noteStatuses(of: snapshot)
       setReported(session, new.slot)

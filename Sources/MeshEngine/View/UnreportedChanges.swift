@@ -1,4 +1,5 @@
 import MeshCRDT
+import MeshWire
 
 /// What changed of a session since its last event: the records as they were then and as they are now, and
 /// the moving cursors as they were then.
@@ -35,6 +36,8 @@ struct UnreportedChanges: Sendable {
 
   private(set) var records: [Record] = []
   private(set) var cursors: [Movement] = []
+  /// The highest status counter that came with them; 0: none did.
+  private(set) var statusCounter: UInt64 = 0
 
   var isEmpty: Bool { records.isEmpty && cursors.isEmpty }
   var count: Int { records.count + cursors.count }
@@ -50,6 +53,9 @@ struct UnreportedChanges: Sendable {
 
   /// Notes that a record changed.
   mutating func note(_ old: StoredRecord?, _ new: StoredRecord?, _ key: Key) {
+    if key.entry.kind == .presence, let value = new?.value {
+      statusCounter = max(statusCounter, RecordValues.statusCounter(ofPresence: value) ?? 0)
+    }
     if let index = index(of: key) {
       records[index].new = new
     } else {
