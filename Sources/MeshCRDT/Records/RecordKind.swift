@@ -61,19 +61,15 @@ package struct EntryKey: Hashable, Comparable, Sendable {
 
   /// Calls `body` with ``bytes``, without memory of their own.
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
-    withUnsafeTemporaryAllocation(byteCount: Self.byteBound, alignment: 1) { bytes in
+    let count = 17 + room.text.utf8.count
+    return withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { bytes in
       bytes[0] = kind.rawValue
       bytes.storeBytes(of: session.high.bigEndian, toByteOffset: 1, as: UInt64.self)
       bytes.storeBytes(of: session.low.bigEndian, toByteOffset: 9, as: UInt64.self)
-      var count = 17
       if !room.isLobby {
-        for byte in room.text.utf8 {
-          bytes[count] = byte
-          count += 1
-        }
+        for (index, byte) in room.text.utf8.enumerated() { bytes[17 + index] = byte }
       }
-      let key = UnsafeRawBufferPointer(rebasing: bytes[..<count])
-      return body(key.assumingMemoryBound(to: UInt8.self))
+      return body(UnsafeRawBufferPointer(bytes).assumingMemoryBound(to: UInt8.self))
     }
   }
 

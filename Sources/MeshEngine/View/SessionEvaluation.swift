@@ -13,9 +13,21 @@ import MeshWire
 struct SessionEvaluation {
   let hosts: [SessionView.Host]
   /// What changed of the session since it was reported. What is noted here is not looked up.
-  var changes = UnreportedChanges()
+  let changes: UnreportedChanges
   /// True: the session is evaluated as it was before the changes.
-  var isEarlier = false
+  private(set) var isEarlier = false
+
+  init(hosts: [SessionView.Host], changes: UnreportedChanges = UnreportedChanges()) {
+    self.hosts = hosts
+    self.changes = changes
+  }
+
+  /// The evaluation of the session as it was before the changes.
+  var earlier: SessionEvaluation {
+    var earlier = self
+    earlier.isEarlier = true
+    return earlier
+  }
 
   /// The host of a session.
   struct SessionHost {
@@ -177,7 +189,7 @@ extension SessionEvaluation {
   func addDifferences(
     to new: SessionSnapshot, slot: Int, _ records: some RecordReading, _ events: inout [MeshEvent]
   ) {
-    let earlier = SessionEvaluation(hosts: hosts, changes: changes, isEarlier: true)
+    let earlier = earlier
     guard changes.stay(in: new, slot: slot) else {
       let old = earlier.snapshot(new.id, slot: slot, records)
       events += old.map { Self.differences(from: $0, to: new) } ?? [.changed(new)]

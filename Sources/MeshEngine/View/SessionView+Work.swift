@@ -64,23 +64,28 @@ extension SessionView {
     _ events: inout [MeshEvent]
   ) {
     let old = reportedSlot(of: session)
-    let new = evaluation(changes).host(of: session, records)
+    let evaluation = evaluation(changes)
+    let new = evaluation.host(of: session, records)
     guard old != new?.slot || !changes.isEmpty else { return }
     countReport()
-    guard let new, let snapshot = evaluation(changes).snapshot(session, new, records) else {
+    guard let new, let snapshot = evaluation.snapshot(session, new, records) else {
       guard let old else { return }
-      let earlier = evaluation(changes, isEarlier: true)
-      if changes.statusCounter > 0, let user = earlier.user(of: session, slot: old, records) {
+      if changes.statusCounter > 0,
+        let user = evaluation.earlier.user(of: session, slot: old, records)
+      {
         noteStatus(changes.statusCounter, of: user)
       }
+      // It shares the table of hosts, which changes now.
+      _ = consume evaluation
       setReported(session, nil)
       if PlantedBug.isActive(.disappearanceNotTold) { return }
       return events.append(.disappeared(session))
     }
     noteStatus(changes.statusCounter, of: snapshot.value.profile.userID)
     if old == new.slot {
-      evaluation(changes).addDifferences(to: snapshot, slot: new.slot, records, &events)
+      evaluation.addDifferences(to: snapshot, slot: new.slot, records, &events)
     } else {
+      _ = consume evaluation
       noteStatuses(of: snapshot)
       setReported(session, new.slot)
       events.append(old == nil ? .appeared(snapshot) : .changed(snapshot))
@@ -99,7 +104,7 @@ extension SessionView {
   /// A session as it was reported; `nil`: as not visible. Cost: an evaluation.
   package func session(_ session: SessionID, _ records: some RecordReading) -> SessionSnapshot? {
     guard let slot = reportedSlot(of: session) else { return nil }
-    return evaluation(waiting[session] ?? UnreportedChanges(), isEarlier: true)
+    return evaluation(waiting[session] ?? UnreportedChanges()).earlier
       .snapshot(session, slot: slot, records)
   }
 
@@ -125,9 +130,7 @@ extension SessionView {
 
   var evaluation: SessionEvaluation { SessionEvaluation(hosts: hosts) }
 
-  private func evaluation(
-    _ changes: UnreportedChanges, isEarlier: Bool = false
-  ) -> SessionEvaluation {
-    SessionEvaluation(hosts: hosts, changes: changes, isEarlier: isEarlier)
+  private func evaluation(_ changes: UnreportedChanges) -> SessionEvaluation {
+    SessionEvaluation(hosts: hosts, changes: changes)
   }
 }
