@@ -440,6 +440,7 @@ extension OriginReplica {
       log.keepComplete(new[room])
       new[room] = log
     }
+    if PlantedBug.isActive(.fetchKeepsWhatItLacks) { new.merge(logs) { fetched, _ in fetched } }
     let empty = HashTree(hashKey: hashKey)
     for room in Set(logs.keys).union(new.keys).sorted() {
       Self.note(from: logs[room]?.tree ?? empty, to: new[room]?.tree ?? empty, room, &result)
@@ -448,7 +449,7 @@ extension OriginReplica {
     usage.note(result)
     guard !usage.exceeds(bounds, rooms: new.count) else { return nil }
     self.usage = usage
-    logs = PlantedBug.isActive(.fetchKeepsWhatItLacks) ? logs.merging(new) { $1 } : new
+    logs = new
     rooms = fetched.rooms
     completeRooms = fetched.rooms
     complete = fetched.checkpoint
