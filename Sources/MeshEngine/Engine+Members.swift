@@ -40,14 +40,14 @@ extension Engine {
         let body = try? message.read(Checkpoint.self),
         let checkpoint = verified(message, body, from: address)
       else { return }
-      comparison.note(checkpoint)
+      comparison.note(checkpoint, from: address)
     case .same:
       context.counters.count(.checkpointsKnown)
       // It was verified before; the age that somebody else tells may count.
       guard let slot = records.slot(of: message.origin),
         let known = records.newest(slot: slot)?.checkpoint, known.message == message
       else { return }
-      comparison.note(known)
+      comparison.note(known, from: address)
       accept(known, age: .milliseconds(age), isOwnWord: isOwnWord, slot: slot)
     case .contradicts:
       guard let body = try? message.read(Checkpoint.self),
@@ -77,8 +77,8 @@ extension Engine {
     let remembered = removedPeers.remove(checkpoint.origin)
     _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
     noteChanges(opened.changes, slot: opened.slot)
-    records.ingest(checkpoint, slot: opened.slot)
-    comparison.note(checkpoint)
+    records.ingest(checkpoint, slot: opened.slot, from: address)
+    comparison.note(checkpoint, from: address)
     // Before the origin may be hidden by its own farewell: what it says is complete then.
     _ = records.need(slot: opened.slot)
     let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)
@@ -88,7 +88,12 @@ extension Engine {
         at: context.now)
     else { return context.counters.count(.originsRefused) }
     handle(events)
-    forward(checkpoint, isNewLife: isNewLife, from: address)
+    // What is to be fetched is sent on once it is here: who hears of it asks for it.
+    let isFetched =
+      records.need(slot: opened.slot) == .fetch || records.isHidden(slot: opened.slot)
+    if records.isComplete(slot: opened.slot) || !isFetched {
+      forward(checkpoint, isNewLife: isNewLife, except: [address])
+    }
     if records.slot(of: checkpoint.origin) == opened.slot { touched.append((opened.slot, address)) }
   }
 

@@ -101,7 +101,8 @@ extension Engine {
     if result.isRefused { return context.counters.count(.recordsRefused) }
     if result.isNews { context.counters.count(.recordsJoined, batch.body.changes.count) }
     noteChanges(result.changes, slot: slot)
-    if result.isNews {
+    // Who is answered what it missed is behind the others.
+    if result.isNews, !repairs.isAsked(address, for: batch.origin) {
       forward(.batch(batch.message), .batchesSent, in: batch.body.room, from: address)
     }
     touched.append((slot, address))

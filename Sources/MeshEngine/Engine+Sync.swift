@@ -82,7 +82,7 @@ extension Engine {
   }
 
   mutating func receive(_ answer: NodesAnswer, from address: PeerAddress) {
-    let units = WorkUnits.treeNode * UInt64(answer.nodes.count + 1)
+    let units = WorkUnits.receivedNode * UInt64(answer.nodes.count + 1)
     guard paths.takeWork(units, of: address, isOwnWord: false, &context) else { return }
     let events = comparison.receive(
       answer, from: address, peers: { Self.sources(of: $0, paths, subscriptions) }, &records,
@@ -111,8 +111,11 @@ extension Engine {
         {
           send(complete, to: address)
         }
-      case .fetched(let other, let fetched, let checkpoint):
-        adopt(fetched, checkpoint, of: other)
+      case .fetched(let other, let fetched, let checkpoint, let holders, let wasTold):
+        let isKnown = records.slot(of: other).flatMap { records.complete(slot: $0) } != nil
+        guard adopt(fetched, checkpoint, of: other), wasTold || isKnown else { continue }
+        // Who joins is behind the others in everything.
+        forward(checkpoint, isNewLife: !isKnown, except: holders)
       case .wrong(let address): charge(.wrongAnswer, to: address)
       case .roundTrip(let address, let span): paths.note(roundTrip: span, of: address)
       case .overdue(let address): paths.noteOverdue(address)
@@ -175,10 +178,10 @@ extension Engine {
 
   private mutating func adopt(
     _ fetched: FetchedOrigin, _ checkpoint: Authentic<Checkpoint>, of other: OriginID
-  ) {
+  ) -> Bool {
     guard let slot = records.slot(of: other),
       let changes = records.adopt(slot: slot, fetched, checkpoint)
-    else { return }
+    else { return false }
     let isAdopted = records.complete(slot: slot) == checkpoint
     context.counters.count(isAdopted ? .fetchesCompleted : .checkpointsExcessive)
     noteChanges(changes, slot: slot)
@@ -187,6 +190,7 @@ extension Engine {
     if isAdopted, !records.isComplete(slot: slot), let address = source(of: other) {
       lookAfter(slot, from: address)
     }
+    return isAdopted
   }
 
   /// Finds out what is missing of an origin, and asks for it.
@@ -205,9 +209,9 @@ extension Engine {
       noteChanges(records.refuseNewest(slot: slot), slot: slot)
     case .repair: repairs.want(other, from: address, &context)
     case .fetch:
-      if let position = records.newest(slot: slot)?.facts.position {
-        want(other, position, from: address)
-      }
+      guard let newest = records.newest(slot: slot) else { return }
+      let source = newest.source.flatMap { paths.table.path(at: $0) == nil ? nil : $0 }
+      want(other, newest.facts.position, from: source ?? address)
     }
   }
 
@@ -227,7 +231,8 @@ extension Engine {
     else { return repairs.complete(other) }
     let peers = Self.sources(of: other, paths, subscriptions).first { !$0.isEmpty } ?? []
     switch repairs.handle(
-      other, ownPath: paths.table.bestAddress(of: other), peers: peers, &context)
+      other, ownPath: paths.table.bestAddress(of: other), peers: peers, patience: patience,
+      &context)
     {
     case .notYet: break
     case .ask(let address):

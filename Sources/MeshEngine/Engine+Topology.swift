@@ -31,11 +31,11 @@ extension Engine {
 
   /// Sends on a checkpoint that was news, and of a new life where it is.
   mutating func forward(
-    _ checkpoint: Authentic<Checkpoint>, isNewLife: Bool, from sender: PeerAddress
+    _ checkpoint: Authentic<Checkpoint>, isNewLife: Bool, except holders: Set<PeerAddress>
   ) {
     // Who fetches an origin is behind the others.
-    guard router.isLarge, !comparison.isFetching(checkpoint.origin, from: sender) else { return }
-    for address in receivers() where address != sender {
+    guard router.isLarge, !comparison.isFetching(checkpoint.origin) else { return }
+    for address in receivers() where !holders.contains(address) {
       send(checkpoint, to: address)
       if isNewLife {
         paths.sendPeers([checkpoint.origin], andOthers: false, to: address, &context)

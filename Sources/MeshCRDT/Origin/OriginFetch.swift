@@ -62,6 +62,8 @@ package struct OriginFetch: Sendable {
   /// Bytes of nodes that the checkpoint's trees may still have.
   private var room: Int
   private let bounds: OriginBounds
+  /// True when so little is held that all is asked for at once: that is less than one more question.
+  private let isSmall: Bool
   /// True when the origin signed what no origin may say: nothing of it stays.
   private var isUnsound = false
 
@@ -80,6 +82,7 @@ package struct OriginFetch: Sendable {
     hashKey = replica.hashKey
     scope = replica.scope
     bounds = replica.bounds
+    isSmall = replica.isSmall
     room = Self.room(bounds)
     heldRooms = replica.settle(hash)
     held = replica.logs.mapValues(\.tree)
@@ -138,17 +141,20 @@ package struct OriginFetch: Sendable {
   /// Nodes that are missing and whose hashes are known, the rooms' first; at most so many.
   package mutating func wants(atMost bound: Int) -> [Want] {
     guard rooms != nil else {
-      return Array(Self.firstWants(scope, rooms: heldRooms, held).prefix(bound))
+      let first = Self.firstWants(scope, rooms: isSmall ? nil : heldRooms, isSmall ? [:] : held)
+      return Array(first.prefix(bound))
     }
     var wants = (rooms?.wants(atMost: bound) ?? []).map {
-      Self.want($0, heldRooms, scope)
+      Self.want($0, isSmall ? nil : heldRooms, scope)
     }
     while let room = queue.last, !open.contains(room) { queue.removeLast() }
     for room in queue.reversed() where open.contains(room) {
       guard wants.count < bound else { break }
       for path in trees[room]?.fetch.wants(atMost: bound - wants.count) ?? [] {
         wants.append(
-          Want(tree: .records(room), path: path, held: held[room]?.heldHash(at: path) ?? .empty))
+          Want(
+            tree: .records(room), path: path,
+            held: isSmall ? .empty : held[room]?.heldHash(at: path) ?? .empty))
       }
     }
     return wants

@@ -70,6 +70,9 @@ package struct OriginReplica: Sendable {
   /// The number of records of all rooms. Cost: the rooms.
   package var recordCount: Int { logs.values.reduce(0) { $0 + $1.tree.count } }
 
+  /// True when all records are not more than a node of a tree.
+  var isSmall: Bool { usage.bytes < HashTree.bucketBytes }
+
   /// True when everything that was applied is in the complete checkpoint.
   package var isAtCheckpoint: Bool { written.isEmpty && complete != nil }
 }

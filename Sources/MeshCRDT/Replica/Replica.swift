@@ -189,7 +189,7 @@ package struct Replica: Sendable {
 
   /// What a fetch asks for before its checkpoint is known.
   package func firstWants(slot: Int?) -> [OriginFetch.Want] {
-    let held = slot.flatMap { replica(slot: $0) }
+    let held = slot.flatMap { replica(slot: $0) }.flatMap { $0.isSmall ? nil : $0 }
     return OriginFetch.firstWants(
       scope, rooms: held?.completeRooms, held?.logs.mapValues(\.complete) ?? [:])
   }

@@ -109,6 +109,9 @@ enum EngineLimits {
   static let recentBatches = 128
   /// Missing versions that are asked for one by one. Where more are missing, trees are fetched.
   static let repairVersions: UInt64 = 64
+  /// Where a checkpoint tells of more missing versions than this, and than the origin has records, all of these
+  /// are fetched: that is less.
+  static let repairVersionsAtLeast: UInt64 = 4
   /// How many times as many, where some rooms are held alone: between those of a room are those of others.
   static let repairShareOfRoom: UInt64 = 16
   /// Ranges of missing versions that are asked for at once.
@@ -152,6 +155,8 @@ enum EngineLimits {
 
   /// Bytes of answers that a walk down the tree of the replica has under way.
   static let walkBudget: UInt64 = 65_536
+  /// How often a walk asks again where nothing came.
+  static let silencesOfWalk = 2
   /// Nodes that one walk asks for.
   static let nodesPerWalk = 4096
   /// How long an answer may take where no round trip is known.

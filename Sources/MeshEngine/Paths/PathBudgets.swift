@@ -51,6 +51,8 @@ enum WorkUnits {
   static let beat: UInt64 = 10
   /// A node of a tree to look up and encode.
   static let treeNode: UInt64 = 5
+  /// A node of a tree to hash and take in.
+  static let receivedNode: UInt64 = 2
   /// An address to note.
   static let hint: UInt64 = 20
   /// A message that is read and found to be known.

@@ -7,6 +7,8 @@ struct RecordStore: Sendable {
   /// The newest checkpoint of an origin, complete here or not.
   struct Newest: Sendable {
     let checkpoint: Authentic<Checkpoint>
+    /// Who sent it first, and so has what it speaks of.
+    let source: PeerAddress?
     /// True when it speaks of more than an origin may have: it becomes complete nowhere.
     var isExcessive = false
     var facts: CheckpointFacts { checkpoint.body.facts }
@@ -259,9 +261,11 @@ extension RecordStore {
   }
 
   /// Takes in a newer checkpoint of an incarnation that is open.
-  mutating func ingest(_ checkpoint: Authentic<Checkpoint>, slot: Int) {
+  mutating func ingest(
+    _ checkpoint: Authentic<Checkpoint>, slot: Int, from source: PeerAddress? = nil
+  ) {
     guard newest.indices.contains(slot) else { return }
-    newest[slot] = Newest(checkpoint: checkpoint)
+    newest[slot] = Newest(checkpoint: checkpoint, source: source)
     let body = checkpoint.body
     let changed = body.changed.map { ($0.room, $0.version) }
     replica.follow(
@@ -295,7 +299,11 @@ extension RecordStore {
     case .excessive: return .refusal
     case .differs: return hidden[slot] ? .nothing : .fetch
     case .missing where hidden[slot]: return .nothing
-    case .missing(let gaps): return Self.isSmall(gaps) ? .repair(gaps) : .fetch
+    case .missing(let gaps):
+      // All records are less to send than more batches than there are records.
+      let records = UInt64(clamping: replica.replica(slot: slot)?.usage.records ?? 0)
+      let bound = max(records, EngineLimits.repairVersionsAtLeast)
+      return Self.isSmall(gaps, atMost: bound) ? .repair(gaps) : .fetch
     }
   }
 
@@ -333,13 +341,13 @@ extension RecordStore {
     }
   }
 
-  private static func isSmall(_ gaps: [OriginReplica.Gap]) -> Bool {
+  private static func isSmall(_ gaps: [OriginReplica.Gap], atMost bound: UInt64 = .max) -> Bool {
     gaps.count <= EngineLimits.repairRanges
       && gaps.reduce(UInt64(0)) { sum, gap in
         // The versions between those of one room are of others.
         let share = gap.room == nil ? 1 : EngineLimits.repairShareOfRoom
         return sum &+ (gap.versions.upperBound - gap.versions.lowerBound) / share + 1
-      } <= EngineLimits.repairVersions
+      } <= min(EngineLimits.repairVersions, bound)
   }
 
   /// The root of everything that is held of an origin. Cost: what was written since it was asked for last.

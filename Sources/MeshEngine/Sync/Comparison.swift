@@ -9,8 +9,9 @@ enum ComparisonEvent: Sendable {
   case behind(OriginID, Checkpoint.Position, PeerAddress)
   /// A peer lacks the complete checkpoint of an origin that is held here.
   case ahead(OriginID, PeerAddress)
-  /// Everything of a checkpoint is here.
-  case fetched(OriginID, FetchedOrigin, Authentic<Checkpoint>)
+  /// Everything of a checkpoint is here. These have it, too; and it was known before it was asked for, or not.
+  case fetched(
+    OriginID, FetchedOrigin, Authentic<Checkpoint>, heldBy: Set<PeerAddress>, wasTold: Bool)
   /// A peer sent a node that is not what it must be.
   case wrong(PeerAddress)
   /// Nobody who was asked has the origin.
@@ -58,9 +59,13 @@ struct Comparison: Sendable {
   private struct Walk: Sendable {
     var request: UInt16
     var askedAt: MonotonicTime
-    let timeout: Span
+    var timeout: Span
     /// Nodes that differ and were not asked for yet.
     var pending: [CompareRequest.Node] = []
+    /// The nodes that were asked for last.
+    var asked: [CompareRequest.Node] = []
+    /// How often nothing more came of them.
+    var silences = 0
     /// The nodes that an answer may bring: the top, and children of those that came.
     var expected: Set<TreePath> = [.top]
     /// Origins that the peer lacks, as far as it was told.
@@ -95,6 +100,10 @@ struct Comparison: Sendable {
     var pages = AnswerPages()
     /// Whom nothing is asked of any more.
     var passed: [PeerAddress] = []
+    /// Who sent which checkpoint meanwhile.
+    var tellers: [PeerAddress: Checkpoint.Position] = [:]
+    /// True when the checkpoint came before anything was asked for.
+    var wasTold = false
 
     /// Goes on with a checkpoint. What is here and equal is kept.
     mutating func aim(
@@ -196,6 +205,7 @@ extension Comparison {
       return
     }
     let nodes = Array(walk.pending.prefix(count))
+    walk.asked = nodes
     walk.pending.removeFirst(count)
     walk.left -= count
     walk.request = nextRequest()
@@ -242,9 +252,16 @@ extension Comparison {
       if case .ahead(let origin, _) = event { walk.pushed.insert(origin).inserted } else { true }
     }
     let isWhole = walk.pages.note(answer)
-    if isWhole { events.append(.roundTrip(address, context.now.since(walk.askedAt))) }
+    if isWhole {
+      walk.silences = 0
+      events.append(.roundTrip(address, context.now.since(walk.askedAt)))
+    }
     walks[address] = walk
-    if isWhole, !PlantedBug.isActive(.walkStopsAtTop) { askOn(address, &context) }
+    if PlantedBug.isActive(.walkStopsAtTop) {
+      walks[address] = nil
+    } else if isWhole {
+      askOn(address, &context)
+    }
     return events
   }
 
@@ -310,7 +327,10 @@ extension Comparison {
     var fetch = Fetch(
       position: position, trees: nil, first: first, address: address, askedAt: context.now,
       heardAt: context.now)
-    if let newest, newest.body.position == position { fetch.aim(at: newest, &source, context) }
+    if let newest, newest.body.position == position {
+      fetch.aim(at: newest, &source, context)
+      fetch.wasTold = true
+    }
     fetch.timeout = timeout
     fetches[origin] = fetch
     return ask(origin, &context)
@@ -318,8 +338,9 @@ extension Comparison {
 
   /// A checkpoint of an origin has come. A fetch goes on with it when an answer is about it: while an origin
   /// writes on, there are newer ones than that of any answer.
-  mutating func note(_ checkpoint: Authentic<Checkpoint>) {
+  mutating func note(_ checkpoint: Authentic<Checkpoint>, from address: PeerAddress) {
     let position = checkpoint.body.position
+    fetches[checkpoint.origin]?.tellers[address] = position
     guard let recent = fetches[checkpoint.origin]?.recent,
       !recent.contains(where: { $0.body.position == position })
     else { return }
@@ -360,7 +381,12 @@ extension Comparison {
     if let result = fetch.trees?.result, let checkpoint = fetch.checkpoint {
       fetches[origin] = nil
       resting[origin] = nil
-      return [.fetched(origin, result, checkpoint)]
+      let holders = fetch.tellers.filter { $0.value >= fetch.position }.keys
+      return [
+        .fetched(
+          origin, result, checkpoint, heldBy: Set(holders).union([fetch.address]),
+          wasTold: fetch.wasTold)
+      ]
     }
     let place = ComparisonPlace.origin(
       origin, fetch.position.incarnation, sequence: fetch.position.sequence)
@@ -429,8 +455,11 @@ extension Comparison {
     }
     fetches[origin] = fetch
     guard isWhole || isDone else { return [] }
-    let roundTrip =
-      isPresent ? [ComparisonEvent.roundTrip(address, context.now.since(fetch.askedAt))] : []
+    let span = context.now.since(fetch.askedAt)
+    let roundTrip = isPresent ? [ComparisonEvent.roundTrip(address, span)] : []
+    if isPresent {
+      fetches[origin]?.timeout = min(fetch.timeout, EngineLimits.patience(roundTrip: span))
+    }
     let isBehind = position < fetch.position
     guard fetch.silences < 2, !isBehind || fetch.hasProgress else {
       return roundTrip + move(origin, peers: peers, &context)
@@ -496,14 +525,24 @@ extension Comparison {
   ) -> [ComparisonEvent] {
     switch timer {
     case .walk(let address):
-      guard let walk = walks[address] else { return [] }
+      guard var walk = walks[address] else { return [] }
       let due = walk.askedAt + walk.timeout
       guard due <= context.now else {
         context.timers.set(.comparison(.walk(address)), at: due)
         return []
       }
-      // What was missed is found by the next comparison.
-      walks[address] = nil
+      // What is missed for good is found by the next comparison.
+      guard walk.silences < EngineLimits.silencesOfWalk else {
+        walks[address] = nil
+        return [.overdue(address)]
+      }
+      walk.silences += 1
+      walk.timeout = min(walk.timeout.scaled(2, over: 1), EngineLimits.longestPatience)
+      walk.left += walk.asked.count
+      walk.pending = walk.asked + walk.pending
+      walks[address] = walk
+      askOn(address, &context)
+      context.timers.set(.comparison(.walk(address)), at: context.now + walk.timeout)
       return [.overdue(address)]
     case .fetch(let origin):
       guard var fetch = fetches[origin] else {

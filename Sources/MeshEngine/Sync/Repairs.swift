@@ -9,6 +9,7 @@ import MeshWire
 struct Repairs: Sendable {
   private struct Repair: Sendable {
     let address: PeerAddress
+    var asked: PeerAddress?
     var attempts = 0
     var due: MonotonicTime
   }
@@ -16,6 +17,11 @@ struct Repairs: Sendable {
   private var repairs: [OriginID: Repair] = [:]
 
   var count: Int { repairs.count }
+
+  /// True when a peer was asked last for what is missing of an origin.
+  func isAsked(_ address: PeerAddress, for origin: OriginID) -> Bool {
+    repairs[origin]?.asked == address
+  }
 
   /// Something of an origin is missing.
   mutating func want(
@@ -45,9 +51,10 @@ struct Repairs: Sendable {
   /// - Parameters:
   ///   - ownPath: the best path to the origin itself.
   ///   - peers: all paths.
+  ///   - patience: how long an answer of a peer may take, the first time.
   mutating func handle(
     _ origin: OriginID, ownPath: PeerAddress?, peers: [PeerAddress],
-    _ context: inout EngineContext
+    patience: (PeerAddress) -> Span, _ context: inout EngineContext
   ) -> Due {
     guard var repair = repairs[origin] else { return .notYet }
     guard repair.due <= context.now else {
@@ -59,15 +66,17 @@ struct Repairs: Sendable {
       repairs[origin] = nil
       return .givenUp(repair.address)
     }
-    repair.due =
-      context.now + EngineLimits.answerTimeout.scaled(UInt64(repair.attempts), over: 1)
-    repairs[origin] = repair
-    context.timers.set(.repair(origin), at: repair.due)
     let anybody = context.random.sample(peers, 1).first
-    switch repair.attempts {
-    case 1: return .ask(repair.address)
-    case 2: return .ask(ownPath ?? anybody ?? repair.address)
-    default: return .ask(anybody ?? repair.address)
-    }
+    let asked =
+      switch repair.attempts {
+      case 1: repair.address
+      case 2: ownPath ?? anybody ?? repair.address
+      default: anybody ?? repair.address
+      }
+    repair.asked = asked
+    repair.due = context.now + patience(asked).scaled(UInt64(repair.attempts), over: 1)
+    context.timers.set(.repair(origin), at: repair.due)
+    repairs[origin] = repair
+    return .ask(asked)
   }
 }

@@ -42,6 +42,13 @@ struct PathBudgetsTests {
     #expect(!budgets.takeWork(.max, of: other, isOwnWord: false, &context))
   }
 
+  @Test("The trees of an origin with 100,000 sessions may come from one peer in a second")
+  mutating func largeFetch() {
+    // 3 records a session, and about as many in a node.
+    let nodes = payments(of: WorkUnits.receivedNode, isOwnWord: false)
+    #expect(nodes >= 150_000)
+  }
+
   @Test("A wrong signature costs twenty times its work")
   mutating func priceOfWaste() throws {
     #expect(!budgets.charge(.wrongSignature, to: Self.address, &context))

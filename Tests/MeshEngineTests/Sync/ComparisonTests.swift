@@ -210,6 +210,48 @@ struct ComparisonTests {
     #expect(isRested)
   }
 
+  @Test("A fetch waits for an answer by how long the answers before it took, and not as at first")
+  mutating func patienceOfFetches() throws {
+    let (checkpoint, top) = try manyRooms()
+    var source = EmptySource(incarnation: checkpoint.body.incarnation)
+    _ = comparison.want(
+      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
+      first: [], newest: checkpoint, &source, &context)
+    let first = try requests()
+    context.advance(to: context.now + .milliseconds(10))
+    receive(top: top, to: try #require(first.last).request, isLast: true, from: peers[0], &source)
+    let second = try requests().count
+    // 4 × 10 + 50 ms.
+    _ = pass(89, of: checkpoint.origin)
+    let early = try requests().count
+    _ = pass(1, of: checkpoint.origin)
+    let third = try requests().count
+    #expect(second == 1 && early == 0 && third == 1)
+  }
+
+  @Test("A walk asks twice again for what did not come, and goes on where it was")
+  mutating func lostStepsOfWalks() throws {
+    var source = EmptySource()
+    for number in 0..<200 as Range<UInt64> { source.tree.set(origin(number).bytes, to: [1]) }
+    comparison.begin(with: peers[0], timeout: .milliseconds(100), &source, &context)
+    let top = try #require(try requests().first).request
+    // The peer has something else below its third child.
+    let branch: [UInt8] = [1, 0, 4] + [UInt8](repeating: 1, count: 16)
+    let answer = NodesAnswer(
+      place: .replica, request: top.request, page: 0, isLast: true,
+      nodes: [.init(tree: .rooms, path: .top, bytes: branch)])
+    _ = comparison.receive(answer, from: peers[0], peers: { _ in [] }, &source, &context)
+    var asked: [[TreePath]] = [try requests().flatMap(\.request.nodes).map(\.path)]
+    // Each time it waits for twice as long.
+    for span in [100, 200, 400, 800] as [UInt64] {
+      context.advance(to: context.now + .milliseconds(span))
+      _ = comparison.handle(.walk(peers[0]), peers: { _ in [] }, &context)
+      asked.append(try requests().flatMap(\.request.nodes).map(\.path))
+    }
+    let child = [TreePath.top.child(2)]
+    #expect(asked == [child, child, child, [], []])
+  }
+
   @Test("Nodes that a walk did not ask about are passed over, and an origin is pushed once")
   mutating func unaskedNodes() throws {
     var source = EmptySource()

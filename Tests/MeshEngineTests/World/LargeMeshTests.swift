@@ -122,7 +122,7 @@ struct LargeMeshTests {
 
   @Test("A node that is killed is hidden by all in its time to live, and beats go around it")
   func kill() throws {
-    var world = try mesh(24)
+    var world = try mesh(24, seed: 2)
     let victims = [11, 12]
     for victim in victims { world.kill(victim) }
     let time = world.run(atMost: 20_000) { world in
@@ -163,6 +163,56 @@ struct LargeMeshTests {
     world.groups = [:]
     let time = world.run(atMost: 60_000) { $0.isWhole(sessions: 26) }
     #expect(time.map { $0 <= 30_000 } == true, "after \(String(describing: time)) ms")
+  }
+
+  /// Heals a mesh of which both halves have written so often, and returns how often the counters rose.
+  private func heal(writes: Int) throws -> (Counters.Name) -> Int {
+    var world = try mesh(24)
+    world.groups = Dictionary(uniqueKeysWithValues: (0..<12).map { ($0, 1) })
+    for step in 0..<writes {
+      for index in 0..<24 {
+        try world.perform(index, .setData(Self.session(index), Self.room, [UInt8(step)]))
+      }
+      world.run(milliseconds: 200)
+    }
+    world.run(milliseconds: 12_000)
+    let before = world.totals
+    world.groups = [:]
+    let time = world.run(atMost: 20_000) { $0.isWhole(sessions: 24) }
+    #expect(time.map { $0 <= 10_000 } == true, "after \(String(describing: time)) ms")
+    let after = world.totals
+    return { after($0) - before($0) }
+  }
+
+  @Test("Halves that come together fetch what they missed from who has it, told of it a few times")
+  func healing() throws {
+    let rise = try heal(writes: 20)
+    let missed = 2 * 12 * 12
+    #expect(rise(.fetchesCompleted) >= missed)
+    #expect(rise(.fetchesMoved) * 50 <= missed, "\(rise(.fetchesMoved)) went to another peer")
+    #expect(rise(.checkpointsReceived) <= 7 * missed, "\(rise(.checkpointsReceived)) checkpoints")
+    #expect(rise(.batchesReceived) <= missed, "\(rise(.batchesReceived)) batches")
+  }
+
+  @Test("Batches that were asked for are not sent on")
+  func repairedBatches() throws {
+    let rise = try heal(writes: 3)
+    // Three batches of twelve origins are missing at twelve nodes of each half.
+    let missed = 2 * 3 * 12 * 12
+    #expect(rise(.repairsSent) > 0)
+    #expect(rise(.batchesReceived) <= missed * 3 / 2, "\(rise(.batchesReceived)) batches")
+  }
+
+  @Test("Whoever joins a large mesh does not tell its neighbours what they have")
+  func newcomersAreSilent() throws {
+    var world = try mesh(24)
+    let before = world.totals
+    try join(&world, 24)
+    let time = world.run(atMost: 5000) { $0.isWhole(sessions: 25) }
+    try #require(time != nil)
+    let sent = Int(world.nodes[24].engine.counters[.checkpointsSent])
+    #expect(sent <= 40, "\(sent) checkpoints")
+    #expect(world.total(.fetchesMoved) - before(.fetchesMoved) <= 2)
   }
 
   @Test("With a loss of 5 % everything comes to all, and nobody who lives is hidden")
