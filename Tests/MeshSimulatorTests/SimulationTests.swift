@@ -166,6 +166,42 @@ struct SimulationTests {
     #expect(outcome.convergenceMilliseconds == nil)
   }
 
+  @Test("Only where a node may send little all have longer to agree")
+  func boundOfSendRates() {
+    let world = World(small(1, []))
+    world.prepare()
+    world.run(until: 5 * World.second)
+    let bound = world.scenario.boundMilliseconds * World.millisecond
+    #expect(world.bound == bound)
+    world.nodes[1].peerRate = 15_000
+    #expect(world.bound == 3 * bound)
+    world.crash(1)
+    #expect(world.bound == bound)
+    world.nodes[2].sendRate = 30_000
+    #expect(world.bound == 3 * bound)
+  }
+
+  @Test(
+    "A session brings the rooms that its client is in, and need not bring those that it left",
+    arguments: [false, true])
+  func handOverOfRooms(isLeft: Bool) throws {
+    let world = rotated(isEverywhere: true)
+    let room = World.roomNames[0]
+    world.open(at: 0)
+    let index = world.clients.count - 1
+    let id = world.clients[index].id
+    let isIn = world.say(index, .enter(id, room)) { $0.places[room] = .init() }
+    world.run(until: world.time + World.second)
+    let seen = try #require(world.nodes[1].engine?.session(id))
+    #expect(isIn && seen.rooms.contains(room))
+    world.clients[index].places[room] = nil
+    world.connect(index, to: 1)
+    #expect(world.nodes[1].engine?.hostedSession(id)?.rooms == [])
+    if !isLeft { world.clients[index].places[room] = .init() }
+    world.checkHandOver(index, from: seen, at: world.nodes[1])
+    #expect(world.failure?.check == (isLeft ? nil : "handOver"))
+  }
+
   @Test("An engine whose origins are never hidden is found by the dead that it shows")
   func deadShown() {
     // Beats that are due so rarely that nobody's silence is noticed in time.
@@ -179,11 +215,13 @@ struct SimulationTests {
     #expect(checks.contains("dead"))
   }
 
-  /// Three nodes that have met, of which the last has a new mesh key, and the others where it is everywhere.
+  /// Three nodes that met, and nobody else, of which the last has a new mesh key, and the others where it is everywhere.
   private func rotated(isEverywhere: Bool) -> World {
     var scenario = small(1, [])
     scenario.nodes = 3
     scenario.faultMilliseconds = 100_000
+    // No clients but those of the test.
+    scenario.changes = 0
     let world = World(scenario)
     world.prepare()
     world.run(until: 8 * World.second)

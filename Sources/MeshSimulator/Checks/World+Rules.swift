@@ -64,14 +64,15 @@ extension World {
     } catch {}
   }
 
-  /// A session that comes from another host has all that was seen of it there, and enters its rooms anew.
+  /// A session that comes from another host has all that was seen of it there, and enters its rooms anew: but
+  /// those that its client left, here a moment ago, say.
   func checkHandOver(_ index: Int, from seen: SessionSnapshot?, at node: SimulatedNode) {
     guard let seen, let engine = node.process?.engine, seen.host != engine.origin,
       let taken = engine.hostedSession(seen.id), deaths[seen.host] == nil,
       isUndisturbed(since: time),
       !clients[index].isStolen
     else { return }
-    for place in seen.places {
+    for place in seen.places where clients[index].places[place.room] != nil {
       let own = taken.place(in: place.room)
       if own?.presence.status != place.presence.status
         || own?.presence.message != place.presence.message || own?.cursor != place.cursor
