@@ -322,6 +322,16 @@ struct FaultTests {
     #expect(world.nodes[0].engine.snapshot().isStale == false)
   }
 
+  @Test("A node compares with somebody once a second")
+  func comparisonsHavePauses() throws {
+    var world = try mesh(2)
+    let before = world.nodes[0].engine.counters[.comparisonsSent]
+    world.run(milliseconds: 5000)
+    // Shortened by up to a fifth.
+    let count = world.nodes[0].engine.counters[.comparisonsSent] - before
+    #expect((5...7).contains(count))
+  }
+
   @Test("A mesh in which nothing happens suspects nobody, and costs next to nothing")
   func idle() throws {
     var world = try mesh(8)

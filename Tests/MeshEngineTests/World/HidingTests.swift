@@ -121,6 +121,18 @@ struct HidingTests {
     #expect(versions() == [[6, 6], [6, 6], [6, 6]])
   }
 
+  @Test("A checkpoint that comes behind a later one changes nothing")
+  mutating func overtakenCheckpoint() throws {
+    tell(0, batches: [1, 2, 3], checkpoints: [3])
+    let slot = try #require(world.nodes[0].engine.records.slot(of: writer.origin))
+    for checkpoints in [[1], [2, 1]] {
+      tell(0, checkpoints: checkpoints)
+      let sequence = world.nodes[0].engine.records.newest(slot: slot)?.facts.sequence
+      let isComplete = world.nodes[0].engine.records.isComplete(slot: slot)
+      #expect(sequence == 3 && isComplete)
+    }
+  }
+
   @Test("Who hears of a dead origin first holds no more of it than its checkpoint")
   mutating func deadAtFirstContact() {
     tell(0, batches: [1], checkpoints: [1], age: 60_000)
