@@ -13,7 +13,7 @@ package enum Allocations {
     "allocations-idle-tick",
   ]
   /// In the order of the names, of a release build.
-  private static let bounds: [Double] = [35, 24, 8, 12]
+  private static let bounds: [Double] = [14, 6, 8, 11]
   /// What they were with protocol 1.
   private static let aims: [Double] = [13, 4, 4, 12]
   private static let words = [
