@@ -80,7 +80,9 @@ extension Engine {
     records.ingest(checkpoint, slot: opened.slot, from: address)
     comparison.note(checkpoint, from: address)
     // Before the origin may be hidden by its own farewell: what it says is complete then.
-    _ = records.need(slot: opened.slot)
+    let need = records.need(slot: opened.slot)
+    let isHere = records.isComplete(slot: opened.slot)
+    let waits = need == .fetch || records.isHidden(slot: opened.slot) && !isHere
     let sign = CheckpointSign(checkpoint, age: age, isOwnWord: isOwnWord)
     guard
       let events = members.accept(
@@ -88,11 +90,13 @@ extension Engine {
         at: context.now)
     else { return context.counters.count(.originsRefused) }
     handle(events)
-    // What is to be fetched is sent on once it is here: who hears of it asks for it.
-    let isFetched =
-      records.need(slot: opened.slot) == .fetch || records.isHidden(slot: opened.slot)
-    if records.isComplete(slot: opened.slot) || !isFetched {
+    // What is to be fetched is sent on once it is here: who hears of it asks for it. Of an origin that is
+    // fetched before a word of it came, everybody knows: this node is new.
+    let isFetching = comparison.isFetching(checkpoint.origin)
+    if !(waits || isFetching) || checkpoint.body.isLeaving {
       forward(checkpoint, isNewLife: isNewLife, except: [address])
+    } else if !isFetching || records.complete(slot: opened.slot) != nil {
+      records.holdBack(slot: opened.slot, isNewLife: isNewLife)
     }
     if records.slot(of: checkpoint.origin) == opened.slot { touched.append((opened.slot, address)) }
   }

@@ -102,7 +102,8 @@ extension Engine {
     if result.isNews { context.counters.count(.recordsJoined, batch.body.changes.count) }
     noteChanges(result.changes, slot: slot)
     // Who is answered what it missed is behind the others.
-    if result.isNews, !repairs.isAsked(address, for: batch.origin) {
+    let first = batch.body.first
+    if result.isNews, !repairs.isAsked(address, for: first, of: batch.origin) {
       forward(.batch(batch.message), .batchesSent, in: batch.body.room, from: address)
     }
     touched.append((slot, address))

@@ -111,11 +111,8 @@ extension Engine {
         {
           send(complete, to: address)
         }
-      case .fetched(let other, let fetched, let checkpoint, let holders, let wasTold):
-        let isKnown = records.slot(of: other).flatMap { records.complete(slot: $0) } != nil
-        guard adopt(fetched, checkpoint, of: other), wasTold || isKnown else { continue }
-        // Who joins is behind the others in everything.
-        forward(checkpoint, isNewLife: !isKnown, except: holders)
+      case .fetched(let other, let fetched, let checkpoint, let holders):
+        adopt(fetched, checkpoint, of: other, heldBy: holders)
       case .wrong(let address): charge(.wrongAnswer, to: address)
       case .roundTrip(let address, let span): paths.note(roundTrip: span, of: address)
       case .overdue(let address): paths.noteOverdue(address)
@@ -177,20 +174,20 @@ extension Engine {
   }
 
   private mutating func adopt(
-    _ fetched: FetchedOrigin, _ checkpoint: Authentic<Checkpoint>, of other: OriginID
-  ) -> Bool {
+    _ fetched: FetchedOrigin, _ checkpoint: Authentic<Checkpoint>, of other: OriginID,
+    heldBy holders: Set<PeerAddress>
+  ) {
     guard let slot = records.slot(of: other),
       let changes = records.adopt(slot: slot, fetched, checkpoint)
-    else { return false }
+    else { return }
     let isAdopted = records.complete(slot: slot) == checkpoint
     context.counters.count(isAdopted ? .fetchesCompleted : .checkpointsExcessive)
     noteChanges(changes, slot: slot)
-    becameComplete(slot)
+    becameComplete(slot, heldBy: holders)
     // The origin may have gone on since.
     if isAdopted, !records.isComplete(slot: slot), let address = source(of: other) {
       lookAfter(slot, from: address)
     }
-    return isAdopted
   }
 
   /// Finds out what is missing of an origin, and asks for it.
@@ -215,13 +212,17 @@ extension Engine {
     }
   }
 
-  private mutating func becameComplete(_ slot: Int) {
+  private mutating func becameComplete(_ slot: Int, heldBy holders: Set<PeerAddress> = []) {
     guard let other = records.origin(slot: slot), let complete = records.complete(slot: slot) else {
       return
     }
     comparison.complete(other, complete.body.position)
     let isComplete = records.isComplete(slot: slot)
     handle(members.setComplete(isComplete, for: other, at: context.now))
+    guard let (newest, isNewLife) = records.takeHeldBack(slot: slot) else { return }
+    forward(
+      newest.checkpoint, isNewLife: isNewLife,
+      except: holders.union(newest.source.map { [$0] } ?? []))
   }
 
   /// Asks for the batches that are missing of an origin.
@@ -231,8 +232,8 @@ extension Engine {
     else { return repairs.complete(other) }
     let peers = Self.sources(of: other, paths, subscriptions).first { !$0.isEmpty } ?? []
     switch repairs.handle(
-      other, ownPath: paths.table.bestAddress(of: other), peers: peers, patience: patience,
-      &context)
+      other, through: gaps.map(\.versions.upperBound).max() ?? 0,
+      ownPath: paths.table.bestAddress(of: other), peers: peers, patience: patience, &context)
     {
     case .notYet: break
     case .ask(let address):

@@ -33,8 +33,7 @@ extension Engine {
   mutating func forward(
     _ checkpoint: Authentic<Checkpoint>, isNewLife: Bool, except holders: Set<PeerAddress>
   ) {
-    // Who fetches an origin is behind the others.
-    guard router.isLarge, !comparison.isFetching(checkpoint.origin) else { return }
+    guard router.isLarge else { return }
     for address in receivers() where !holders.contains(address) {
       send(checkpoint, to: address)
       if isNewLife {

@@ -56,7 +56,9 @@ struct PlantedBugTests {
     Finding(.persistAfterSend, "persistBeforeSend", seconds: 6, multicast: true),
     Finding(.cursorLostOnMove, "handOver", sessions: 2, seconds: 18),
     Finding(.staleFrameWins, "cursorOrder", nodes: 5, [.reordering, .delay, .joinStorm]),
-    Finding(.batchesInAnyOrder, "statusOrder", seed: 43, [.reordering, .loss, .delay]),
+    Finding(
+      .batchesInAnyOrder, "statusOrder", seed: 3, nodes: 5, seconds: 12,
+      [.reordering, .loss, .delay]),
     Finding(.ownWordsIgnored, "convergence", seed: 4, seconds: 12, [.crashOldDisk]),
     Finding(.raiseNotPersisted, "persistBeforeSend", seconds: 12, [.crashOldDisk]),
     Finding(.cloneWritesOn, "clones", seed: 2, [.clone]),
@@ -67,7 +69,7 @@ struct PlantedBugTests {
     Finding(
       .unfinishedWordsKept, "convergence", seed: 10, nodes: 4, seconds: 15, [.crashLostDisk, .loss]),
     Finding(
-      .fetchKeepsWhatItLacks, "convergence", seed: 82, nodes: 4, seconds: 15,
+      .fetchKeepsWhatItLacks, "convergence", seed: 80, nodes: 4, seconds: 15,
       [.crashLostDisk, .loss]),
     Finding(.nothingCompared, "convergence", seed: 3, [.loss, .reordering]),
     Finding(.fetchGivesUp, "convergence", seed: 10, [.loss, .reordering]),
@@ -76,9 +78,11 @@ struct PlantedBugTests {
     Finding(
       .heldBackBeatIsYoung, "ages", seed: 24, nodes: 5, seconds: 15,
       [.liars, .partition, .crashLostDisk], lies: [.holdBack]),
-    Finding(.grantWithoutEnd, "dead", seed: 17, seconds: 40, [.pause, .crashLostDisk]),
+    Finding(.grantWithoutEnd, "dead", seed: 6, seconds: 40, [.pause, .crashLostDisk]),
     Finding(.farewellIgnored, "farewell", seed: 17, seconds: 22, [.churn]),
-    Finding(.movedSessionKept, "handOver", seed: 34, sessions: 2, seconds: 16, []),
+    Finding(
+      .movedSessionKept, "convergence", seed: 11, nodes: 5, sessions: 2, seconds: 25,
+      [.joinStorm, .churn, .partition, .loss]),
     Finding(
       .walkStopsAtTop, "convergence", seed: 2, nodes: 12, seconds: 8, [.crashLostDisk, .loss]),
     Finding(

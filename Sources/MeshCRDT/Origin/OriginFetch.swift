@@ -63,7 +63,7 @@ package struct OriginFetch: Sendable {
   private var room: Int
   private let bounds: OriginBounds
   /// True when so little is held that all is asked for at once: that is less than one more question.
-  private let isSmall: Bool
+  private var isSmall: Bool
   /// True when the origin signed what no origin may say: nothing of it stays.
   private var isUnsound = false
 
@@ -112,6 +112,8 @@ package struct OriginFetch: Sendable {
     self.target = target
     for (room, entry) in trees { held[room] = entry.fetch.tree }
     if let rooms { heldRooms = rooms.tree }
+    // What came so far is held by now.
+    isSmall = false
     beginAnew(hash)
   }
 

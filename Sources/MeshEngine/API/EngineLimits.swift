@@ -159,7 +159,7 @@ enum EngineLimits {
   static let silencesOfWalk = 2
   /// Nodes that one walk asks for.
   static let nodesPerWalk = 4096
-  /// How long an answer may take where no round trip is known.
+  /// How long an answer may take of an address to which there is no path any more.
   static let answerTimeout = Span.milliseconds(400)
 
   // MARK: View

@@ -9,6 +9,9 @@ struct RecordStore: Sendable {
     let checkpoint: Authentic<Checkpoint>
     /// Who sent it first, and so has what it speaks of.
     let source: PeerAddress?
+    /// True while it is to be sent on once it is complete; and whether it began an incarnation.
+    var isHeldBack = false
+    var isNewLife = false
     /// True when it speaks of more than an origin may have: it becomes complete nowhere.
     var isExcessive = false
     var facts: CheckpointFacts { checkpoint.body.facts }
@@ -258,6 +261,20 @@ extension RecordStore {
     return [newest(slot: slot)?.checkpoint, complete(slot: slot)].compactMap(\.self).first {
       $0.body.position == checkpoint.body.position && $0.message != checkpoint.message
     }
+  }
+
+  /// Notes that the newest checkpoint is to be sent on once it is complete.
+  mutating func holdBack(slot: Int, isNewLife: Bool) {
+    guard newest.indices.contains(slot) else { return }
+    newest[slot]?.isHeldBack = true
+    newest[slot]?.isNewLife = isNewLife
+  }
+
+  /// Takes the newest checkpoint if it was held back and is complete by now.
+  mutating func takeHeldBack(slot: Int) -> (Newest, isNewLife: Bool)? {
+    guard let held = newest(slot: slot), held.isHeldBack, isComplete(slot: slot) else { return nil }
+    newest[slot]?.isHeldBack = false
+    return (held, held.isNewLife)
   }
 
   /// Takes in a newer checkpoint of an incarnation that is open.

@@ -9,9 +9,8 @@ enum ComparisonEvent: Sendable {
   case behind(OriginID, Checkpoint.Position, PeerAddress)
   /// A peer lacks the complete checkpoint of an origin that is held here.
   case ahead(OriginID, PeerAddress)
-  /// Everything of a checkpoint is here. These have it, too; and it was known before it was asked for, or not.
-  case fetched(
-    OriginID, FetchedOrigin, Authentic<Checkpoint>, heldBy: Set<PeerAddress>, wasTold: Bool)
+  /// Everything of a checkpoint is here. These have it, too.
+  case fetched(OriginID, FetchedOrigin, Authentic<Checkpoint>, heldBy: Set<PeerAddress>)
   /// A peer sent a node that is not what it must be.
   case wrong(PeerAddress)
   /// Nobody who was asked has the origin.
@@ -102,8 +101,6 @@ struct Comparison: Sendable {
     var passed: [PeerAddress] = []
     /// Who sent which checkpoint meanwhile.
     var tellers: [PeerAddress: Checkpoint.Position] = [:]
-    /// True when the checkpoint came before anything was asked for.
-    var wasTold = false
 
     /// Goes on with a checkpoint. What is here and equal is kept.
     mutating func aim(
@@ -163,6 +160,7 @@ struct Comparison: Sendable {
     _ address: PeerAddress, peers: Sources, _ context: inout EngineContext
   ) -> [ComparisonEvent] {
     walks[address] = nil
+    for index in fetches.values.indices { fetches.values[index].tellers[address] = nil }
     var events: [ComparisonEvent] = []
     for origin in fetches.filter({ $0.value.address == address }).map(\.key).sorted() {
       events += move(origin, peers: peers, &context)
@@ -327,10 +325,7 @@ extension Comparison {
     var fetch = Fetch(
       position: position, trees: nil, first: first, address: address, askedAt: context.now,
       heardAt: context.now)
-    if let newest, newest.body.position == position {
-      fetch.aim(at: newest, &source, context)
-      fetch.wasTold = true
-    }
+    if let newest, newest.body.position == position { fetch.aim(at: newest, &source, context) }
     fetch.timeout = timeout
     fetches[origin] = fetch
     return ask(origin, &context)
@@ -340,7 +335,7 @@ extension Comparison {
   /// writes on, there are newer ones than that of any answer.
   mutating func note(_ checkpoint: Authentic<Checkpoint>, from address: PeerAddress) {
     let position = checkpoint.body.position
-    fetches[checkpoint.origin]?.tellers[address] = position
+    fetches[checkpoint.origin]?.tellers.merge([address: position]) { max($0, $1) }
     guard let recent = fetches[checkpoint.origin]?.recent,
       !recent.contains(where: { $0.body.position == position })
     else { return }
@@ -383,9 +378,7 @@ extension Comparison {
       resting[origin] = nil
       let holders = fetch.tellers.filter { $0.value >= fetch.position }.keys
       return [
-        .fetched(
-          origin, result, checkpoint, heldBy: Set(holders).union([fetch.address]),
-          wasTold: fetch.wasTold)
+        .fetched(origin, result, checkpoint, heldBy: Set(holders).union([fetch.address]))
       ]
     }
     let place = ComparisonPlace.origin(

@@ -9,7 +9,8 @@ import MeshWire
 struct Repairs: Sendable {
   private struct Repair: Sendable {
     let address: PeerAddress
-    var asked: PeerAddress?
+    /// Who was asked last, and up to which version.
+    var asked: (address: PeerAddress, through: UInt64)?
     var attempts = 0
     var due: MonotonicTime
   }
@@ -18,9 +19,9 @@ struct Repairs: Sendable {
 
   var count: Int { repairs.count }
 
-  /// True when a peer was asked last for what is missing of an origin.
-  func isAsked(_ address: PeerAddress, for origin: OriginID) -> Bool {
-    repairs[origin]?.asked == address
+  /// True when a peer was asked last for a missing version of an origin, or a higher one.
+  func isAsked(_ address: PeerAddress, for version: UInt64, of origin: OriginID) -> Bool {
+    repairs[origin]?.asked.map { $0.address == address && version <= $0.through } ?? false
   }
 
   /// Something of an origin is missing.
@@ -49,11 +50,12 @@ struct Repairs: Sendable {
   /// A repair's time has come.
   ///
   /// - Parameters:
+  ///   - through: the highest version that is missing.
   ///   - ownPath: the best path to the origin itself.
   ///   - peers: all paths.
   ///   - patience: how long an answer of a peer may take, the first time.
   mutating func handle(
-    _ origin: OriginID, ownPath: PeerAddress?, peers: [PeerAddress],
+    _ origin: OriginID, through: UInt64, ownPath: PeerAddress?, peers: [PeerAddress],
     patience: (PeerAddress) -> Span, _ context: inout EngineContext
   ) -> Due {
     guard var repair = repairs[origin] else { return .notYet }
@@ -73,8 +75,9 @@ struct Repairs: Sendable {
       case 2: ownPath ?? anybody ?? repair.address
       default: anybody ?? repair.address
       }
-    repair.asked = asked
-    repair.due = context.now + patience(asked).scaled(UInt64(repair.attempts), over: 1)
+    repair.asked = (asked, through)
+    let wait = patience(asked).scaled(UInt64(repair.attempts), over: 1)
+    repair.due = context.now + min(wait, EngineLimits.longestPatience)
     context.timers.set(.repair(origin), at: repair.due)
     repairs[origin] = repair
     return .ask(asked)

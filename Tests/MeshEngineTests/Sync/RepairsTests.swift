@@ -78,12 +78,27 @@ struct RepairsTests {
     var asked: [UInt64] = []
     for millisecond in 0..<1000 as Range<UInt64> {
       let due = repairs.handle(
-        origin, ownPath: nil, peers: peers, patience: { _ in patience }, &context)
+        origin, through: 7, ownPath: nil, peers: peers, patience: { _ in patience }, &context)
       if case .ask = due { asked.append(millisecond) }
       context.advance(to: context.now + .milliseconds(1))
     }
     let step = (patience.nanoseconds + 999_999) / 1_000_000
     #expect(asked.count == EngineLimits.repairAttempts)
     #expect(asked.dropFirst().first.map { $0 <= asked[0] + step } == true)
+  }
+
+  @Test("What a peer sends above what it was asked for is no answer")
+  func answers() throws {
+    var world = try pair(sessions: 1)
+    let (origin, peer) = (world.origin(0), world.nodes[0].address)
+    var repairs = Repairs()
+    repairs.want(origin, from: peer, &world.nodes[1].engine.context)
+    world.nodes[1].engine.context.advance(to: world.now + .milliseconds(5))
+    _ = repairs.handle(
+      origin, through: 7, ownPath: nil, peers: [peer], patience: { _ in .seconds(1) },
+      &world.nodes[1].engine.context)
+    #expect(repairs.isAsked(peer, for: 7, of: origin))
+    #expect(!repairs.isAsked(peer, for: 8, of: origin))
+    #expect(!repairs.isAsked(world.nodes[1].address, for: 7, of: origin))
   }
 }
