@@ -70,8 +70,8 @@ struct FailureDetector: Sendable {
   /// Watches an origin that was heard by its batches alone: it is not shown, and is forgotten if no
   /// checkpoint comes.
   ///
-  /// - Parameter isNewLife: true for a higher incarnation than was heard of: the beats of the one before do not
-  ///   show it.
+  /// - Parameter isNewLife: true when the incarnation is higher than the one that is watched. Beats of that one
+  ///   do not count for it.
   /// - Returns: `nil` if there is no room.
   mutating func open(
     _ origin: OriginID, isNewLife: Bool = false, at now: MonotonicTime

@@ -118,6 +118,16 @@ struct ComparisonTests {
     }
   }
 
+  /// Begins to fetch what a checkpoint tells of from the first peer. Returns what is asked for.
+  private mutating func fetch(
+    _ checkpoint: Authentic<Checkpoint>, _ source: inout EmptySource
+  ) throws -> [(address: PeerAddress, request: CompareRequest)] {
+    _ = comparison.want(
+      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
+      first: [], newest: checkpoint, &source, &context)
+    return try requests()
+  }
+
   /// The top of the tree of rooms of an origin with many rooms, and its checkpoint.
   private func manyRooms() throws -> (checkpoint: Authentic<Checkpoint>, top: [UInt8]) {
     var world = World()
@@ -178,10 +188,7 @@ struct ComparisonTests {
   mutating func lateAnswers() throws {
     let (checkpoint, top) = try manyRooms()
     var source = EmptySource(incarnation: checkpoint.body.incarnation)
-    _ = comparison.want(
-      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
-      first: [], newest: checkpoint, &source, &context)
-    let first = try requests()
+    let first = try fetch(checkpoint, &source)
     _ = pass(400, of: checkpoint.origin)
     let second = try requests()
     receive(top: top, to: try #require(first.last).request, isLast: true, from: peers[0], &source)
@@ -214,10 +221,7 @@ struct ComparisonTests {
   mutating func patienceOfFetches() throws {
     let (checkpoint, top) = try manyRooms()
     var source = EmptySource(incarnation: checkpoint.body.incarnation)
-    _ = comparison.want(
-      checkpoint.origin, checkpoint.body.position, from: peers[0], timeout: .milliseconds(400),
-      first: [], newest: checkpoint, &source, &context)
-    let first = try requests()
+    let first = try fetch(checkpoint, &source)
     context.advance(to: context.now + .milliseconds(10))
     receive(top: top, to: try #require(first.last).request, isLast: true, from: peers[0], &source)
     let second = try requests().count

@@ -215,6 +215,21 @@ struct LargeMeshTests {
     #expect(world.total(.fetchesMoved) - before(.fetchesMoved) <= 2)
   }
 
+  @Test("Who fetches again what it knows tells nobody of it")
+  func knownCheckpointsAreNotSentOn() throws {
+    var world = try mesh(24)
+    try world.perform(5, .subscribe([Self.room]))
+    world.run(milliseconds: 3000)
+    let counters = world.nodes[5].engine.counters
+    try world.perform(5, .subscribe(nil))
+    world.run(milliseconds: 3000)
+    let after = world.nodes[5].engine.counters
+    // Beside what is fetched, it sends checkpoints of its own, which its change of subscription made.
+    #expect(after[.fetchesCompleted] - counters[.fetchesCompleted] >= 20)
+    let sent = after[.checkpointsSent] - counters[.checkpointsSent]
+    #expect(sent <= 40, "\(sent) checkpoints")
+  }
+
   @Test("With a loss of 5 % everything comes to all, and nobody who lives is hidden")
   func loss() throws {
     var world = try mesh(24)
