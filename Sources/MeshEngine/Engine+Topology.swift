@@ -93,13 +93,17 @@ extension Engine {
   /// Whom to ask for a newer sign of life of an origin.
   mutating func sources(ofMissed other: OriginID) -> [PeerAddress] {
     updateRoutes()
+    let own = paths.table.bestAddress(of: other)
     guard router.isLarge else {
       let others = paths.table.best.filter { $0.origin != other }.map(\.address)
-      let own = paths.table.bestAddress(of: other).map { [$0] } ?? []
-      return own + context.random.sample(others, 3)
+      return (own.map { [$0] } ?? []) + context.random.sample(others, 3)
     }
     let period = members.clock(of: other)?.period ?? beats.schedule.period
-    return router.sources(ofMissed: other, period: period, now: context.now, &context.random)
+    let sources = router.sources(
+      ofMissed: other, period: period, now: context.now, &context.random)
+    // Whoever stands on no ring any more, as it is hidden, is asked as well: all may have pruned its beats.
+    guard let own, !sources.contains(own) else { return sources }
+    return [own] + sources
   }
 
   // MARK: Paths

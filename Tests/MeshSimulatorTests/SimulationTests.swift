@@ -115,6 +115,16 @@ struct SimulationTests {
     #expect(known.contains(String(repeating: "0", count: 16 - digits.count) + digits))
   }
 
+  @Test("A node of a large mesh whose address changed is seen by all again")
+  func addressChangeInLargeMesh() async {
+    var scenario = Scenario(seed: 24)
+    scenario.nodes = 23
+    scenario.faults = [.addressChange, .reordering]
+    scenario.isExact = true
+    scenario.faultMilliseconds = 10_000
+    #expect(await runAside(scenario).failure == nil)
+  }
+
   @Test("A world that is sampled for plots has the trace of one that is not")
   func samplesChangeNothing() async throws {
     var scenario = small(5, [.loss, .partition])
