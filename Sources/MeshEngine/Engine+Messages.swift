@@ -21,6 +21,8 @@ extension Engine {
       let demand = demand()
       paths.receive(peers, from: address, demand, &context)
     case .prune(let origins): receivePrune(origins, from: address)
+    case .certificate(let certificate): receive(certificate, from: address)
+    case .decree(let decree): receive(decree, from: address)
     case .challenge, .pathProof: break
     }
   }
@@ -49,7 +51,7 @@ extension Engine {
 
   /// True when words of an incarnation of an origin may be heard.
   private func isHeard(_ origin: OriginID, _ incarnation: Incarnation, sequence: UInt64) -> Bool {
-    !quarantine.contains(origin, incarnation)
+    context.isAdmitted(origin) && !quarantine.contains(origin, incarnation)
       && removedPeers.admits(origin, incarnation: incarnation, sequence: sequence)
   }
 
@@ -88,6 +90,7 @@ extension Engine {
     if !opened.changes.isEmpty { comparison.forget(origin) }
     _ = quarantine.release(origin, by: incarnation)
     _ = removedPeers.remove(origin)
+    setRights(of: origin, slot: opened.slot)
     noteChanges(opened.changes, slot: opened.slot)
     return opened.slot
   }
@@ -149,7 +152,7 @@ extension Engine {
 
   private mutating func receive(_ contradiction: Contradiction, from address: PeerAddress) {
     context.counters.count(.contradictionsReceived)
-    guard contradiction.origin != origin,
+    guard contradiction.origin != origin, context.isAdmitted(contradiction.origin),
       !quarantine.contains(contradiction.origin, contradiction.incarnation),
       paths.takeWork(2 * WorkUnits.signature, of: address, isOwnWord: false, &context)
     else { return }

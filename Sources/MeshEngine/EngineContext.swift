@@ -22,6 +22,12 @@ struct EngineContext: Sendable {
   var timers = TimerQueue<EngineTimer>()
   var counters = Counters()
   var outbox: Outbox
+  /// The origins whose words count; `nil`: everybody's.
+  var admitted: Set<OriginID>?
+  /// This node's own certificate, for whoever has not seen it.
+  var ownCertificate: Certificate?
+  /// Milliseconds since 1970 at a moment of ``now``.
+  private var wallClock: (milliseconds: UInt64, at: MonotonicTime)
   private var events: [MeshEvent] = []
   private var nextEventIndex = 0
 
@@ -38,6 +44,20 @@ struct EngineContext: Sendable {
     verifier = SignatureVerifier(mesh: configuration.mesh, crypto: crypto, hash: treeHash)
     random = RandomSource(seed: configuration.seed)
     outbox = Outbox(configuration: configuration, now: now)
+    wallClock = (configuration.trust?.wallMilliseconds ?? 0, now)
+    ownCertificate = configuration.trust?.certificate
+    if configuration.trust != nil { admitted = [] }
+  }
+
+  /// Milliseconds since 1970, as far as this node knows.
+  var wall: UInt64 { wallClock.milliseconds &+ now.since(wallClock.at).milliseconds }
+
+  /// Takes the wall clock in.
+  mutating func setWall(_ milliseconds: UInt64) { wallClock = (milliseconds, now) }
+
+  /// True when an origin's words count.
+  func isAdmitted(_ origin: OriginID) -> Bool {
+    admitted?.contains(origin) ?? true || PlantedBug.isActive(.strangersHeard)
   }
 
   /// Takes the time of an input in. One that lies back is taken for the last one.

@@ -20,6 +20,8 @@ enum EngineTimer: Hashable, Sendable {
   case beats
   /// Something of the sessions that this node hosts is due.
   case hosting
+  /// Some certificate begins or ends.
+  case trust
   /// Sessions are to be reported.
   case view
 }

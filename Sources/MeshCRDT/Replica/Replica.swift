@@ -212,6 +212,18 @@ package struct Replica: Sendable {
     return changes
   }
 
+  /// Sets what stands in the tree beside the origins, under a key that has another length than an origin's id;
+  /// `nil`: nothing.
+  package mutating func setEntry(_ key: [UInt8], to value: [UInt8]?) {
+    guard key.count != OriginID.byteCount else { return }
+    if let value { tree.set(key, to: value) } else { tree.remove(key) }
+  }
+
+  /// What stands beside the origins under a key.
+  package func entry(_ key: [UInt8]) -> [UInt8]? {
+    key.count == OriginID.byteCount ? nil : tree[key].map { Array($0) }
+  }
+
   // MARK: Hashes
 
   /// The tree of all complete checkpoints, its hashes computed.

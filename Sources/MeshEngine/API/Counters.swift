@@ -64,6 +64,15 @@ package struct Counters: Hashable, Sendable {
     case prunesSent, prunesReceived
     case pausesForgiven
 
+    // Trust.
+    /// A node without a certificate that counts wanted a path.
+    case pathsWithoutCertificate
+    case certificatesReceived, decreesReceived
+    /// Not signed by an authority of the mesh, or of more than a bound lets in.
+    case certificatesRefused, decreesRefused
+    /// Of an origin without a certificate that counts.
+    case messagesUncertified
+
     // Records.
     case batchesSent, batchesReceived, batchesKnown
     case cursorFramesSent, cursorFramesReceived, cursorFramesKnown

@@ -162,6 +162,13 @@ enum EngineLimits {
   /// How long an answer may take of an address to which there is no path any more.
   static let answerTimeout = Span.milliseconds(400)
 
+  // MARK: Trust
+
+  /// How far the wall clocks of members may be apart.
+  static let clockTolerance = Span.seconds(600)
+  /// The longest time until what ended is looked for.
+  static let trustPeriod = Span.seconds(3600)
+
   // MARK: View
 
   /// Sessions that are looked at in one turn, so that no turn takes longer than about 2 ms.

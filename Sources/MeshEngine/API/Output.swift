@@ -1,4 +1,5 @@
 package import MeshCRDT
+package import MeshWire
 
 /// What an engine wants done.
 package enum Output: Sendable {
@@ -10,6 +11,8 @@ package enum Output: Sendable {
   case event(MeshEvent)
   /// Keep this on the disk before the process ends.
   case persist(DurableState)
+  /// Keep these in the place of those before: what is known of the membership.
+  case keep([Decree])
 }
 
 /// What must survive a restart.
@@ -61,6 +64,8 @@ package enum MeshEvent: Hashable, Sendable {
   /// An origin has signed two statements that contradict each other. Its sessions are hidden until it
   /// has a higher incarnation.
   case contradicted(OriginID, Incarnation)
+  /// This node is no member of the mesh any more.
+  case expelled(TrustRefusal)
 }
 
 /// What is visible at one moment.

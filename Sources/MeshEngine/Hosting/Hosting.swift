@@ -27,10 +27,14 @@ struct Hosting: Sendable {
   private(set) var incarnation: Incarnation
   /// Why no operation is done any more.
   private var refusal: OperationError?
+  /// What this node may say.
+  private var rights = Rights.unlimited
+  private let hashKey: HashKey
 
   init(origin: OriginID, configuration: EngineConfiguration) {
     self.origin = origin
     incarnation = configuration.incarnation
+    hashKey = configuration.mesh.hashKey
     sessions = LocalSessions(origin: origin)
     typing = Typing(timeout: configuration.typingTimeout)
     removals = Removals(
@@ -60,7 +64,7 @@ struct Hosting: Sendable {
   /// When ``takeCheckpoint()`` is due.
   var checkpointDeadline: MonotonicTime? { isSilenced ? nil : checkpoints.deadline }
   /// True when another process speaks with this node's key: nothing is written any more.
-  private var isSilenced: Bool { refusal == .cloned }
+  private var isSilenced: Bool { refusal == .cloned || refusal == .expelled }
   /// True when the versions of the incarnation are used up, and another one has to begin.
   var isExhausted: Bool { batches.isExhausted }
 
@@ -144,6 +148,7 @@ extension Hosting {
       actions.append(.write(change))
       effects.isUrgent = true
     case .remove(let session, let room, let isFinal):
+      try checkRemoval(of: session, mesh)
       let order = try sessions.prepareRemoval(of: session, from: room, seeing(mesh))
       let change = try removals.order(
         SessionPlace(session, room), counter: order.counter, isFinal: isFinal,
@@ -158,11 +163,43 @@ extension Hosting {
         throw .tooLong(
           field: "what this node says", bytes: bytes, limit: HostingLimits.records.bytes)
       }
+      try checkUser(of: operation)
       let first = actions.count
       try sessions.perform(operation, seeing(mesh), &actions)
       noteDepartures(in: &actions, from: first, now: now)
     }
   }
+
+  /// Throws unless this node may speak for the user whom an operation names.
+  private func checkUser(of operation: LocalOperation) throws(OperationError) {
+    guard rights.users != .all else { return }
+    switch operation {
+    case .open(let session, let profile, _, _, _), .setProfile(let session, let profile):
+      guard rights.users.includes(profile.userID) else { throw .userNotCovered(profile.userID) }
+      guard session.belongs(to: profile.userID, key: hashKey) else {
+        throw .sessionOfAnotherUser(session)
+      }
+    default: return
+    }
+  }
+
+  private func checkRemoval(
+    of session: SessionID, _ mesh: some MeshReading
+  ) throws(OperationError) {
+    let user =
+      sessions.table[session]?.value.profile.userID
+      ?? mesh.visibleHost(of: session).flatMap { RecordValues.userID(ofSession: $0.record.value) }
+    guard user.map({ rights.mayRemove(sessionsOf: $0) }) ?? true else {
+      throw .mayNotRemove(session)
+    }
+  }
+
+  /// Sets what this node may say from now on. Sessions that it may not host any more stay, and nobody shows
+  /// them.
+  mutating func setRights(_ rights: Rights) { self.rights = rights }
+
+  /// This node is no member any more: no operation is done and nothing is written.
+  mutating func expel() { refusal = .expelled }
 
   /// Notes what left, so that the next operation of a list sees it.
   private mutating func noteDepartures(

@@ -52,6 +52,11 @@ struct RecordStore: Sendable {
   /// True while only a complete checkpoint is held of an origin: see ``hide(slot:)``.
   func isHidden(slot: Int) -> Bool { hidden.indices.contains(slot) && hidden[slot] }
 
+  /// Sets what stands in the tree of the replica beside the origins.
+  mutating func set(_ entries: [(key: [UInt8], value: [UInt8]?)]) {
+    for entry in entries { replica.setEntry(entry.key, to: entry.value) }
+  }
+
   /// One hash of everything that is complete here.
   mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
 

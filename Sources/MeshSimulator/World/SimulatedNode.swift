@@ -1,6 +1,7 @@
 import MeshCRDT
 import MeshEngine
 import MeshTrust
+import MeshWire
 
 /// What a node keeps over its lives.
 struct Disk {
@@ -8,6 +9,8 @@ struct Disk {
   /// The counter of the highest incarnation.
   var counter: UInt64 = 0
   var addresses: [PeerAddress] = []
+  /// What is known of the membership of a closed mesh.
+  var decrees: [Decree] = []
 }
 
 /// Holds an engine where it is: a big value to copy.

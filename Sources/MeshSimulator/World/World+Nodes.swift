@@ -105,6 +105,7 @@ extension World {
           queue.add(.start(node: index), at: time + UInt64(random.below(3000)) * Self.millisecond)
           return
         }
+      case .keep(let decrees): node.disk.decrees = decrees
       case .event(let event): observe(event, at: node)
       }
     }

@@ -12,6 +12,8 @@ struct World {
     let address: PeerAddress
     /// The counter of the incarnation that its disk remembers.
     var disk: UInt64 = 0
+    /// What its disk remembers of the membership.
+    var decrees: [Decree] = []
     var isRunning = true
     /// Its timers are not run before.
     var stalledUntil = MonotonicTime(nanoseconds: 0)
@@ -39,6 +41,8 @@ struct World {
   var groups: [Int: Int] = [:]
   /// Sees each datagram, and says whether it is delivered.
   var filter: ((_ bytes: [UInt8], _ from: Int, _ to: Int) -> Bool)?
+  /// What a node begins with in a closed mesh.
+  var trust: ((_ index: Int) -> TrustConfiguration?)?
   private(set) var datagrams = 0
   private(set) var bytes = 0
   private var queue = DeadlineQueue<Delivery>()
@@ -93,16 +97,29 @@ struct World {
       mesh: mesh, incarnation: incarnation,
       seed: (random.next(), random.next(), random.next(), random.next()))
     configure(&configuration)
+    configuration.trust = trust?(index)
+    if nodes.indices.contains(index) { configuration.trust?.decrees = nodes[index].decrees }
+    configuration.trust?.wallMilliseconds = wall
     return Engine(
       configuration: configuration,
       crypto: TestCrypto(secret: UInt64(index + 1), process: random.next()),
       treeHash: TestTreeHash(), now: now)
   }
 
+  /// Milliseconds since 1970.
+  var wall: UInt64 { Self.wallStart + now.nanoseconds / 1_000_000 }
+  static let wallStart: UInt64 = 1_800_000_000_000
+
   func origin(_ index: Int) -> OriginID { nodes[index].engine.origin }
 
   mutating func perform(_ index: Int, _ operation: LocalOperation) throws {
     try nodes[index].engine.perform(operation, now: now)
+    drain(index)
+  }
+
+  /// Lets a node say something about the membership.
+  mutating func publish(_ index: Int, _ decree: Decree) {
+    nodes[index].engine.publish(decree, now: now)
     drain(index)
   }
 
@@ -138,6 +155,7 @@ struct World {
     while let output = nodes[index].engine.nextOutput() {
       switch output {
       case .persist(let state): nodes[index].disk = state.incarnationCounter
+      case .keep(let decrees): nodes[index].decrees = decrees
       case .event(let event): note(event, index)
       case .announce: break
       case .send(let bytes, let address): send(bytes, index, address)

@@ -1,0 +1,240 @@
+package import MeshCRDT
+import MeshTrust
+package import MeshWire
+
+// Who is a member, and what each may say.
+
+extension Engine {
+  /// How this node stands in its mesh; `nil`: the mesh is open.
+  package var refusal: TrustRefusal? {
+    guard context.admitted != nil else { return nil }
+    switch trust.standing(of: origin) {
+    case .admitted: return nil
+    case .refused(let refusal): return refusal
+    case .unknown:
+      // It dropped out of the set: by time, or because others used its ticket before.
+      let end = context.ownCertificate?.notAfter ?? 0
+      return end < context.wall ? .expired : .usesExceeded
+    }
+  }
+
+  /// What this node may say.
+  package var ownRights: Rights {
+    guard context.admitted != nil else { return .unlimited }
+    return context.ownCertificate?.rights ?? .unlimited
+  }
+
+  /// Begins with the own certificate, and what the disk remembers.
+  mutating func beginTrust() {
+    guard let configuration = configuration.trust else { return }
+    for decree in configuration.decrees { _ = add(decree) }
+    _ = add(configuration.certificate)
+    setRights(of: origin, slot: ownSlot)
+    view.setRights(slot: ownSlot, ownRights)
+    hosting.setRights(ownRights)
+    setTrustTimer()
+  }
+
+  private mutating func setTrustTimer() {
+    let next = trust.nextChange(after: context.wall).map { Span.milliseconds($0 - context.wall) }
+    context.setTimer(.trust, after: min(next ?? EngineLimits.trustPeriod, EngineLimits.trustPeriod))
+  }
+
+  /// Sets what an origin may say, where it stands.
+  mutating func setRights(of other: OriginID, slot: Int) {
+    guard case .admitted(let rights) = trust.standing(of: other) else { return }
+    view.setRights(slot: slot, rights)
+  }
+
+  // MARK: Applicants
+
+  /// Makes a path to a node that has shown its certificate with the proof of its address; asks for it if it
+  /// has not.
+  mutating func admit(_ applicant: Paths.Applicant) -> Paths.Received {
+    if let certificate = applicant.certificate { receive(certificate, from: nil) }
+    guard context.isAdmitted(applicant.origin) else {
+      context.counters.count(.pathsWithoutCertificate)
+      if case .refused = trust.standing(of: applicant.origin) {
+        paths.refuse(applicant, reasons(ofRefused: applicant.origin), &context)
+      } else if applicant.certificate == nil {
+        paths.askForCertificate(of: applicant, &context)
+      }
+      return Paths.Received()
+    }
+    return paths.admit(applicant, &context)
+  }
+
+  /// The decrees by which a node is no member.
+  private func reasons(ofRefused node: OriginID) -> [MeshMessage] {
+    trust.decrees(about: node).map { .decree($0) }
+  }
+
+  private mutating func tellRefused(_ node: OriginID, at address: PeerAddress?) {
+    guard let address else { return }
+    let echo = paths.table.echo(for: address)
+    for message in reasons(ofRefused: node) {
+      context.outbox.append(opening: message.encoded(), echo: echo, to: address)
+    }
+  }
+
+  // MARK: Certificates and decrees
+
+  mutating func receive(_ certificate: Certificate, from address: PeerAddress?) {
+    context.counters.count(.certificatesReceived)
+    guard let change = add(certificate, from: address), change.isNews else { return }
+    guard router.isLarge else { return }
+    for other in receivers() where other != address {
+      context.send(.control(.certificate(certificate)), to: other)
+    }
+  }
+
+  mutating func receive(_ decree: Decree, from address: PeerAddress?) {
+    context.counters.count(.decreesReceived)
+    guard let change = add(decree, from: address), change.isNews else { return }
+    // Over all edges, as contradictions: that is to be everywhere soon.
+    for other in receivers() where other != address {
+      context.send(.control(.decree(decree)), to: other)
+    }
+  }
+
+  /// Says something about the membership to all. It was signed by somebody who may.
+  package mutating func publish(_ decree: Decree, now: MonotonicTime) {
+    tick(now: now)
+    receive(decree, from: nil)
+    tick(now: now)
+  }
+
+  private mutating func add(
+    _ certificate: Certificate, from address: PeerAddress? = nil
+  ) -> TrustSet.Change? {
+    guard context.admitted != nil, takeTrustWork(of: address) else { return nil }
+    do throws(TrustSet.Refusal) {
+      let change = try trust.add(
+        certificate, at: context.wall, mesh: configuration.mesh.bytes, check: check)
+      apply(change)
+      return change
+    } catch {
+      refuse(error, .certificatesRefused, from: address)
+      return nil
+    }
+  }
+
+  private mutating func add(_ decree: Decree, from address: PeerAddress? = nil) -> TrustSet.Change?
+  {
+    guard context.admitted != nil, takeTrustWork(of: address) else { return nil }
+    do throws(TrustSet.Refusal) {
+      let change = try trust.add(
+        decree, at: context.wall, mesh: configuration.mesh.bytes, check: check)
+      apply(change)
+      keptDecrees = trust.allDecrees
+      return change
+    } catch {
+      refuse(error, .decreesRefused, from: address)
+      return nil
+    }
+  }
+
+  private func check(_ bytes: [UInt8], _ signature: ArraySlice<UInt8>, _ key: OriginID) -> Bool {
+    context.crypto.verify(bytes, signature: signature, by: key)
+  }
+
+  private mutating func takeTrustWork(of address: PeerAddress?) -> Bool {
+    guard let address else { return true }
+    return paths.takeWork(4 * WorkUnits.signature, of: address, isOwnWord: false, &context)
+  }
+
+  private mutating func refuse(
+    _ refusal: TrustSet.Refusal, _ counter: Counters.Name, from address: PeerAddress?
+  ) {
+    if refusal != .known { context.counters.count(counter) }
+    if case .invalid = refusal, let address { charge(.wrongSignature, to: address) }
+  }
+
+  /// Takes over what changed: the tree, and who is a member.
+  private mutating func apply(_ change: TrustSet.Change) {
+    records.set(change.entries)
+    for node in trust.evaluate(change.nodes, at: context.wall) { standingChanged(node) }
+    view.setRevoked(users: trust.revokedUsers)
+    setTrustTimer()
+  }
+
+  private mutating func standingChanged(_ node: OriginID) {
+    let standing = trust.standing(of: node)
+    if case .admitted(let rights) = standing {
+      context.admitted?.insert(node)
+      if node == origin {
+        context.ownCertificate = trust.certificate(of: node, at: context.wall)
+        hosting.setRights(rights)
+      }
+      if let slot = records.slot(of: node) { view.setRights(slot: slot, rights) }
+      if let (position, address) = trust.takeAwaited(node), node != origin {
+        wantOrAsk(node, position, from: address)
+      }
+      return
+    }
+    guard !PlantedBug.isActive(.revocationIgnored) else { return }
+    context.admitted?.remove(node)
+    guard node != origin else {
+      hosting.expel()
+      if let refusal { context.emit(.expelled(refusal)) }
+      return
+    }
+    // Before the path is gone: it is to know why.
+    tellRefused(node, at: paths.table.bestAddress(of: node))
+    for lost in paths.drop(node, &context) { handle(lost) }
+    guard records.slot(of: node) != nil else { return }
+    _ = members.remove(node)
+    forget(node)
+  }
+
+  /// Drops what has ended by time, and looks again at all whose time may have come.
+  mutating func dropEndedTrust() {
+    guard context.admitted != nil else { return }
+    var change = trust.dropEnded(at: context.wall)
+    change.nodes.formUnion(trust.nodes)
+    apply(change)
+  }
+
+  // MARK: Comparing
+
+  /// A peer holds something about the membership that is not held here.
+  mutating func learn(_ key: [UInt8], _ value: [UInt8], from address: PeerAddress) {
+    guard context.admitted != nil else { return }
+    var reader = ByteReader(value)
+    switch key.first {
+    case 1:
+      guard let certificate = try? Certificate(from: &reader) else { break }
+      return receive(certificate, from: address)
+    case 2:
+      guard let decree = try? Decree(from: &reader) else { break }
+      return receive(decree, from: address)
+    default: break
+    }
+    charge(.wrongAnswer, to: address)
+  }
+
+  /// Tells a peer something about the membership that it lacks.
+  mutating func tell(_ key: [UInt8], to address: PeerAddress) {
+    guard let value = records.replica.entry(key) else { return }
+    var reader = ByteReader(value)
+    let message: MeshMessage? =
+      key.first == 1
+      ? (try? Certificate(from: &reader)).map { .certificate($0) }
+      : (try? Decree(from: &reader)).map { .decree($0) }
+    guard let message, paths.takeAnswer(bytes: value.count, of: address, &context) else { return }
+    context.send(.answer(message), to: address)
+  }
+
+  // MARK: Reading
+
+  /// How a node stands, for people to look at; `nil`: the mesh is open.
+  package func certificate(of node: OriginID) -> Certificate? {
+    trust.certificate(of: node, at: context.wall)
+  }
+
+  /// What is known of the membership, in the order of what it is about.
+  package var decrees: [Decree] { trust.allDecrees }
+
+  /// The nodes of which a certificate is known, in their order.
+  package var certifiedNodes: [OriginID] { trust.nodes }
+}

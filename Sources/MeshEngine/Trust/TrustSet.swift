@@ -1,0 +1,365 @@
+import MeshCRDT
+import MeshWire
+
+/// What makes an origin's words count in a closed mesh.
+enum TrustStanding: Hashable, Sendable {
+  case admitted(Rights)
+  /// No certificate of it is known.
+  case unknown
+  case refused(TrustRefusal)
+}
+
+/// Why a certificate does not count.
+package enum TrustRefusal: String, Hashable, Sendable {
+  /// The node was revoked, or whoever issued its ticket was.
+  case revokedNode
+  case revokedTicket
+  /// Its ticket was used by as many others before.
+  case usesExceeded
+  case expired
+  /// It begins later than now: a clock is off.
+  case notYetValid
+}
+
+/// The certificates and decrees of a closed mesh: a set that all members come to hold alike.
+///
+/// Of a node and a ticket the certificate with the earliest binding is kept, of a ticket as many as it has
+/// uses, the earliest ones; of a decree's subject the newest decree. So the set is a join of what came, in
+/// whatever order. What counts follows from the set and from wall time; nothing is taken back but by time.
+///
+/// Bounds: ``certificateBound`` certificates, ``decreeBound`` decrees. More are refused.
+struct TrustSet: Sendable {
+  /// A place in the tree of the replica, and what stands there from now on.
+  typealias Entry = (key: [UInt8], value: [UInt8]?)
+
+  /// What something new did.
+  struct Change: Sendable {
+    var entries: [Entry] = []
+    /// Nodes whose standing may be another one now.
+    var nodes: Set<OriginID> = []
+    var isNews: Bool { !entries.isEmpty }
+  }
+
+  private struct Use: Hashable, Comparable, Sendable {
+    let boundAt: UInt64
+    let node: OriginID
+    let bytes: [UInt8]
+
+    static func < (left: Self, right: Self) -> Bool {
+      if left.boundAt != right.boundAt { return left.boundAt < right.boundAt }
+      if left.node != right.node { return left.node < right.node }
+      return left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+  }
+
+  static let certificateBound = Limits.origins + 1024
+  static let decreeBound = 4096
+  /// Epochs whose decrees are kept: the highest ones.
+  static let epochBound = 4
+
+  /// `nil`: the mesh is open, and nothing is taken in.
+  private let root: OriginID?
+  /// By ticket, in the order of their binding.
+  private var uses: [OriginID: [Use]] = [:]
+  private var certificates: [OriginID: [Certificate]] = [:]
+  private var certificateCount = 0
+  private var decrees: [[UInt8]: Decree] = [:]
+  private var standings: [OriginID: TrustStanding] = [:]
+  /// Origins that a peer holds, and of which no certificate has come yet.
+  private var awaited: [OriginID: (position: Checkpoint.Position, address: PeerAddress)] = [:]
+
+  init(root: OriginID?) { self.root = root }
+
+  /// Notes that a peer holds an origin whose certificate is missing.
+  mutating func wait(
+    for origin: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
+  ) {
+    if awaited.count >= Limits.origins { awaited = [:] }
+    awaited[origin] = (position, address)
+  }
+
+  /// Takes who has an origin that was waited for.
+  mutating func takeAwaited(
+    _ origin: OriginID
+  ) -> (position: Checkpoint.Position, address: PeerAddress)? {
+    awaited.removeValue(forKey: origin)
+  }
+
+  // MARK: Reading
+
+  func standing(of node: OriginID) -> TrustStanding { standings[node] ?? .unknown }
+
+  /// The nodes of which a certificate is known, in their order.
+  var nodes: [OriginID] { certificates.keys.sorted() }
+
+  /// The certificate that counts of a node; `nil`: none does.
+  func certificate(of node: OriginID, at wall: UInt64) -> Certificate? {
+    certificates[node]?.filter { refusal(of: $0, at: wall) == nil }
+      .max { ($0.notAfter, $1.ticket.key) < ($1.notAfter, $0.ticket.key) }
+  }
+
+  /// All certificates of a node.
+  func certificates(of node: OriginID) -> [Certificate] { certificates[node] ?? [] }
+
+  /// All decrees, in the order of their keys.
+  var allDecrees: [Decree] {
+    decrees.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
+  }
+
+  /// The decrees by which a node's certificates do not count.
+  func decrees(about node: OriginID) -> [Decree] {
+    var subjects: [Decree.Subject] = [.revokedNode(node)]
+    for certificate in certificates(of: node) {
+      subjects.append(.revokedTicket(certificate.ticket.key))
+      if certificate.issuer != nil { subjects.append(.revokedNode(certificate.ticket.issuer)) }
+    }
+    return subjects.compactMap { decrees[$0.key] }.filter { counts($0) }
+  }
+
+  /// True for an authority of the mesh.
+  func isAuthority(_ key: OriginID) -> Bool {
+    key == root || isDecreed(.authority(key))
+  }
+
+  /// True when what anybody says about a user does not count.
+  func isRevoked(user: String) -> Bool { isDecreed(.revokedUser(user)) }
+
+  /// The users that were revoked.
+  var revokedUsers: [String] {
+    allDecrees.compactMap { decree in
+      if case .revokedUser(let user) = decree.subject, counts(decree) { user } else { nil }
+    }
+  }
+
+  /// The epochs that were decreed, the highest last.
+  var epochs: [(epoch: UInt32, decree: Decree)] {
+    allDecrees.compactMap { decree in
+      if case .epoch(let epoch, _) = decree.subject, counts(decree) { (epoch, decree) } else { nil }
+    }
+  }
+
+  /// The number of certificates and decrees.
+  var count: (certificates: Int, decrees: Int) { (certificateCount, decrees.count) }
+
+  // MARK: What counts
+
+  private func isDecreed(_ subject: Decree.Subject) -> Bool {
+    decrees[subject.key].map { counts($0) } ?? false
+  }
+
+  /// True unless whoever signed the decree was revoked.
+  private func counts(_ decree: Decree) -> Bool {
+    guard let link = decree.link else {
+      return decree.signer == root || decrees[Decree.Subject.authority(decree.signer).key] != nil
+    }
+    return !isRevoked(admin: decree.signer, by: link)
+  }
+
+  /// True when an admin was revoked, which authorities alone can do.
+  private func isRevoked(admin: OriginID, by link: CertificateLink) -> Bool {
+    [Decree.Subject.revokedNode(admin), .revokedTicket(link.ticket.key)].contains {
+      decrees[$0.key].map { $0.link == nil } ?? false
+    }
+  }
+
+  /// True when a node or a ticket was revoked by somebody who may do that.
+  private func isRevoked(_ subject: Decree.Subject, role: Role) -> Bool {
+    guard let decree = decrees[subject.key], counts(decree) else { return false }
+    return role < .admin || decree.link == nil
+  }
+
+  private func refusal(of certificate: Certificate, at wall: UInt64) -> TrustRefusal? {
+    let role = certificate.rights.role
+    if isRevoked(.revokedNode(certificate.node), role: role) { return .revokedNode }
+    if isRevoked(.revokedTicket(certificate.ticket.key), role: role) { return .revokedTicket }
+    if let issuer = certificate.issuer, isRevoked(admin: certificate.ticket.issuer, by: issuer) {
+      return .revokedNode
+    }
+    if certificate.notAfter &+ EngineLimits.clockTolerance.milliseconds < wall { return .expired }
+    if certificate.link.boundAt > wall &+ EngineLimits.clockTolerance.milliseconds {
+      return .notYetValid
+    }
+    return nil
+  }
+
+  /// Finds out what counts of some nodes. Returns those whose standing changed.
+  mutating func evaluate(_ nodes: some Sequence<OriginID>, at wall: UInt64) -> [OriginID] {
+    var changed: [OriginID] = []
+    for node in Set(nodes).sorted() {
+      let standing = evaluated(node, at: wall)
+      guard standing != self.standing(of: node) else { continue }
+      standings[node] = standing == .unknown ? nil : standing
+      changed.append(node)
+    }
+    return changed
+  }
+
+  private func evaluated(_ node: OriginID, at wall: UInt64) -> TrustStanding {
+    if let certificate = certificate(of: node, at: wall) { return .admitted(certificate.rights) }
+    guard let first = certificates[node]?.first, let refusal = refusal(of: first, at: wall) else {
+      return .unknown
+    }
+    return .refused(refusal)
+  }
+
+  /// When the standing of some node may change by time alone.
+  func nextChange(after wall: UInt64) -> UInt64? {
+    let tolerance = EngineLimits.clockTolerance.milliseconds
+    return certificates.values.joined().flatMap { certificate in
+      [
+        certificate.notAfter + tolerance + 1,
+        certificate.link.boundAt - min(tolerance, certificate.link.boundAt),
+      ]
+    }.filter { $0 > wall }.min()
+  }
+}
+
+// MARK: - Taking in
+
+extension TrustSet {
+  /// Why something is not taken in.
+  enum Refusal: Error, Hashable, Sendable {
+    /// It is held, or what is held outweighs it.
+    case known
+    case full
+    /// Nobody could believe it.
+    case invalid(Certificate.Failure)
+    /// Its ticket was used by as many others before.
+    case usesExceeded
+    /// It does not count, and will not.
+    case ended
+  }
+
+  /// Takes in a certificate. Cost: up to four signatures, when it is news.
+  mutating func add(
+    _ certificate: Certificate, at wall: UInt64, mesh: [UInt8], check: SignatureCheck
+  ) throws(Refusal) -> Change {
+    let (node, ticket) = (certificate.node, certificate.ticket)
+    let use = Use(boundAt: certificate.link.boundAt, node: node, bytes: certificate.encoded())
+    var held = uses[ticket.key] ?? []
+    let old = held.firstIndex { $0.node == node }
+    if let old {
+      guard use < held[old] else { throw .known }
+      held.remove(at: old)
+    }
+    guard certificate.notAfter &+ EngineLimits.clockTolerance.milliseconds >= wall,
+      !isRevoked(.revokedTicket(ticket.key), role: ticket.rights.role)
+    else { throw .ended }
+    let place = held.firstIndex { use < $0 } ?? held.count
+    guard ticket.uses == 0 || place < Int(clamping: ticket.uses) else { throw .usesExceeded }
+    guard old != nil || certificateCount < Self.certificateBound else { throw .full }
+    do throws(Certificate.Failure) {
+      try certificate.verify(mesh: mesh, isAuthority: isAuthority, check: check)
+    } catch { throw .invalid(error) }
+    held.insert(use, at: place)
+    var change = Change()
+    if old != nil { remove(node, ticket.key) }
+    if ticket.uses > 0, held.count > Int(clamping: ticket.uses), let last = held.popLast() {
+      remove(last.node, ticket.key)
+      change.entries.append((Self.key(last.node, ticket.key), nil))
+      change.nodes.insert(last.node)
+    }
+    uses[ticket.key] = held
+    certificates[node, default: []].append(certificate)
+    certificateCount += 1
+    change.entries.append((Self.key(node, ticket.key), use.bytes))
+    change.nodes.insert(node)
+    return change
+  }
+
+  private mutating func remove(_ node: OriginID, _ ticket: OriginID) {
+    guard var held = certificates[node],
+      let index = held.firstIndex(where: { $0.ticket.key == ticket })
+    else { return }
+    held.remove(at: index)
+    certificates[node] = held.isEmpty ? nil : held
+    certificateCount -= 1
+  }
+
+  /// Where a certificate stands in the tree of the replica.
+  private static func key(_ node: OriginID, _ ticket: OriginID) -> [UInt8] {
+    Certificate.key(of: node) + ticket.bytes
+  }
+
+  /// Takes in a decree. Cost: up to three signatures, when it is news.
+  mutating func add(
+    _ decree: Decree, at wall: UInt64, mesh: [UInt8], check: SignatureCheck
+  ) throws(Refusal) -> Change {
+    let key = decree.subject.key
+    if let known = decrees[key] {
+      // An authority's word is not outweighed by an admin's.
+      guard (known.link == nil ? 1 : 0, known.issuedAt) < (decree.link == nil ? 1 : 0, decree.issuedAt)
+        || (known.link == nil) == (decree.link == nil) && known.issuedAt == decree.issuedAt
+          && known.encoded().lexicographicallyPrecedes(decree.encoded())
+      else { throw .known }
+    } else {
+      guard decrees.count < Self.decreeBound else { throw .full }
+    }
+    guard decree.until &+ EngineLimits.clockTolerance.milliseconds >= wall else { throw .ended }
+    if case .epoch(let epoch, _) = decree.subject, decrees[key] == nil {
+      let others = epochs.map(\.epoch)
+      guard others.count < Self.epochBound || others.first.map({ $0 < epoch }) ?? true else {
+        throw .ended
+      }
+    }
+    do throws(Certificate.Failure) {
+      try decree.verify(mesh: mesh, isAuthority: isAuthority, check: check)
+    } catch { throw .invalid(error) }
+    decrees[key] = decree
+    var change = Change(entries: [(key, decree.encoded())])
+    switch decree.subject {
+    case .revokedTicket(let ticket):
+      // What it admitted does not count any more, and takes no room.
+      if isDecreed(decree.subject) { dropAll(of: ticket, &change) }
+      change.nodes.formUnion(certificates.keys)
+    case .epoch: dropOldEpochs(&change)
+    case .revokedNode, .revokedUser, .authority: change.nodes.formUnion(certificates.keys)
+    }
+    return change
+  }
+
+  private mutating func dropAll(of ticket: OriginID, _ change: inout Change) {
+    for use in uses[ticket] ?? [] {
+      guard let role = certificates[use.node]?.first(where: { $0.ticket.key == ticket })?.rights.role,
+        isRevoked(.revokedTicket(ticket), role: role)
+      else { continue }
+      remove(use.node, ticket)
+      change.entries.append((Self.key(use.node, ticket), nil))
+      change.nodes.insert(use.node)
+    }
+    if (uses[ticket] ?? []).allSatisfy({ certificates[$0.node]?.contains { $0.ticket.key == ticket } != true }) {
+      uses[ticket] = nil
+    }
+  }
+
+  private mutating func dropOldEpochs(_ change: inout Change) {
+    for (epoch, decree) in epochs.dropLast(Self.epochBound) {
+      _ = epoch
+      decrees[decree.subject.key] = nil
+      change.entries.append((decree.subject.key, nil))
+    }
+  }
+
+  /// Drops what has ended by time.
+  mutating func dropEnded(at wall: UInt64) -> Change {
+    var change = Change()
+    let tolerance = EngineLimits.clockTolerance.milliseconds
+    for (node, held) in certificates {
+      for certificate in held where certificate.notAfter &+ tolerance < wall {
+        let ticket = certificate.ticket.key
+        remove(node, ticket)
+        uses[ticket]?.removeAll { $0.node == node }
+        if uses[ticket]?.isEmpty == true { uses[ticket] = nil }
+        change.entries.append((Self.key(node, ticket), nil))
+        change.nodes.insert(node)
+      }
+    }
+    for (key, decree) in decrees where decree.until &+ tolerance < wall {
+      decrees[key] = nil
+      change.entries.append((key, nil))
+      change.nodes.formUnion(certificates.keys)
+    }
+    change.entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
+    return change
+  }
+}
