@@ -21,7 +21,7 @@ package final class SecretBytes: @unchecked Sendable {
     sodium_mprotect_readonly(memory)
   }
 
-  package convenience init(_ bytes: [UInt8]) {
+  package convenience init(_ bytes: some Collection<UInt8>) {
     self.init(count: bytes.count) { $0.copyBytes(from: bytes) }
   }
 
@@ -42,11 +42,6 @@ package final class SecretBytes: @unchecked Sendable {
   package func isEqual(to other: SecretBytes) -> Bool {
     count == other.count && sodium_memcmp(memory, other.memory, count) == 0
   }
-
-  /// A copy outside of guarded memory, for writing to a file. The caller wipes it.
-  package func exposed() -> [UInt8] {
-    withBytes { Array(UnsafeBufferPointer(start: $0, count: count)) }
-  }
 }
 
 extension SecretBytes: CustomStringConvertible, CustomReflectable {
@@ -60,7 +55,31 @@ package enum Sodium {
 
   /// Starts libsodium once for the process.
   package static func start() {
+    if let unfit { preconditionFailure(unfit) }
     precondition(isStarted, "libsodium could not start: the system has no random source")
+  }
+
+  /// The version of the library that the process runs with.
+  package static var version: String { String(cString: sodium_version_string()) }
+
+  /// Why the library that the process runs with is not the one that it was built for; `nil` when it
+  /// is, or a later one with the same interface.
+  package static let unfit: String? = unfit(
+    headers: (Int(SODIUM_LIBRARY_VERSION_MAJOR), Int(SODIUM_LIBRARY_VERSION_MINOR)),
+    library: (Int(sodium_library_version_major()), Int(sodium_library_version_minor())),
+    version: version)
+
+  /// The rule of the library's versions: another major one breaks programs, a lower minor one lacks
+  /// something.
+  package static func unfit(
+    headers: (major: Int, minor: Int), library: (major: Int, minor: Int), version: String
+  ) -> String? {
+    guard library.major != headers.major || library.minor < headers.minor else { return nil }
+    return """
+      the libsodium of this system (\(version), interface \(library.major).\(library.minor)) is not \
+      the one that this program was built for (interface \(headers.major).\(headers.minor)): \
+      install libsodium 1.0.18 or later, or build the program on this system
+      """
   }
 
   /// Random bytes from the system.
@@ -73,7 +92,11 @@ package enum Sodium {
 
   /// Overwrites bytes that held a secret.
   package static func wipe(_ bytes: inout [UInt8]) {
-    let count = bytes.count
-    bytes.withUnsafeMutableBytes { sodium_memzero($0.baseAddress, count) }
+    bytes.withUnsafeMutableBytes { wipe($0) }
+  }
+
+  /// Overwrites bytes that held a secret.
+  package static func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
+    if let start = bytes.baseAddress { sodium_memzero(start, bytes.count) }
   }
 }

@@ -46,7 +46,7 @@ struct Preparation: Sendable {
   ) throws(PresenceError) -> Invite? {
     guard case .invite(let line) = membership.kind else { return nil }
     do throws(InviteError) {
-      return try Invite(line: line)
+      return try Invite(line)
     } catch {
       throw .invalidInvite(reason: "\(error)")
     }

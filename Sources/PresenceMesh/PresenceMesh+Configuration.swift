@@ -1,4 +1,5 @@
 public import Logging
+package import MeshCrypto
 import MeshTransport
 
 extension PresenceMesh {
@@ -68,7 +69,7 @@ extension PresenceMesh {
   /// Which mesh a node joins. It may hold a secret, and does not print.
   public struct Membership: Sendable {
     enum Kind: Sendable {
-      case invite(String)
+      case invite(SecretBytes)
       case stored
       case storedOrNew
       case new
@@ -78,7 +79,14 @@ extension PresenceMesh {
 
     /// The mesh of an invite, a line that begins with `presence-mesh:1:`. The state directory
     /// remembers it.
-    public static func invite(_ line: String) -> Membership { Membership(kind: .invite(line)) }
+    public static func invite(_ line: String) -> Membership {
+      invite(SecretBytes(Array(line.utf8)))
+    }
+
+    /// The mesh of an invite whose line never was an ordinary text.
+    package static func invite(_ line: SecretBytes) -> Membership {
+      Membership(kind: .invite(line))
+    }
 
     /// The mesh that the state directory remembers.
     public static let stored = Membership(kind: .stored)

@@ -1,4 +1,5 @@
 import Foundation
+import MeshCrypto
 import Testing
 
 @testable import PresenceMesh
@@ -52,5 +53,12 @@ func stateError(_ body: () throws(StateError) -> Void) -> StateError? {
     return nil
   } catch {
     return error
+  }
+}
+
+extension SecretBytes {
+  /// A copy outside of guarded memory.
+  func exposed() -> [UInt8] {
+    withBytes { Array(UnsafeBufferPointer(start: $0, count: count)) }
   }
 }

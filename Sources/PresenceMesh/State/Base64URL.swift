@@ -1,3 +1,5 @@
+import MeshCrypto
+
 /// Base64 for URLs without padding (RFC 4648 §5).
 enum Base64URL {
   private static let digits = Array(
@@ -19,15 +21,21 @@ enum Base64URL {
 
   /// The bytes that digits stand for; `nil` when the text is not what ``encoded(_:)`` gives for any
   /// bytes.
-  static func decoded(_ text: some StringProtocol) -> [UInt8]? {
-    guard text.utf8.count % 4 != 1 else { return nil }
+  static func decoded(_ text: some StringProtocol) -> [UInt8]? { decoded(utf8: text.utf8) }
+
+  /// The same of the bytes of the text.
+  static func decoded(utf8 text: some Collection<UInt8>) -> [UInt8]? {
+    guard text.count % 4 != 1 else { return nil }
     var bytes: [UInt8] = []
     // Room for everything: an array that moves leaves a copy behind, and the bytes may be secret.
-    bytes.reserveCapacity(text.utf8.count * 3 / 4)
+    bytes.reserveCapacity(text.count * 3 / 4)
     var bits: UInt32 = 0
     var count: UInt32 = 0
-    for character in text.utf8 {
-      guard let value = value(character) else { return nil }
+    for character in text {
+      guard let value = value(character) else {
+        Sodium.wipe(&bytes)
+        return nil
+      }
       bits = bits << 6 | value
       count += 6
       if count >= 8 {
@@ -37,7 +45,11 @@ enum Base64URL {
       }
     }
     // Bits that are left over are zeros in the canonical form.
-    return bits == 0 ? bytes : nil
+    guard bits == 0 else {
+      Sodium.wipe(&bytes)
+      return nil
+    }
+    return bytes
   }
 
   private static func value(_ digit: UInt8) -> UInt32? {

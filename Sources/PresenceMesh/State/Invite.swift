@@ -86,18 +86,32 @@ extension Invite {
   }
 
   /// Reads a line. White space and quotes around it are passed over.
-  package init(line: String) throws(InviteError) {
-    let trimmed = line.drop { $0.isWhitespace || $0 == "\"" || $0 == "'" }
-    let text = trimmed.prefix { !$0.isWhitespace && $0 != "\"" && $0 != "'" }
-    guard trimmed.dropFirst(text.count).allSatisfy({ $0.isWhitespace || $0 == "\"" || $0 == "'" }),
-      text.hasPrefix(Self.scheme)
+  package init(line: String) throws(InviteError) { try self.init(utf8: line.utf8) }
+
+  /// Reads a line that stands in guarded memory: no copy of it is left elsewhere.
+  package init(_ text: SecretBytes) throws(InviteError) {
+    self = try text.withBytes { start -> Result<Invite, InviteError> in
+      do throws(InviteError) {
+        return .success(try Invite(utf8: UnsafeBufferPointer(start: start, count: text.count)))
+      } catch {
+        return .failure(error)
+      }
+    }.get()
+  }
+
+  private init(utf8 line: some BidirectionalCollection<UInt8>) throws(InviteError) {
+    func isAround(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == 0x22 || byte == 0x27 }
+    let trimmed = line.drop(while: isAround)
+    let text = trimmed.prefix { !isAround($0) }
+    guard trimmed[text.endIndex...].allSatisfy(isAround), text.starts(with: Self.scheme.utf8)
     else { throw .notAnInvite }
-    let parts = text.dropFirst(Self.scheme.count)
-      .split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-    guard parts[0] == Self.version else {
-      throw parts[0].isEmpty ? .damaged : .unknownVersion(String(parts[0].prefix(16)))
+    let parts = text.dropFirst(Self.scheme.utf8.count)
+      .split(separator: UInt8(ascii: ":"), maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts[0].elementsEqual(Self.version.utf8) else {
+      throw parts[0].isEmpty
+        ? .damaged : .unknownVersion(String(decoding: parts[0].prefix(16), as: UTF8.self))
     }
-    guard parts.count == 2, var bytes = Base64URL.decoded(parts[1]) else { throw .damaged }
+    guard parts.count == 2, var bytes = Base64URL.decoded(utf8: parts[1]) else { throw .damaged }
     defer { Sodium.wipe(&bytes) }
     guard let invite = Self.decoded(bytes) else { throw .damaged }
     self = invite

@@ -46,7 +46,7 @@ extension StateError: CustomStringConvertible {
       "cannot make the state directory \(path): \(reason); name another with PRESENCE_STATE"
     case .cannotOpen(let path, let reason): "cannot open \(path): \(reason)"
     case .wrongKind(let path, let expected):
-      "\(path) is not \(expected): move it away, or name another state directory"
+      "\(path) is not \(expected): move it away, or name another"
     case .tooOpen(let path, let mode, let allowed):
       """
       \(path) is open to other users (mode \(octal(mode))), and it holds secrets: \
@@ -55,7 +55,7 @@ extension StateError: CustomStringConvertible {
     case .notOwned(let path, let owner, let user):
       """
       \(path) belongs to user \(owner), and this process runs as user \(user): run it as its \
-      owner, or name another state directory
+      owner, or name another
       """
     case .locked(let path, let process):
       """

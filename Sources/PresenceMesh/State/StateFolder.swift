@@ -50,9 +50,7 @@ final class StateFolder: Sendable {
   /// The path of a file in the directory.
   func path(of name: String) -> String { path.hasSuffix("/") ? path + name : path + "/" + name }
 
-  private static func message(_ number: CInt) -> String {
-    strerror(number).map { String(cString: $0) } ?? "error \(number)"
-  }
+  private static func message(_ number: CInt) -> String { SystemText.message(number) }
 
   private static func makeDirectories(_ path: String) throws(StateError) {
     var prefix = ""
@@ -69,24 +67,40 @@ final class StateFolder: Sendable {
     }
   }
 
-  /// Refuses what is of another kind, of another user, or open to others.
   private static func check(
     _ descriptor: CInt, path: String, kind: mode_t, mode: mode_t
   ) throws(StateError) {
+    try OwnerOnly.check(descriptor, path: path, kinds: [kind], mode: mode)
+  }
+}
+
+/// The one rule for what holds secrets: it belongs to the user of this process, and to nobody else.
+package enum OwnerOnly {
+  /// Refuses what is of another kind, of another user, or open to others. With `allowsRoot`, what
+  /// belongs to root and may be read by a group is taken: so a system hands secrets to a service.
+  /// Returns what the system says of it.
+  @discardableResult
+  static func check(
+    _ descriptor: CInt, path: String, kinds: [mode_t], mode: mode_t, allowsRoot: Bool = false
+  ) throws(StateError) -> stat {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {
-      throw .cannotOpen(path: path, reason: message(errno))
+      throw .cannotOpen(path: path, reason: SystemText.message(errno))
     }
-    guard status.st_mode & S_IFMT == kind else {
-      throw .wrongKind(path: path, expected: kind == S_IFDIR ? "a directory" : "a plain file")
+    guard kinds.contains(status.st_mode & S_IFMT) else {
+      throw .wrongKind(
+        path: path, expected: kinds.contains(S_IFDIR) ? "a directory" : "a plain file")
     }
-    guard status.st_uid == geteuid() else {
+    let isRoots = allowsRoot && status.st_uid == 0 && geteuid() != 0
+    guard status.st_uid == geteuid() || isRoots else {
       throw .notOwned(path: path, owner: status.st_uid, user: geteuid())
     }
+    let allowed = isRoots ? mode | S_IRGRP : mode
     let permissions = status.st_mode & 0o777
-    guard permissions & ~mode == 0 else {
-      throw .tooOpen(path: path, mode: UInt32(permissions), allowed: UInt32(mode))
+    guard permissions & ~allowed == 0 else {
+      throw .tooOpen(path: path, mode: UInt32(permissions), allowed: UInt32(allowed))
     }
+    return status
   }
 }
 
@@ -148,30 +162,10 @@ extension StateFolder {
     }
     defer { close(file) }
     try Self.check(file, path: path, kind: S_IFREG, mode: Self.fileMode)
-    var status = stat()
-    guard fstat(file, &status) == 0 else {
-      throw .cannotRead(path: path, reason: Self.message(errno))
-    }
-    let length = Int(status.st_size)
-    guard length > 0 else { throw .damaged(path: path, .empty) }
-    guard length <= StateText.byteBound else {
-      throw .damaged(path: path, .tooLong(limit: StateText.byteBound))
-    }
-    var end = 0
-    var number: CInt = 0
-    let content = SecretBytes(count: length) { memory in
-      while end < length {
-        let count = pread(file, memory.baseAddress.map { $0 + end }, length - end, off_t(end))
-        if count < 0, errno == EINTR { continue }
-        guard count > 0 else {
-          number = count < 0 ? errno : 0
-          return
-        }
-        end += count
-      }
-    }
+    let (content, number) = SecretBytes.read(from: file, bound: StateText.byteBound)
     guard number == 0 else { throw .cannotRead(path: path, reason: Self.message(number)) }
-    guard end == length else { throw .damaged(path: path, .truncated) }
+    guard let content else { throw .damaged(path: path, .tooLong(limit: StateText.byteBound)) }
+    guard content.count > 0 else { throw .damaged(path: path, .empty) }
     return content
   }
 
@@ -185,7 +179,7 @@ extension StateFolder {
     let file = openat(
       descriptor, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, Self.fileMode)
     guard file >= 0 else { throw .cannotWrite(path: path, reason: Self.message(errno)) }
-    var number = Self.writeAll(content, to: file)
+    var number = content.write(to: file)
     if number == 0, fsync(file) != 0 { number = errno }
     if close(file) != 0, number == 0 { number = errno }
     if number == 0, renameat(descriptor, draft, descriptor, name) != 0 { number = errno }
@@ -198,20 +192,6 @@ extension StateFolder {
     fsync(descriptor)
   }
 
-  /// Writes everything. Returns 0, or the error number.
-  private static func writeAll(_ content: SecretBytes, to file: CInt) -> CInt {
-    content.withBytes { start in
-      var end = 0
-      while end < content.count {
-        let count = systemWrite(file, start + end, content.count - end)
-        if count < 0, errno == EINTR { continue }
-        guard count > 0 else { return count < 0 ? errno : EIO }
-        end += count
-      }
-      return 0
-    }
-  }
-
   /// Gives a file another name, in the place of what has that name.
   func rename(_ name: String, to other: String) throws(StateError) {
     guard renameat(descriptor, name, descriptor, other) == 0 else {
@@ -221,15 +201,4 @@ extension StateFolder {
 
   /// True when there is something of that name.
   func has(_ name: String) -> Bool { faccessat(descriptor, name, F_OK, 0) == 0 }
-}
-
-/// The system's `write`, where a method of that name is nearer.
-private func systemWrite(_ file: CInt, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
-  #if canImport(Darwin)
-    Darwin.write(file, bytes, count)
-  #elseif canImport(Glibc)
-    Glibc.write(file, bytes, count)
-  #elseif canImport(Musl)
-    Musl.write(file, bytes, count)
-  #endif
 }

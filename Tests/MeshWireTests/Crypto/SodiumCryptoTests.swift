@@ -184,7 +184,7 @@ struct SodiumCryptoTests {
       #expect(text.contains("secret bytes"))
       #expect(!text.contains("horse") && !text.contains("99, 111") && !text.contains("636f"))
     }
-    #expect(secret.exposed() == Array("correct horse battery staple 123".utf8))
+    #expect(secret.isEqual(to: SecretBytes("correct horse battery staple 123".utf8)))
   }
 
   @Test("Wiped bytes are zero, and random ones are not")
