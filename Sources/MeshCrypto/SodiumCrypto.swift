@@ -26,30 +26,13 @@ package final class SodiumCrypto: Crypto {
   package var sealingEpoch: UInt32 { keyring.sealing.epoch }
 
   package func sign(_ bytes: [UInt8]) -> [UInt8] {
-    var signature = [UInt8](repeating: 0, count: 64)
-    node.secretKey.withBytes { secret in
-      _ = crypto_sign_detached(&signature, nil, bytes, UInt64(bytes.count), secret)
-    }
-    return signature
+    node.sign(bytes)
   }
 
   package func verify(
     _ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID
   ) -> Bool {
-    guard signature.count == 64 else { return false }
-    // Words are big-endian: swapped into place without an allocation.
-    let key = (
-      origin.word0.bigEndian, origin.word1.bigEndian, origin.word2.bigEndian,
-      origin.word3.bigEndian
-    )
-    return withUnsafeBytes(of: key) { key in
-      signature.withUnsafeBufferPointer { signature in
-        guard let signature = signature.baseAddress,
-          let key = key.assumingMemoryBound(to: UInt8.self).baseAddress
-        else { return false }
-        return crypto_sign_verify_detached(signature, bytes, UInt64(bytes.count), key) == 0
-      }
-    }
+    NodeKey.verify(bytes, signature: signature, by: origin)
   }
 
   package func seal(_ datagram: inout [UInt8]) {

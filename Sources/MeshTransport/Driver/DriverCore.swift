@@ -1,5 +1,6 @@
 import Logging
 import MeshEngine
+import MeshWire
 import NIOCore
 
 /// The engine, the sockets and the timer. The event loop works on it, step by step, each inside of
@@ -42,6 +43,7 @@ final class DriverCore: @unchecked Sendable {
   private var events: [MeshEvent] = []
   private let onEvent: @Sendable (MeshEvent) -> Void
   private let onPersist: @Sendable (DurableState) -> Void
+  private let onKeep: @Sendable ([Decree]) -> Void
   private var timer: (task: Scheduled<Void>, deadline: MonotonicTime)?
   private var isRetryScheduled = false
 
@@ -49,7 +51,8 @@ final class DriverCore: @unchecked Sendable {
   init(
     engine: Engine, sockets: [UDPSocket], options: MeshDriver.Options, logger: Logger,
     eventLoop: any EventLoop, onEvent: @escaping @Sendable (MeshEvent) -> Void,
-    onPersist: @escaping @Sendable (DurableState) -> Void
+    onPersist: @escaping @Sendable (DurableState) -> Void,
+    onKeep: @escaping @Sendable ([Decree]) -> Void
   ) {
     self.engine = engine
     self.sockets = sockets
@@ -58,6 +61,7 @@ final class DriverCore: @unchecked Sendable {
     self.eventLoop = eventLoop
     self.onEvent = onEvent
     self.onPersist = onPersist
+    self.onKeep = onKeep
     whenClosed = eventLoop.makePromise()
   }
 
@@ -130,9 +134,15 @@ final class DriverCore: @unchecked Sendable {
 
   func addPeers(_ addresses: [PeerAddress]) {
     guard phase == .running else { return }
-    engine.addPeers(addresses, now: Self.now)
+    update { $0.addPeers(addresses, now: $1) }
+  }
+
+  /// Does something with the engine, and what follows from it.
+  func update<Value>(_ body: (inout Engine, MonotonicTime) -> Value) -> Value {
+    let value = body(&engine, Self.now)
     drain()
     finishInput()
+    return value
   }
 
   /// Sends what the inputs brought about, tells this process of it, and sets the timer.
@@ -171,6 +181,7 @@ final class DriverCore: @unchecked Sendable {
     case .announce(let bytes): announce(bytes)
     case .event(let event): events.append(event)
     case .persist(let state): onPersist(state)
+    case .keep(let decrees): onKeep(decrees)
     }
   }
 

@@ -148,13 +148,13 @@ package struct CertificateLink: Hashable, Sendable {
         Self.signedBytes(of: node, ticket, at: boundAt, mesh: mesh), signature[...], ticket.key)
   }
 
-  func write(to writer: inout ByteWriter) {
+  package func write(to writer: inout ByteWriter) {
     ticket.write(to: &writer)
     writer.varint(boundAt)
     writer.raw(signature)
   }
 
-  init(from reader: inout ByteReader) throws(WireError) {
+  package init(from reader: inout ByteReader) throws(WireError) {
     ticket = try Ticket(from: &reader)
     boundAt = try reader.counter(from: ticket.issuedAt)
     guard boundAt <= ticket.expires else { throw .outOfBounds }
