@@ -24,13 +24,13 @@ enum SourceRules {
     "Sources/MeshCrypto": Imports(names: ["CSodium", "MeshCRDT", "MeshTrust", "MeshWire"]),
     "Sources/MeshTransport": Imports(
       names: systemLibraries.union([
-        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust",
+        "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTrust", "MeshWire",
       ]),
       prefixes: ["NIO"]),
     "Sources/PresenceMesh": Imports(
       names: systemLibraries.union([
         "Logging", "MeshCRDT", "MeshCrypto", "MeshEngine", "MeshTransport",
-        "MeshTrust",
+        "MeshTrust", "MeshWire",
         "Metrics", "ServiceLifecycle",
       ]),
       prefixes: ["NIO"]),

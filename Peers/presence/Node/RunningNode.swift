@@ -25,6 +25,11 @@ struct RunningNode: Sendable {
       let server = try await ControlServer(
         state: state, handler: ControlHandler(mesh: mesh) { continuation.yield() })
       let serving = Task { await server.run() }
+      // A node that is put out of the mesh has nothing more to do.
+      let watching = Task {
+        for await _ in mesh.events where mesh.expulsion != nil { continuation.yield() }
+      }
+      defer { watching.cancel() }
       let result: Result<Value, any Error>
       do {
         result = .success(try await body(RunningNode(mesh: mesh, shutdownRequests: requests)))
@@ -36,6 +41,7 @@ struct RunningNode: Sendable {
       serving.cancel()
       await serving.value
       await mesh.leave()
+      if let reason = mesh.expulsion { throw CommandFailure("\(reason)") }
       return try result.get()
     } catch {
       await mesh.leave()
@@ -89,8 +95,8 @@ struct RunningNode: Sendable {
     guard mesh.isNewMesh else { return }
     Output.note(
       """
-      A new mesh was made. Others join it with this line, which holds its key: keep it like a \
-      password.
+      A new mesh was made. Others join it with this line within a day; keep it like a password. \
+      `presence invite` prints others.
 
         presence up --invite \(try mesh.invite())
 

@@ -29,7 +29,7 @@ struct HTTPSessions {
       @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
   ) {
     let room = request.room
-    let id = core.mesh.sessionID(named: request.sessionName)
+    let id = core.mesh.sessionID(of: request.profile.userID, named: request.sessionName)
     do throws(GatewayError) {
       try access.check(.publish, in: room)
       try access.checkSpeaking(for: request.profile.userID)
@@ -75,9 +75,6 @@ struct HTTPSessions {
   private static func check(
     _ known: ClientSession, serves request: Heartbeat
   ) throws(GatewayError) {
-    guard known.profile.userID.utf8.elementsEqual(request.profile.userID.utf8) else {
-      throw GatewayError(.sessionConflict, "the session id is in use by another user")
-    }
     guard !request.bindsRoom || known.boundRoom.map({ $0 == request.room }) ?? true else {
       throw GatewayError(.sessionConflict, "the session id is in use in another room")
     }

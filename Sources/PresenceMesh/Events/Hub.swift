@@ -36,6 +36,7 @@ final class Hub: Sendable {
     var nodes: [NodeID: NodeHealth]
     var isStale = false
     var isCloned = false
+    var expulsion: Expulsion?
     /// Readers by the room whose changes they see.
     var readers: [RoomName: [UInt64: Reader]] = [:]
     var sessionReaders: [SessionID: [UInt64: Mailbox<LocalSession.Event>]] = [:]
@@ -83,6 +84,9 @@ extension Hub {
       case .cloned:
         state.isCloned = true
         Self.tellMesh(.cloned, &state)
+      case .expelled(let refusal):
+        state.expulsion = Expulsion(refusal)
+        Self.tellMesh(.expelled(Expulsion(refusal)), &state)
       case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
       case .moved(let session, let node):
@@ -294,6 +298,7 @@ extension Hub {
 
   var isStale: Bool { state.withLock { $0.isStale } }
   var isCloned: Bool { state.withLock { $0.isCloned } }
+  var expulsion: Expulsion? { state.withLock { $0.expulsion } }
 }
 
 /// A reader's hold on its mailbox; letting go of it ends the deliveries.
