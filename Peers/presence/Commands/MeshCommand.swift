@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MeshCrypto
 import PresenceMesh
 
 /// `presence mesh`: makes a mesh, and lets others in.
@@ -68,19 +69,35 @@ struct MeshCommand: ParsableCommand {
       commandName: "join",
       abstract: "Keep the mesh of an invite in the state directory.",
       discussion: """
-        `presence up` joins it then. `presence up --invite …` does both. An invite with a newer key \
+        `presence up` joins it then. `presence up --invite-file …` does both. An invite with a newer key \
         of the mesh that is kept already adds that key; another key of an epoch that is known is \
         refused.
         """)
 
     @OptionGroup var state: StateOptions
 
-    @Argument(help: "The invite, or - for the standard input.")
-    var invite: String
+    @Option(
+      help: ArgumentHelp(
+        "The file of the invite; - reads the standard input.",
+        discussion: "PRESENCE_INVITE holds one too.", valueName: "file"),
+      completion: .file())
+    var inviteFile: String?
+
+    @Argument(
+      help: ArgumentHelp(
+        "The invite, or - for the standard input.",
+        discussion: "A shell remembers it, and a list of processes may show it for a moment."))
+    var invite: InviteArgument?
 
     func run() async throws {
-      try await Membership.join(
-        state.path(), line: invite == "-" ? NodeOptions.lineOfStandardInput() : invite)
+      guard inviteFile == nil || invite == nil else {
+        throw ValidationError("--invite-file and an argument both give an invite: choose one.")
+      }
+      guard let text = try InviteText.given(file: inviteFile, argument: invite) else {
+        throw ValidationError(
+          "No invite: give one by --invite-file, on the standard input (-) or in PRESENCE_INVITE.")
+      }
+      try await Membership.join(state.path(), text: text)
     }
   }
 }
@@ -119,8 +136,8 @@ enum Membership {
   }
 
   /// Keeps the mesh of an invite, or the newer key that it has.
-  static func join(_ path: String, line: String) async throws {
-    let invite = try invite(line)
+  static func join(_ path: String, text: SecretBytes) async throws {
+    let invite = try invite(text)
     if await ControlClient.isRunning(state: path) {
       try await check(invite, againstNodeOf: path, refusingOlder: true)
       return Output.note(nothingNew)
@@ -158,8 +175,8 @@ enum Membership {
 
   /// Refuses an invite that asks for another mesh or another key than the running node has, which
   /// takes up neither while it runs. An older key of its mesh is passed over.
-  static func check(_ line: String, againstNodeOf path: String) async throws {
-    try await check(invite(line), againstNodeOf: path, refusingOlder: false)
+  static func check(_ text: SecretBytes, againstNodeOf path: String) async throws {
+    try await check(invite(text), againstNodeOf: path, refusingOlder: false)
   }
 
   private static func check(
@@ -167,7 +184,7 @@ enum Membership {
   ) async throws {
     let answer = try await ControlClient.ask(.invite(addresses: []), state: path)
     guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
-    var credentials = MeshCredentials(try self.invite(line))
+    var credentials = MeshCredentials(try self.invite(SecretBytes(line.utf8)))
     guard credentials.mesh == invite.mesh else {
       throw CommandFailure(
         "the node that is running for \(path) is in another mesh: name another state directory")
@@ -199,9 +216,9 @@ enum Membership {
       """)
   }
 
-  private static func invite(_ line: String) throws -> Invite {
+  private static func invite(_ text: SecretBytes) throws -> Invite {
     do {
-      return try Invite(line: line)
+      return try Invite(text)
     } catch {
       throw CommandFailure("\(error)")
     }

@@ -22,8 +22,9 @@ struct RunningNode: Sendable {
     let (requests, continuation) = AsyncStream<Void>.makeStream(
       bufferingPolicy: .bufferingNewest(1))
     do {
-      let server = try await ControlServer(
-        state: state, handler: ControlHandler(mesh: mesh) { continuation.yield() })
+      let refusals = ControlRefusals(logger: logger(options.logLevel))
+      let handler = ControlHandler(mesh: mesh, refusals: refusals) { continuation.yield() }
+      let server = try await ControlServer(state: state, handler: handler)
       let serving = Task { await server.run() }
       let result: Result<Value, any Error>
       do {
@@ -52,7 +53,7 @@ struct RunningNode: Sendable {
     var configuration = PresenceMesh.Configuration(
       identity: .stateDirectory(state),
       logger: logger(options.logLevel))
-    if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
+    if let invite = try options.invite.text() { configuration.membership = .invite(invite) }
     configuration.peers = options.peer
     configuration.multicast = !options.isMulticastOff
     if let rate = options.sendRate { configuration.sendRate = rate.bytes }
@@ -84,15 +85,20 @@ struct RunningNode: Sendable {
     }
   }
 
-  /// Tells how to let others in, when this node made the mesh.
+  /// Tells how to let others in, when this node made the mesh. The invite itself is for people: a
+  /// log would keep the key.
   func announceNewMesh() throws {
     guard mesh.isNewMesh else { return }
+    guard isatty(STDERR_FILENO) == 1 else {
+      return Output.note(
+        "A new mesh was made. `presence mesh invite` prints the invite by which others join it.")
+    }
     Output.note(
       """
-      A new mesh was made. Others join it with this line, which holds its key: keep it like a \
-      password.
+      A new mesh was made. Others join it by `presence up --invite-file -` and this line, which \
+      holds its key: keep it like a password.
 
-        presence up --invite \(try mesh.invite())
+        \(try mesh.invite())
 
       """)
   }
