@@ -213,7 +213,7 @@ struct ProcessTests {
         atPath: report + "/index.html", withDestinationPath: target)
       let refused = try await Program.run(
         "simulate", "--seeds", "1", "--nodes", "2", "--seconds", "1", "--sweep-nodes", "none",
-        "--sweep-loss", "none", "--report", report)
+        "--sweep-loss", "1", "--report", report)
       #expect(refused.exitCode == 1 && refused.errors.contains("not a plain file"))
       try files.removeItem(atPath: report + "/index.html")
     }
