@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MeshCrypto
 
 /// The command-line peer: runs a node of a mesh, and asks and tells the one that runs.
 @main
@@ -65,7 +66,9 @@ struct Presence: AsyncParsableCommand {
     StandardDescriptors.openAll()
     // A reader that goes away is an error of `write`, not the end of a node.
     signal(SIGPIPE, SIG_IGN)
+    ProcessProtection.begin()
     do {
+      if let unfit = Sodium.unfit { throw CommandFailure(unfit) }
       var command = try await asyncParseAsRoot(try arguments())
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -82,7 +85,7 @@ struct Presence: AsyncParsableCommand {
   /// in `PRESENCE_STATE`.
   /// - Throws: `ValidationError` when none is named: another one would be taken for it.
   private static func arguments() throws -> [String] {
-    var arguments = Array(CommandLine.arguments.dropFirst())
+    var arguments = GivenSecrets.take()
     guard let first = arguments.first else { return arguments }
     let directory: String
     if first == "--state" {

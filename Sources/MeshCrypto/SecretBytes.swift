@@ -69,12 +69,16 @@ package enum Sodium {
     library: (Int(sodium_library_version_major()), Int(sodium_library_version_minor())),
     version: version)
 
+  /// The interface of version 1.0.18, the oldest that will do.
+  private static let oldest = (major: 10, minor: 3)
+
   /// The rule of the library's versions: another major one breaks programs, a lower minor one lacks
   /// something.
   package static func unfit(
     headers: (major: Int, minor: Int), library: (major: Int, minor: Int), version: String
   ) -> String? {
-    guard library.major != headers.major || library.minor < headers.minor else { return nil }
+    let isSame = library.major == headers.major && library.minor >= headers.minor
+    guard !isSame || library < oldest else { return nil }
     return """
       the libsodium of this system (\(version), interface \(library.major).\(library.minor)) is not \
       the one that this program was built for (interface \(headers.major).\(headers.minor)): \
@@ -99,4 +103,11 @@ package enum Sodium {
   package static func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
     if let start = bytes.baseAddress { sodium_memzero(start, bytes.count) }
   }
+}
+
+/// The memory of this process.
+package enum ProcessMemory {
+  /// Keeps it out of core dumps, and other processes of the user from reading it: a debugger, too.
+  /// False when the system refuses.
+  package static func forbidDumps() -> Bool { presence_forbid_dumps() == 0 }
 }

@@ -78,7 +78,7 @@ struct ProcessTests {
     defer { try? FileManager.default.removeItem(atPath: state) }
     let child = try Child(
       ["--state", state, "up", "--listen", "127.0.0.1:0", "--no-multicast", "--name", "Ada"],
-      wrapper: shell(redirecting: redirecting))
+      environment: ["PRESENCE_DEBUGGABLE": "1"], wrapper: shell(redirecting: redirecting))
     try await Program.eventually("the node gets ready") {
       try #require(child.isRunning)
       return try await Program.run("who", "--state", state).output.contains("Ada")
@@ -151,6 +151,74 @@ struct ProcessTests {
     }
     #expect(try String(contentsOfFile: pidFile, encoding: .utf8) == "a letter")
     #expect(FileManager.default.fileExists(atPath: "/dev/null"))
+  }
+
+  @Test("No symbolic or hard link is followed to a file that is written, and none is removed")
+  func linksAreNotFollowed() async throws {
+    let base = TestNode.freshState()
+    let files = FileManager.default
+    try files.createDirectory(atPath: base, withIntermediateDirectories: true)
+    defer { try? files.removeItem(atPath: base) }
+    let (victim, pidFile) = (base + "/victim", base + "/pid")
+    let up = [
+      "up", "--state", base + "/state", "--listen", "127.0.0.1:0", "--no-multicast", "--pid-file",
+      pidFile,
+    ]
+    // What the victim holds could be the file of a process id.
+    for content in ["", "1\n"] {
+      try content.write(toFile: victim, atomically: false, encoding: .utf8)
+      for target in [victim, base + "/nothing"] {
+        try files.createSymbolicLink(atPath: pidFile, withDestinationPath: target)
+        let refused = try await Program.run(up)
+        #expect(refused.exitCode == 1 && refused.errors.contains("symbolic link"))
+        #expect(try files.destinationOfSymbolicLink(atPath: pidFile) == target)
+        try files.removeItem(atPath: pidFile)
+      }
+      try files.linkItem(atPath: victim, toPath: pidFile)
+      #expect(try await Program.run(up).errors.contains("another name"))
+      try files.removeItem(atPath: pidFile)
+      #expect(try String(contentsOfFile: victim, encoding: .utf8) == content)
+    }
+    #expect(!files.fileExists(atPath: base + "/nothing"))
+    try "1\n".write(toFile: pidFile, atomically: false, encoding: .utf8)
+    try files.setAttributes([.posixPermissions: 0o666], ofItemAtPath: pidFile)
+    #expect(try await Program.run(up).errors.contains("can be written to by others"))
+    if geteuid() == 0 {
+      try files.setAttributes([.posixPermissions: 0o644], ofItemAtPath: pidFile)
+      #expect(chown(pidFile, 65_534, 65_534) == 0)
+      #expect(try await Program.run(up).errors.contains("can be written to by others"))
+    }
+    try files.removeItem(atPath: pidFile)
+    // A link that is put there while the node runs is not removed either.
+    let node = try await TestNode(["--pid-file", pidFile])
+    try files.moveItem(atPath: pidFile, toPath: base + "/moved")
+    try files.createSymbolicLink(atPath: pidFile, withDestinationPath: base + "/moved")
+    #expect(try await node.run("down").exitCode == 0)
+    #expect(try await node.child.exitCode() == 0)
+    #expect(try files.destinationOfSymbolicLink(atPath: pidFile) == base + "/moved")
+
+    // The file of keys, and the report of a simulation.
+    let keys = base + "/keys"
+    for target in [victim, base + "/nothing"] {
+      try files.createSymbolicLink(atPath: keys, withDestinationPath: target)
+      #expect(try await Program.run("token", "--new-key", keys).exitCode == 1)
+      try files.removeItem(atPath: keys)
+    }
+    let report = base + "/report"
+    try files.createDirectory(atPath: report, withIntermediateDirectories: false)
+    let before = "<!-- A report of presence simulate. -->"
+    try before.write(toFile: victim, atomically: false, encoding: .utf8)
+    for target in [victim, base + "/nothing"] {
+      try files.createSymbolicLink(
+        atPath: report + "/index.html", withDestinationPath: target)
+      let refused = try await Program.run(
+        "simulate", "--seeds", "1", "--nodes", "2", "--seconds", "1", "--sweep-nodes", "none",
+        "--sweep-loss", "1", "--report", report)
+      #expect(refused.exitCode == 1 && refused.errors.contains("not a plain file"))
+      try files.removeItem(atPath: report + "/index.html")
+    }
+    #expect(try String(contentsOfFile: victim, encoding: .utf8) == before)
+    #expect(!files.fileExists(atPath: base + "/nothing"))
   }
 
   @Test("A node is found by each name of its state directory, whichever of them is long")

@@ -94,6 +94,8 @@ struct SodiumVersionTests {
       #expect(text.contains("1.0.17") && text.contains("\(other.0).\(other.1)"))
       #expect(text.contains("1.0.18 or later"))
     }
+    // Older than the oldest that will do, though it is the one that the headers are of.
+    #expect(Sodium.unfit(headers: (10, 2), library: (10, 2), version: "1.0.17") != nil)
     #expect(Sodium.unfit == nil)
   }
 }

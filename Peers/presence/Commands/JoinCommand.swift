@@ -46,7 +46,7 @@ struct JoinCommand: AsyncParsableCommand {
     let directory = try state.path()
     if await ControlClient.isRunning(state: directory) {
       // The node keeps the mesh that it has: an invite to another one is not passed over in silence.
-      if let invite = try node.inviteLine() {
+      if let invite = try node.invite.text() {
         try await Membership.check(invite, againstNodeOf: directory)
       }
       return try await enter(directory, isNewMesh: false, endings: Endings())

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MeshCrypto
 import PresenceMesh
 
 /// `presence mesh`: makes a mesh, and lets others in.
@@ -45,19 +46,35 @@ struct MeshCommand: ParsableCommand {
       commandName: "join",
       abstract: "Keep the mesh of an invite in the state directory.",
       discussion: """
-        `presence up` joins it then. `presence up --invite …` does both. A newer invite to the mesh \
+        `presence up` joins it then. `presence up --invite-file …` does both. A newer invite to the mesh \
         that is kept already takes the place of the older one; one that is older, or contradicts what \
         is kept, is refused.
         """)
 
     @OptionGroup var state: StateOptions
 
-    @Argument(help: "The invite, or - for the standard input.")
-    var invite: String
+    @Option(
+      help: ArgumentHelp(
+        "The file of the invite; - reads the standard input.",
+        discussion: "PRESENCE_INVITE holds one too.", valueName: "file"),
+      completion: .file())
+    var inviteFile: String?
+
+    @Argument(
+      help: ArgumentHelp(
+        "The invite, or - for the standard input.",
+        discussion: "A shell remembers it, and a list of processes may show it for a moment."))
+    var invite: InviteArgument?
 
     func run() async throws {
-      try await Membership.join(
-        state.path(), line: invite == "-" ? NodeOptions.lineOfStandardInput() : invite)
+      guard inviteFile == nil || invite == nil else {
+        throw ValidationError("--invite-file and an argument both give an invite: choose one.")
+      }
+      guard let text = try InviteText.given(file: inviteFile, argument: invite) else {
+        throw ValidationError(
+          "No invite: give one by --invite-file, on the standard input (-) or in PRESENCE_INVITE.")
+      }
+      try await Membership.join(state.path(), text: text)
     }
   }
 }
@@ -112,8 +129,8 @@ enum Membership {
   }
 
   /// Keeps the mesh of an invite, or what is newer in it.
-  static func join(_ path: String, line: String) async throws {
-    let invite = try invite(line)
+  static func join(_ path: String, text: SecretBytes) async throws {
+    let invite = try invite(text)
     if await ControlClient.isRunning(state: path) {
       try await check(invite, againstNodeOf: path, refusingOlder: true)
       return Output.note(nothingNew)
@@ -156,8 +173,8 @@ enum Membership {
 
   /// Refuses an invite that asks for another mesh, key or certificate than the running node has, which
   /// takes up none while it runs. An older one of its mesh is passed over.
-  static func check(_ line: String, againstNodeOf path: String) async throws {
-    try await check(invite(line), againstNodeOf: path, refusingOlder: false)
+  static func check(_ text: SecretBytes, againstNodeOf path: String) async throws {
+    try await check(invite(text), againstNodeOf: path, refusingOlder: false)
   }
 
   private static func check(
@@ -180,7 +197,7 @@ enum Membership {
     }
     let answer = try await ControlClient.ask(.invite(addresses: [], terms: nil), state: path)
     guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
-    let known = try self.invite(line)
+    let known = try self.invite(SecretBytes(line.utf8))
     let news: MeshCredentials.News
     do {
       news = try MeshCredentials.news(of: invite, to: known)
@@ -216,9 +233,9 @@ enum Membership {
     }
   }
 
-  private static func invite(_ line: String) throws -> Invite {
+  private static func invite(_ text: SecretBytes) throws -> Invite {
     do {
-      return try Invite(line: line)
+      return try Invite(text)
     } catch {
       throw CommandFailure("\(error)")
     }

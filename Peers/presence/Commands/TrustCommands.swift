@@ -1,4 +1,5 @@
 import ArgumentParser
+import MeshCrypto
 import PresenceMesh
 
 /// `presence invite`: lets others in.
@@ -14,7 +15,7 @@ struct InviteCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var state: StateOptions
-  @OptionGroup var options: InviteOptions
+  @OptionGroup var options: TicketOptions
 
   @Option(
     help: ArgumentHelp(
@@ -237,7 +238,7 @@ struct AuthorityCommand: ParsableCommand {
     @OptionGroup var state: StateOptions
 
     func run() async throws {
-      let text = try NodeOptions.lineOfStandardInput()
+      let text = try InviteText.ofStandardInput()
       guard let line = AuthorityLine(text) else {
         throw CommandFailure(
           "this is not the line of `presence authority export`: copy it again, with nothing left out")

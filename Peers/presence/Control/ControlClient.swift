@@ -35,13 +35,24 @@ struct ControlClient {
   }
 
   private static func connect(state: String) async throws -> LineChannel {
-    let path = ControlSocket.path(state: state)
-    guard ControlSocket.isTrusted(path) else { throw CommandFailure.noNode(state: state) }
+    guard let place = try ControlSocket.find(state: state) else {
+      throw CommandFailure.noNode(state: state)
+    }
+    let path = place.path
     do {
-      return try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+      let connection = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         .connect(unixDomainSocketPath: path) { channel in
           LineChannel.lines(on: channel, bound: ControlLimits.responseBytes)
         }
+      // Who listens is asked once more: the path was looked at before.
+      let server = try? await PeerCredentials(of: connection.channel)
+      guard server?.user == place.owner else {
+        try? await connection.executeThenClose { _, _ in }
+        throw CommandFailure("\(path) is not listened on by its owner, user \(place.owner)")
+      }
+      return connection
+    } catch let failure as CommandFailure {
+      throw failure
     } catch let error as IOError {
       switch error.errnoCode {
       // Nothing there; or left over by a node that was killed.

@@ -1,9 +1,12 @@
+import Logging
 import NIOCore
 import PresenceMesh
+import Synchronization
 
 /// What a node does for the clients of its control socket.
 struct ControlHandler: Sendable {
   let mesh: PresenceMesh
+  let refusals: ControlRefusals
   /// Asks the process to end.
   let shutDown: @Sendable () -> Void
 
@@ -24,8 +27,9 @@ struct ControlHandler: Sendable {
     switch request {
     case .peers: return .peers(await peers())
     case .counters:
-      let counters = await mesh.counters()
-        .map { CountersRecord.Counter(name: $0.name, value: $0.value) }
+      let counters =
+        await mesh.counters()
+        .map { CountersRecord.Counter(name: $0.name, value: $0.value) } + [refusals.counter]
       return .counters(CountersRecord(node: "\(mesh.nodeID)", counters: counters))
     case .rooms: return .rooms(rooms())
     case .invite(let addresses, let terms):
@@ -52,6 +56,33 @@ struct ControlHandler: Sendable {
     case .down: shutDown()
     }
     return .done
+  }
+}
+
+/// The connections of other users, which were refused.
+final class ControlRefusals: Sendable {
+  private let total = Mutex<UInt64>(0)
+  private let logger: Logger
+
+  init(logger: Logger) { self.logger = logger }
+
+  /// Counts one, and logs each first, second, fourth, eighth…
+  func count(_ client: PeerCredentials?) {
+    let count = total.withLock { total in
+      total += 1
+      return total
+    }
+    guard count & (count - 1) == 0 else { return }
+    logger.warning(
+      "a client of another user was refused at the control socket",
+      metadata: [
+        "user": "\(client.map { "\($0.user)" } ?? "unknown")",
+        "process": "\(client?.process.map { "\($0)" } ?? "unknown")", "count": "\(count)",
+      ])
+  }
+
+  var counter: CountersRecord.Counter {
+    CountersRecord.Counter(name: "controlClientsRefused", value: total.withLock { $0 })
   }
 }
 

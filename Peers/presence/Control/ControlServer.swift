@@ -8,7 +8,7 @@ import Synchronization
 final class ControlServer: Sendable {
   private typealias Listener = NIOAsyncChannel<LineChannel, Never>
 
-  private let path: String
+  private let state: String
   private let listener: Listener
   private let handler: ControlHandler
   private let connectionCount = Mutex(0)
@@ -17,10 +17,9 @@ final class ControlServer: Sendable {
 
   /// Opens the socket. The caller holds the lock of the state directory.
   init(state: String, handler: ControlHandler) async throws {
-    try ControlSocket.prepare(state: state)
+    let path = try ControlSocket.prepare(state: state)
     self.handler = handler
-    let path = ControlSocket.path(state: state)
-    self.path = path
+    self.state = state
     do {
       listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         .bind(unixDomainSocketPath: path) { channel in
@@ -39,7 +38,7 @@ final class ControlServer: Sendable {
   func run() async {
     try? await listener.executeThenClose { connections in
       // Nobody finds the socket from the moment on that nobody listens.
-      defer { unlink(path) }
+      defer { ControlSocket.remove(state: state) }
       try await withThrowingDiscardingTaskGroup { group in
         for try await connection in connections {
           group.addTask { await self.serve(connection) }
@@ -57,6 +56,7 @@ final class ControlServer: Sendable {
   }
 
   private func serve(_ connection: LineChannel) async {
+    guard await isAllowed(connection) else { return }
     let isAllowed = connectionCount.withLock { count in
       count += 1
       return count <= ControlLimits.connections
@@ -90,6 +90,19 @@ final class ControlServer: Sendable {
 }
 
 extension ControlServer {
+  /// False for clients of other users: the permissions of the socket keep them away, and this does
+  /// where those were changed.
+  private func isAllowed(_ connection: LineChannel) async -> Bool {
+    let client = try? await PeerCredentials(of: connection.channel)
+    if let client, PeerCredentials.mayControl(client.user) { return true }
+    handler.refusals.count(client)
+    try? await connection.executeThenClose { _, outbound in
+      try await outbound.write(
+        ControlResponse.failed("this node obeys user \(geteuid()) and root alone"))
+    }
+    return false
+  }
+
   /// Writes records until the mesh is left, the client goes away, or the task is cancelled.
   private func watch(
     room: String, session: String?, to writer: NIOAsyncChannelOutboundWriter<ByteBuffer>,

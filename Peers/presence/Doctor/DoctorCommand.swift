@@ -16,6 +16,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let directory = try state.path()
     let running = await Self.lookAtNode(directory)
     var checks = StateChecks.all(directory, isRunning: running != nil)
+    checks.append(MemoryChecks.coreDumps(directory, isRunning: running != nil))
     checks += await NetworkChecks.all(isRunning: running != nil)
     checks += await ClockChecks.all(running)
     if let running { checks += NodeChecks.all(running) }

@@ -36,6 +36,10 @@ enum NodeChecks {
       "a member of the mesh is faulty, or has more sessions or rooms than the bounds in Limits"
     ),
     (
+      "controlClientsRefused", "clients of other users asked at the control socket",
+      "who may reach it? See the mode of the state directory, and who runs what here"
+    ),
+    (
       "originsRefused", "nodes were refused: the table is full",
       "the mesh has more nodes than one can be told of"
     ),

@@ -1,4 +1,5 @@
 import Foundation
+import MeshCrypto
 import PresenceMesh
 
 /// What can be wrong with a state directory.
@@ -18,9 +19,21 @@ enum StateChecks {
           "state directory", .ok, "\(directory) is not there yet", advice: "`presence up` makes it")
       ]
     }
-    let permissions = permissions(directory, status)
+    let permissions = permissions(directory, status) + [socket(directory)].compactMap(\.self)
     guard permissions.allSatisfy({ $0.result == .ok }) else { return permissions }
     return permissions + [isRunning ? running(directory) : content(directory)]
+  }
+
+  /// The control socket is one that clients take for that of the node.
+  private static func socket(_ directory: String) -> Check? {
+    do {
+      _ = try ControlSocket.find(state: directory)
+      return nil
+    } catch {
+      return Check(
+        "control socket", .fail, "\(error)",
+        advice: "find out who changed it; a node that starts again makes it anew")
+    }
   }
 
   /// The directory and its files belong to this user alone.
@@ -51,7 +64,8 @@ enum StateChecks {
       var status = stat()
       let path = directory + "/" + name
       guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else { continue }
-      found += [check(path, status, allowed: 0o700)].compactMap { $0 }
+      let isFolder = status.st_mode & S_IFMT == S_IFDIR
+      found += [check(path, status, allowed: isFolder ? 0o700 : 0o600)].compactMap { $0 }
     }
     if !found.isEmpty { return found }
     return [Check("state directory", .ok, "\(directory), for its owner alone")]
@@ -87,22 +101,48 @@ enum StateChecks {
   }
 }
 
-/// The cryptographic library.
-enum CryptoChecks {
-  static func library() -> Check {
-    typealias Version = @convention(c) () -> UnsafePointer<CChar>?
+/// What keeps keys in the memory of a process.
+enum MemoryChecks {
+  static func coreDumps(_ directory: String, isRunning: Bool) -> Check {
+    let advice = "keys may come to the disk, and into bug reports: start without "
+    guard ProcessProtection.isWanted else {
+      return Check(
+        "core dumps", .warn, "\(ProcessProtection.variable) is set: a crash may write them",
+        advice: advice + "it")
+    }
+    var own = rlimit()
     #if canImport(Darwin)
-      let everywhere = UnsafeMutableRawPointer(bitPattern: -2)
+      getrlimit(RLIMIT_CORE, &own)
     #else
-      let everywhere: UnsafeMutableRawPointer? = nil
+      getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &own)
     #endif
-    guard let symbol = dlsym(everywhere, "sodium_version_string"),
-      let text = unsafeBitCast(symbol, to: Version.self)()
-    else { return Check("libsodium", .ok, "is part of this program") }
-    let version = String(cString: text)
-    let isKnown = version.compare("1.0.18", options: .numeric) != .orderedAscending
-    return Check(
-      "libsodium", isKnown ? .ok : .warn, "version \(version)",
-      advice: isKnown ? nil : "1.0.18 or later is what this was tested with")
+    guard own.rlim_cur == 0 else {
+      return Check(
+        "core dumps", .warn, "the system refuses to forbid them", advice: "see ulimit -c")
+    }
+    if isRunning, let process = holder(of: directory), mayDump(process) {
+      return Check(
+        "core dumps", .warn, "process \(process), the node, may leave them",
+        advice: advice + ProcessProtection.variable)
+    }
+    return Check("core dumps", .ok, "are forbidden to processes that hold keys")
   }
+
+  private static func holder(of directory: String) -> Int32? {
+    (try? String(contentsOfFile: directory + "/lock", encoding: .utf8)).flatMap {
+      Int32($0.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+  }
+
+  /// True when the system says that a process may leave a core dump.
+  private static func mayDump(_ process: Int32) -> Bool {
+    let limits = try? String(contentsOfFile: "/proc/\(process)/limits", encoding: .utf8)
+    let line = limits?.split(separator: "\n").first { $0.hasPrefix("Max core file size") }
+    return line.map { $0.split(whereSeparator: \.isWhitespace).dropFirst(4).first != "0" } ?? false
+  }
+}
+
+/// The cryptographic library. One that does not fit this program is an error before this.
+enum CryptoChecks {
+  static func library() -> Check { Check("libsodium", .ok, "version \(Sodium.version)") }
 }

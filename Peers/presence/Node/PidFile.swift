@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// The process holds a lock on it meanwhile: another that is given the same file is refused, and
 /// leaves it as it is. A file that a killed process left behind is taken over. Nothing but such a
-/// file is ever written to or removed.
+/// file is ever written to or removed, and no symbolic link is followed to one.
 final class PidFile: Sendable {
   private let path: String
   private let file: Int32
@@ -45,8 +45,14 @@ final class PidFile: Sendable {
   /// Opens the file, made where it was missing, and locks it.
   private static func openLocked(_ path: String) throws -> Int32 {
     for _ in 0..<100 {
-      let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o644)
+      let file = open(
+        path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0o644)
       guard file >= 0 else {
+        if errno == ELOOP {
+          throw CommandFailure(
+            "\(path) is a symbolic link, which is not followed: name the file itself with --pid-file"
+          )
+        }
         throw CommandFailure(
           "cannot write \(path): \(SystemError.message()); name another file with --pid-file")
       }
@@ -66,10 +72,10 @@ final class PidFile: Sendable {
       "\(path) is replaced again and again; name another file with --pid-file")
   }
 
-  /// True when the path still leads to the open file.
+  /// True when the path is still that of the open file.
   private static func isSame(_ file: Int32, _ path: String) -> Bool {
     var (opened, named) = (stat(), stat())
-    return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_dev == named.st_dev
+    return fstat(file, &opened) == 0 && lstat(path, &named) == 0 && opened.st_dev == named.st_dev
       && opened.st_ino == named.st_ino
   }
 
@@ -78,6 +84,12 @@ final class PidFile: Sendable {
     var status = stat()
     guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw CommandFailure("\(path) is no plain file: name another with --pid-file")
+    }
+    // Who reads it may be root, and send signals to the process that it names.
+    guard status.st_uid == geteuid(), status.st_nlink <= 1, status.st_mode & 0o022 == 0 else {
+      throw CommandFailure(
+        "\(path) can be written to by others, or has another name too: name another with --pid-file"
+      )
     }
     let text = try content(file)
     guard status.st_size <= byteBound, text.allSatisfy({ $0.isASCII && $0.isNumber }) else {

@@ -22,8 +22,9 @@ struct RunningNode: Sendable {
     let (requests, continuation) = AsyncStream<Void>.makeStream(
       bufferingPolicy: .bufferingNewest(1))
     do {
-      let server = try await ControlServer(
-        state: state, handler: ControlHandler(mesh: mesh) { continuation.yield() })
+      let refusals = ControlRefusals(logger: logger(options.logLevel))
+      let handler = ControlHandler(mesh: mesh, refusals: refusals) { continuation.yield() }
+      let server = try await ControlServer(state: state, handler: handler)
       let serving = Task { await server.run() }
       // A node that is put out of the mesh has nothing more to do.
       let watching = Task {
@@ -58,7 +59,7 @@ struct RunningNode: Sendable {
     var configuration = PresenceMesh.Configuration(
       identity: .stateDirectory(state),
       logger: logger(options.logLevel))
-    if let invite = try options.inviteLine() { configuration.membership = .invite(invite) }
+    if let invite = try options.invite.text() { configuration.membership = .invite(invite) }
     configuration.peers = options.peer
     configuration.multicast = !options.isMulticastOff
     if let rate = options.sendRate { configuration.sendRate = rate.bytes }
@@ -90,15 +91,20 @@ struct RunningNode: Sendable {
     }
   }
 
-  /// Tells how to let others in, when this node made the mesh.
+  /// Tells how to let others in, when this node made the mesh. The invite itself is for people: a
+  /// log would keep the key.
   func announceNewMesh() throws {
     guard mesh.isNewMesh else { return }
+    guard isatty(STDERR_FILENO) == 1 else {
+      return Output.note(
+        "A new mesh was made. `presence invite` prints an invite by which others join it.")
+    }
     Output.note(
       """
-      A new mesh was made. Others join it with this line within a day; keep it like a password. \
-      `presence invite` prints others.
+      A new mesh was made. Others join it within a day by `presence up --invite-file -` and this line: \
+      keep it like a password. `presence invite` prints others.
 
-        presence up --invite \(try mesh.invite())
+        \(try mesh.invite())
 
       """)
   }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import MeshCrypto
 import MeshGateway
 import PresenceMesh
 
@@ -65,12 +66,22 @@ struct GatewayOptions: ParsableArguments {
     }
   }
 
+  /// The most bytes of a file of keys.
+  private static let keyFileBound = 1 << 20
+
   static func keys(_ path: String) async throws -> TokenKeys {
-    guard let bytes = FileManager.default.contents(atPath: path) else {
-      throw CommandFailure("cannot read \(path): make it with 'presence token --new-key \(path)'")
+    let text: SecretBytes
+    do {
+      text = try SecretFile.read(path, bound: keyFileBound)
+    } catch {
+      let advice =
+        access(path, F_OK) == 0 ? "" : "; make it with 'presence token --new-key \(path)'"
+      throw CommandFailure("\(error)\(advice)")
     }
     do {
-      return try await TokenKeys(json: bytes)
+      var json = text.withBytes { Data(bytes: $0, count: text.count) }
+      defer { json.resetBytes(in: json.indices) }
+      return try await TokenKeys(json: json)
     } catch {
       throw CommandFailure("\(path) cannot be used: \(error)")
     }

@@ -1,72 +1,75 @@
-public import ArgumentParser
-public import PresenceMesh
+import ArgumentParser
+import MeshCrypto
+import PresenceMesh
 
-/// What an invite to a closed mesh is good for.
+/// An invite that is given as an argument.
+struct InviteArgument: ExpressibleByArgument {
+  /// The invite; `nil` to read it from the standard input.
+  private let text: SecretBytes?
+
+  init(argument: String) {
+    text = argument == "-" ? nil : GivenSecrets.named(argument) ?? SecretBytes(argument.utf8)
+  }
+
+  /// The text of the invite.
+  func read() throws -> SecretBytes { try text ?? InviteText.ofStandardInput() }
+}
+
+/// Where an invite comes from.
 struct InviteOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("How many nodes it admits. Default: any number.", valueName: "n"))
-  var uses: Int?
-
-  @Option(help: ArgumentHelp("How long it admits: such as 30m, 24h, 7d. Default: 24h.", valueName: "time"))
-  var expires: Span?
-
   @Option(
-    help: ArgumentHelp("How long a node that joined by it is a member. Default: 365d.", valueName: "time"))
-  var lifetime: Span?
+    help: ArgumentHelp(
+      "Join the mesh of the invite in this file; - reads the standard input.",
+      discussion: """
+        PRESENCE_INVITE holds one too. An invite holds the key of the mesh: neither of these ways \
+        shows it in a list of processes.
+        """,
+      valueName: "file"),
+    completion: .file())
+  var inviteFile: String?
 
   @Option(
     help: ArgumentHelp(
-      "The users that such a node may speak for, with commas between; may be repeated. Default: all.",
-      discussion: "A * at the end of an id stands for any rest: ada,'bob-*'. Nobody: ''.",
-      valueName: "list"))
-  var users: [String] = []
+      "Join the mesh of this invite; - reads the standard input.",
+      discussion: "A shell remembers it, and a list of processes may show it for a moment.",
+      valueName: "line"))
+  var invite: InviteArgument?
 
-  @Option(help: "What such a node may do: member, moderator or admin. Default: member.")
-  var role: MemberRole?
-
-  @Option(help: ArgumentHelp("The most sessions of such a node.", valueName: "n"))
-  var sessions: Int?
-
-  @Option(help: ArgumentHelp("The most rooms of such a node.", valueName: "n"))
-  var rooms: Int?
-
-  @Option(help: ArgumentHelp("The most records of such a node.", valueName: "n"))
-  var records: Int?
-
-  @Option(
-    help: ArgumentHelp(
-      "The most that such a node writes in a second, such as 50kB.", valueName: "bytes"))
-  var rate: ByteRate?
-
-  /// The terms; `nil` when nothing was said of them.
-  var terms: InviteTerms? {
-    var terms = InviteTerms()
-    if let uses { terms.uses = uses }
-    if let expires { terms.expiresIn = expires.duration }
-    if let lifetime { terms.lifetime = lifetime.duration }
-    if !users.isEmpty {
-      terms.users = users.flatMap { $0.split(separator: ",") }.map(String.init)
+  mutating func validate() throws {
+    guard inviteFile == nil || invite == nil else {
+      throw ValidationError("--invite-file and --invite both give an invite: choose one.")
     }
-    if let role { terms.role = role }
-    terms.sessions = sessions ?? 0
-    terms.rooms = rooms ?? 0
-    terms.records = records ?? 0
-    terms.bytesPerSecond = rate?.bytes ?? 0
-    return terms == InviteTerms() && users.isEmpty ? nil : terms
   }
+
+  /// The invite, if one was given.
+  /// - Throws: `ValidationError` when it should come from the standard input and does not;
+  ///   ``CommandFailure`` when its file cannot be read, or is open to others.
+  func text() throws -> SecretBytes? { try InviteText.given(file: inviteFile, argument: invite) }
 }
 
-/// A span of time such as 30m, 8h or 7d.
-struct Span: ExpressibleByArgument {
-  let duration: Duration
+/// Reads the text of invites.
+enum InviteText {
+  /// The most bytes of one.
+  private static let bound = 4096
 
-  private static let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
+  /// The invite of a file, of an argument, or else of the environment.
+  static func given(file: String?, argument: InviteArgument?) throws -> SecretBytes? {
+    guard let file else { return try argument?.read() ?? GivenSecrets.ofEnvironment }
+    guard file != "-" else { return try ofStandardInput() }
+    do {
+      return try SecretFile.read(file, bound: bound)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+  }
 
-  init?(argument: String) {
-    guard let unit = argument.last.flatMap({ Self.units[$0] }), let count = Int(argument.dropLast()),
-      1...100_000 ~= count
-    else { return nil }
-    duration = .seconds(count * unit)
+  /// The first line of the standard input.
+  static func ofStandardInput() throws -> SecretBytes {
+    let (line, _) = SecretBytes.read(
+      from: StandardInput.descriptor, bound: bound, until: UInt8(ascii: "\n"))
+    guard let line, line.count > 0 else {
+      throw ValidationError("There is no invite on the standard input.")
+    }
+    return line
   }
 }
-
-extension MemberRole: ExpressibleByArgument {}

@@ -5,11 +5,7 @@ import PresenceMesh
 
 /// How a node is run.
 struct NodeOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Join the mesh of this invite; - reads it from the standard input.",
-      discussion: "PRESENCE_INVITE does the same and shows in no list of processes."))
-  var invite: String?
+  @OptionGroup var invite: InviteOptions
 
   @Option(
     help: ArgumentHelp(
@@ -57,23 +53,6 @@ struct NodeOptions: ParsableArguments {
     guard let colon, colon != text.startIndex, port.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
       UInt16(port) != nil
     else { throw ValidationError("\(option) needs host:port, not '\(PlainText.safe(text))'.") }
-  }
-
-  /// The invite, if one was given.
-  /// - Throws: `ValidationError` when it should come from the standard input and does not.
-  func inviteLine() throws -> String? {
-    if let invite {
-      return try invite == "-" ? Self.lineOfStandardInput() : invite
-    }
-    return ProcessInfo.processInfo.environment["PRESENCE_INVITE"].flatMap { $0.isEmpty ? nil : $0 }
-  }
-
-  /// The first line of the standard input.
-  static func lineOfStandardInput() throws -> String {
-    guard let line = StandardInput.firstLine() else {
-      throw ValidationError("There is no invite on the standard input.")
-    }
-    return line
   }
 }
 

@@ -5,6 +5,7 @@ import Foundation
 /// A thread of its own reads it, because reading a file or a terminal blocks. It reads the next
 /// piece when the last one was taken, so that no more than two wait.
 enum StandardInput {
+  static let descriptor = STDIN_FILENO
   private static let pieceBytes = 4096
 
   /// The pieces, until the end of the input.
@@ -79,18 +80,5 @@ enum StandardInput {
       }
     }
     return line.isEmpty ? true : try await body(taken())
-  }
-
-  /// The first line, without its end; `nil` when the input is empty or the line is too long.
-  static func firstLine() -> String? {
-    var line: [UInt8] = []
-    var buffer: [UInt8] = [0]
-    while line.count <= lineBound {
-      guard readPiece(&buffer) > 0, buffer[0] != UInt8(ascii: "\n") else {
-        return line.isEmpty ? nil : String(decoding: line, as: UTF8.self)
-      }
-      line.append(buffer[0])
-    }
-    return nil
   }
 }

@@ -1,4 +1,4 @@
-/// Why a state directory cannot be used. Nothing in it was changed.
+/// Why a state directory cannot be used. But for `notSynced`, nothing in it was changed.
 package enum StateError: Error, Hashable, Sendable {
   /// What is wrong with a file's content.
   package enum Damage: Hashable, Sendable {
@@ -26,6 +26,8 @@ package enum StateError: Error, Hashable, Sendable {
   case locked(path: String, process: Int32?)
   case cannotRead(path: String, reason: String)
   case cannotWrite(path: String, reason: String)
+  /// It was written, and is perhaps not on the disk.
+  case notSynced(path: String, reason: String)
   case damaged(path: String, Damage)
   case unknownVersion(path: String, version: String)
   /// A file is gone that was made together with another that is there.
@@ -66,6 +68,8 @@ extension StateError: CustomStringConvertible {
     case .cannotRead(let path, let reason): "cannot read \(path): \(reason)"
     case .cannotWrite(let path, let reason):
       "cannot write \(path): \(reason); the file is as it was before"
+    case .notSynced(let path, let reason):
+      "cannot bring \(path) to the disk: \(reason); it is new, and may be the old one after a crash"
     case .damaged(let path, let damage):
       """
       \(path) is damaged: \(damage). Restore it from a backup, or move the whole directory away \

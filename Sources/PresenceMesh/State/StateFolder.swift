@@ -57,7 +57,10 @@ final class StateFolder: Sendable {
     let parts = path.split(separator: "/", omittingEmptySubsequences: true)
     for (index, part) in parts.enumerated() {
       prefix += index == 0 && !path.hasPrefix("/") ? "\(part)" : "/\(part)"
-      guard mkdir(prefix, directoryMode) != 0 else { continue }
+      guard mkdir(prefix, directoryMode) != 0 else {
+        syncParent(of: prefix)
+        continue
+      }
       // What is there is looked at when it is opened. A read-only parent that is there is fine.
       let number = errno
       var status = stat()
@@ -190,9 +193,26 @@ extension StateFolder {
       unlinkat(descriptor, draft, 0)
       throw .cannotWrite(path: path, reason: Self.message(number))
     }
-    // The new name is on the disk when the directory is. Some file systems refuse this, and need
-    // it not.
-    fsync(descriptor)
+    // The new name is on the disk when the directory is.
+    guard let number = Self.sync(descriptor) else { return }
+    throw .notSynced(path: path, reason: Self.message(number))
+  }
+
+  /// Brings a directory to the disk. Returns the number of the error. Some file systems refuse this,
+  /// and need it not.
+  private static func sync(_ directory: CInt) -> CInt? {
+    guard fsync(directory) != 0 else { return nil }
+    return [EINVAL, ENOSYS, EOPNOTSUPP].contains(errno) ? nil : errno
+  }
+
+  /// A directory that was made is there after a power failure as well.
+  private static func syncParent(of path: String) {
+    let end = path.lastIndex(of: "/")
+    let parent = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard directory >= 0 else { return }
+    _ = sync(directory)
+    close(directory)
   }
 
   /// Gives a file another name, in the place of what has that name.

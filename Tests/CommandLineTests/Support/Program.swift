@@ -170,13 +170,13 @@ final class TestNode {
   /// Starts a node and waits until it is ready.
   init(
     _ arguments: [String] = [], state: String? = nil, listen: String = "127.0.0.1:0",
-    wrapper: [String] = []
+    environment: [String: String] = [:], wrapper: [String] = []
   ) async throws {
     self.state = state ?? Self.freshState()
     ownsState = state == nil
     child = try Child(
       ["up", "--state", self.state, "--listen", listen, "--no-multicast"] + arguments,
-      wrapper: wrapper)
+      environment: environment, wrapper: wrapper)
     try await Program.eventually("the node gets ready: \(child.errors)") {
       if !child.isRunning { throw NotReady(errors: child.errors) }
       return child.output.hasSuffix("\n")

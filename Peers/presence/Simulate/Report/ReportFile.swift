@@ -28,7 +28,12 @@ struct ReportFile {
         "cannot write into \(directory): name a directory of your own with --report")
     }
     path = URL(filePath: directory).appending(path: Self.name).relativePath
-    guard files.fileExists(atPath: path) else { return }
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw CommandFailure(
+        "\(path) is not a plain file: move it away, or name another directory with --report")
+    }
     let head = FileHandle(forReadingAtPath: path)?.readData(ofLength: 256) ?? Data()
     guard String(decoding: head, as: UTF8.self).contains(Self.mark) else {
       throw CommandFailure(

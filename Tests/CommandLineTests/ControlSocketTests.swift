@@ -1,0 +1,275 @@
+import Foundation
+import Testing
+
+@testable import presence
+
+@Suite("The control socket", .serialized, .timeLimit(.minutes(10)))
+struct ControlSocketTests {
+  private let base = TestNode.freshState()
+
+  init() throws {
+    try FileManager.default.createDirectory(
+      atPath: base, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+  }
+
+  private func remove() { try? FileManager.default.removeItem(atPath: base) }
+
+  private func link(_ name: String, to destination: String) throws {
+    try FileManager.default.createSymbolicLink(
+      atPath: name, withDestinationPath: destination)
+  }
+
+  private func setMode(_ mode: Int, of path: String) throws {
+    try FileManager.default.setAttributes(
+      [.posixPermissions: NSNumber(value: mode)], ofItemAtPath: path)
+  }
+
+  /// A path of so many bytes in the folder of the test.
+  private func long(_ bytes: Int, in folder: String) -> String {
+    folder + "/" + String(repeating: "l", count: bytes - folder.utf8.count - 1)
+  }
+
+  private func who(_ state: String) async throws -> Program.Outcome {
+    try await Program.run("who", "--state", state)
+  }
+
+  // MARK: Where it is
+
+  @Test("A node is found below a parent that is a link, also when its directory was not there yet")
+  func linkedParents() async throws {
+    defer { remove() }
+    try FileManager.default.createDirectory(
+      atPath: base + "/real", withIntermediateDirectories: true)
+    try link(base + "/link", to: base + "/real")
+    for rest in [
+      "/new/state", "/" + String(repeating: "l", count: 100),
+      "/" + String(repeating: "m", count: 180),
+    ] {
+      for (first, second) in [("/link", "/real"), ("/real", "/link")] {
+        let node = try await TestNode(state: base + first + rest)
+        #expect(try await who(base + second + rest).exitCode == 0)
+        #expect(try await Program.run("down", "--state", base + second + rest).exitCode == 0)
+        #expect(try await node.child.exitCode() == 0)
+        #expect(try await who(base + second + rest).exitCode == 3)
+        try FileManager.default.removeItem(atPath: base + first + rest)
+      }
+    }
+  }
+
+  @Test("Paths are resolved as far as they lead to something")
+  func resolvedPaths() throws {
+    defer { remove() }
+    try FileManager.default.createDirectory(
+      atPath: base + "/real", withIntermediateDirectories: true)
+    try link(base + "/link", to: base + "/real")
+    let real = ControlSocket.resolved(base)
+    #expect(ControlSocket.resolved(base + "/link") == real + "/real")
+    #expect(ControlSocket.resolved(base + "/link/a/b") == real + "/real/a/b")
+    #expect(ControlSocket.resolved(base + "/no/a") == real + "/no/a")
+    #expect(ControlSocket.resolved("/nowhere") == "/nowhere")
+    #expect(ControlSocket.resolved("/") == "/")
+  }
+
+  @Test("The socket of a long path is in the user's runtime folder, and is found without its name")
+  func runtimeFolder() async throws {
+    defer { remove() }
+    let runtime = base + "/run"
+    let state = long(180, in: base)
+    for (mode, isUsed) in [(0o700, true), (0o755, false), (0o770, false)] {
+      try? FileManager.default.removeItem(atPath: runtime)
+      try FileManager.default.createDirectory(atPath: runtime, withIntermediateDirectories: false)
+      try setMode(mode, of: runtime)
+      let node = try await TestNode(state: state, environment: ["XDG_RUNTIME_DIR": runtime])
+      let place = try FileManager.default.destinationOfSymbolicLink(atPath: state + "/control")
+      #expect(place.hasPrefix(runtime + "/presence-mesh/") == isUsed)
+      for environment in [[:], ["XDG_RUNTIME_DIR": "/nowhere"]] {
+        let told = try await Program.run(["who", "--state", state], environment: environment)
+        #expect(told.exitCode == 0)
+      }
+      node.child.signal(SIGKILL)
+      _ = try await node.child.exitCode()
+      #expect(try await who(state).exitCode == 3)
+      // What a killed node left is replaced, and a polite end leaves nothing.
+      let next = try await TestNode(state: state, environment: ["XDG_RUNTIME_DIR": runtime])
+      #expect(try await who(state).exitCode == 0)
+      #expect(try await next.run("down").exitCode == 0)
+      #expect(try await next.child.exitCode() == 0)
+      for path in [place, state + "/control"] {
+        #expect((try? FileManager.default.attributesOfItem(atPath: path)) == nil)
+      }
+    }
+  }
+
+  @Test("A folder in the runtime folder that others made or may write to is passed over")
+  func foreignFolders() async throws {
+    defer { remove() }
+    let (runtime, state) = (base + "/run", long(180, in: base))
+    let folder = runtime + "/presence-mesh"
+    try FileManager.default.createDirectory(
+      atPath: runtime, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+    func isUsed() async throws -> Bool {
+      let node = try await TestNode(state: state, environment: ["XDG_RUNTIME_DIR": runtime])
+      #expect(try await who(state).exitCode == 0)
+      let place = try FileManager.default.destinationOfSymbolicLink(
+        atPath: node.state + "/control")
+      return place.hasPrefix(runtime)
+    }
+    #expect(try await isUsed())
+    try setMode(0o777, of: folder)
+    #expect(try await !isUsed())
+    try FileManager.default.removeItem(atPath: folder)
+    try FileManager.default.createDirectory(
+      atPath: base + "/else", withIntermediateDirectories: false,
+      attributes: [.posixPermissions: 0o700])
+    try link(folder, to: base + "/else")
+    #expect(try await !isUsed())
+    try FileManager.default.removeItem(atPath: folder)
+    try Data().write(to: URL(filePath: folder))
+    #expect(try await !isUsed())
+  }
+
+  // MARK: Whose it is
+
+  @Test("A client refuses a socket, and folders of it, that others could have made or may use")
+  func clientChecks() async throws {
+    defer { remove() }
+    let runtime = base + "/run"
+    try FileManager.default.createDirectory(
+      atPath: runtime, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+    for state in [base + "/short", long(180, in: base)] {
+      let node = try await TestNode(state: state, environment: ["XDG_RUNTIME_DIR": runtime])
+      var socket = state + "/control"
+      var folders = [state]
+      if let place = try? FileManager.default.destinationOfSymbolicLink(atPath: socket) {
+        socket = place
+        folders.append(runtime + "/presence-mesh")
+      }
+      #expect(
+        try FileManager.default.attributesOfItem(
+          atPath: socket)[.posixPermissions] as? Int == 0o600)
+      func expectRefusal(_ words: String) async throws {
+        for command in [["who"], ["mesh", "invite"], ["down"]] {
+          let refused = try await Program.run(command + ["--state", state])
+          #expect(refused.exitCode == 1 && refused.errors.contains(words))
+        }
+        let doctor = try await Program.run("doctor", "--state", state)
+        #expect(doctor.exitCode == 1 && doctor.output.contains(words))
+      }
+      for (path, open, closed) in [(socket, 0o666, 0o600)] + folders.map({ ($0, 0o755, 0o700) }) {
+        try setMode(open, of: path)
+        try await expectRefusal("chmod 0\(String(closed, radix: 8))")
+        try setMode(closed, of: path)
+        #expect(try await who(state).exitCode == 0)
+      }
+      if geteuid() == 0 {
+        for path in [socket] + folders.dropFirst() {
+          #expect(chown(path, 65_534, 65_534) == 0)
+          try await expectRefusal("belongs to user 65534")
+          #expect(chown(path, 0, 0) == 0)
+        }
+        #expect(chown(state, 65_534, 65_534) == 0)
+        // Root may ask the nodes of others, but this socket is not theirs.
+        #expect(try await who(state).exitCode == 1)
+        #expect(chown(state, 0, 0) == 0)
+      }
+      #expect(node.child.isRunning)
+      #expect(try await node.run("down").exitCode == 0)
+      #expect(try await node.child.exitCode() == 0)
+      try Data().write(to: URL(filePath: state + "/control"))
+      #expect(try await who(state).errors.contains("is not a socket"))
+    }
+  }
+
+  @Test("A node obeys its user and root")
+  func whoIsObeyed() {
+    #expect(PeerCredentials.mayControl(1000, node: 1000))
+    #expect(PeerCredentials.mayControl(0, node: 1000))
+    #expect(!PeerCredentials.mayControl(1001, node: 1000))
+    #expect(!PeerCredentials.mayControl(1000, node: 0))
+  }
+
+  #if os(Linux)
+    /// Runs a command as another user.
+    private func asNobody(_ command: [String], _ environment: [String: String] = [:]) throws -> (
+      exitCode: Int32, output: String
+    ) {
+      let (process, pipe) = (Process(), Pipe())
+      process.executableURL = URL(filePath: "/usr/bin/env")
+      process.arguments =
+        ["setpriv", "--reuid", "64123", "--regid", "64123", "--clear-groups"] + command
+      process.environment = ["PATH": "/usr/bin:/bin:/usr/local/bin"].merging(environment) { $1 }
+      process.standardOutput = pipe
+      process.standardError = pipe
+      try process.run()
+      let told = try pipe.fileHandleForReading.readToEnd() ?? Data()
+      process.waitUntilExit()
+      return (process.terminationStatus, String(decoding: told, as: UTF8.self))
+    }
+
+    private static let canBecomeNobody =
+      geteuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv")
+      && FileManager.default.isExecutableFile(atPath: "/usr/bin/python3")
+
+    @Test(
+      "A client of another user is refused, counted and logged, though the permissions let it in",
+      .enabled(if: Self.canBecomeNobody))
+    func serverChecks() async throws {
+      defer { remove() }
+      let state = base + "/state"
+      let node = try await TestNode(state: state)
+      for (path, mode) in [(base, 0o711), (state, 0o711), (state + "/control", 0o666)] {
+        try setMode(mode, of: path)
+      }
+      let script = """
+        import socket, sys
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(sys.argv[1])
+        s.sendall(b'{"down":{}}\\n')
+        print(s.makefile().read())
+        """
+      for _ in 0..<3 {
+        let told = try asNobody(["/usr/bin/python3", "-c", script, state + "/control"])
+        // The connection may be closed before the request is sent.
+        #expect(!told.output.contains("done"))
+      }
+      for (path, mode) in [(state, 0o700), (state + "/control", 0o600)] {
+        try setMode(mode, of: path)
+      }
+      #expect(node.child.isRunning)
+      let counters = try await node.run("counters", "--json").object()["counters"]
+      let refused = (counters as? [[String: Any]])?
+        .first { $0["name"] as? String == "controlClientsRefused" }
+      #expect(refused?["value"] as? Int == 3)
+      // The first and the second, not the third.
+      #expect(node.child.errors.components(separatedBy: "refused at the control socket").count == 3)
+      #expect(node.child.errors.contains("user=64123"))
+      #expect(try await node.run("doctor").output.contains("controlClientsRefused is 3"))
+    }
+
+    @Test(
+      "Where a path is too long and no folder is safe, the error says so; nothing of others is used",
+      .enabled(if: Self.canBecomeNobody))
+    func nothingSafe() throws {
+      defer { remove() }
+      let folder = "/tmp/presence-mesh-64123"
+      try? FileManager.default.removeItem(atPath: folder)
+      // Somebody else was faster.
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: false,
+        attributes: [.posixPermissions: 0o777])
+      defer { try? FileManager.default.removeItem(atPath: folder) }
+      let state = long(180, in: base)
+      try FileManager.default.createDirectory(
+        atPath: state, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      try setMode(0o711, of: base)
+      #expect(chown(state, 64_123, 64_123) == 0)
+      let told = try asNobody(
+        [Program.url.path, "up", "--state", state, "--listen", "127.0.0.1:0", "--no-multicast"],
+        ["XDG_RUNTIME_DIR": "/tmp"])
+      #expect(told.exitCode == 1)
+      #expect(told.output.contains("103 at most") && told.output.contains(folder))
+      #expect(told.output.contains("XDG_RUNTIME_DIR") && told.output.contains("shorter path"))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  #endif
+}
