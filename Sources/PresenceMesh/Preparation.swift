@@ -46,11 +46,16 @@ struct Preparation: Sendable {
       let (credentials, warning) = try Self.credentials(invite, known: known, node: node, at: now)
       chosen = (credentials, warning, nil)
     }
-    try Self.check(chosen.credentials, at: now)
+    // A certificate that nobody believes now.
+    if let reason = chosen.credentials.membership.flatMap({ Expulsion($0, at: now) }) {
+      throw .expelled(reason)
+    }
     let remembered = directory?.rememberedAddresses()
     (life, decrees, tickets) = try stateful { () throws(StateError) in
       guard let directory else { return (DurableState(incarnationCounter: 1), [], []) }
-      if known == nil, let authority = chosen.authority { try directory.store(authority: authority) }
+      if known == nil, let authority = chosen.authority {
+        try directory.store(authority: authority)
+      }
       try directory.store(chosen.credentials)
       return (try directory.beginLife(), try directory.decrees(), try directory.tickets())
     }
@@ -104,15 +109,6 @@ struct Preparation: Sendable {
       }
     } catch {
       throw .invalidInvite(reason: "\(error)")
-    }
-  }
-
-  /// Refuses to begin with a certificate that nobody believes now.
-  private static func check(_ credentials: MeshCredentials, at now: WallTime) throws(PresenceError) {
-    guard let certificate = credentials.membership?.certificate else { return }
-    if certificate.notAfter + WallClock.tolerance < now.milliseconds { throw .expelled(.expired) }
-    if certificate.link.boundAt > now.milliseconds + WallClock.tolerance {
-      throw .expelled(.notYetValid)
     }
   }
 }

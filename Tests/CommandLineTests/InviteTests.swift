@@ -20,7 +20,7 @@ struct InviteTests {
 
     /// Makes a mesh, and returns its invite.
     func create() async throws -> String {
-      try await Program.run("mesh", "create", "--state", state).lines.first ?? ""
+      try await Program.run("mesh", "create", "--open", "--state", state).lines.first ?? ""
     }
 
     func join(_ line: String) async throws -> Program.Outcome {

@@ -22,7 +22,8 @@ struct TestMesh {
     var nodes: [PresenceMesh] = []
     var gateways: [Gateway] = []
     for _ in 0..<count {
-      var configuration = PresenceMesh.Configuration(identity: .inMemory)
+      var configuration = PresenceMesh.Configuration(
+        identity: .inMemory, membership: .new(open: true))
       configuration.listen = .loopback(port: 0)
       configuration.multicast = false
       configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

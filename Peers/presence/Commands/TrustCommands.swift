@@ -63,7 +63,9 @@ struct InvitesCommand: ParsableCommand {
       }
       if format.isJSON { return try Output.print(json: record) }
       guard !record.invites.isEmpty else { return try Output.print("no invite was issued here") }
-      let columns = ["TICKET", "ROLE", "USERS", "USED", "EXPIRES"].map { TextTable.Column(heading: $0) }
+      let columns = ["TICKET", "ROLE", "USERS", "USED", "EXPIRES"].map {
+        TextTable.Column(heading: $0)
+      }
       let now = ClockText.nowMilliseconds
       let rows = record.invites.map { invite in
         let (end, style): (String, Style) =
@@ -103,7 +105,8 @@ struct InvitesCommand: ParsableCommand {
 /// `presence revoke`: puts a node or a user out.
 struct RevokeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "revoke", abstract: "Put a node, a user, or all who came by an invite out of the mesh.",
+    commandName: "revoke",
+    abstract: "Put a node, a user, or all who came by an invite out of the mesh.",
     discussion: """
       All nodes hear of it, and show nothing of them from then on. It needs a running node of an admin, \
       and cannot be undone: a node that was revoked by mistake joins by a new invite with a new state \
@@ -118,7 +121,9 @@ struct RevokeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("What anybody says about this user counts no more.", valueName: "id"))
   var user: String?
 
-  @Option(help: ArgumentHelp("The ticket as `presence members` and `presence invites` list it.", valueName: "id"))
+  @Option(
+    help: ArgumentHelp(
+      "The ticket as `presence members` and `presence invites` list it.", valueName: "id"))
   var ticket: String?
 
   mutating func validate() throws {
@@ -182,7 +187,8 @@ struct MembersCommand: AsyncParsableCommand {
       let certificate = member.certificate
       return [
         Cell(RecordText.shortened(member.node), .bold),
-        Cell(member.node == record.node ? "this node" : member.standing,
+        Cell(
+          member.node == record.node ? "this node" : member.standing,
           member.standing == "member" ? .good : .bad),
         Cell(certificate?.role ?? "-"), Cell(certificate.map { UsersText.text($0.users) } ?? "-"),
         Cell(certificate.map { ClockText.date(ofMilliseconds: $0.notAfterAtMs) } ?? "-"),
@@ -201,7 +207,8 @@ struct MembersCommand: AsyncParsableCommand {
 /// `presence authority`: the key that a mesh begins with.
 struct AuthorityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "authority", abstract: "Move the key of the mesh's authority away, or bring it here.",
+    commandName: "authority",
+    abstract: "Move the key of the mesh's authority away, or bring it here.",
     discussion: "No node may be running on the state directory.",
     subcommands: [Export.self, Import.self])
 
@@ -209,7 +216,8 @@ struct AuthorityCommand: ParsableCommand {
   struct Export: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "export", abstract: "Print the key of the authority, a single line.",
-      discussion: "The key stays in the file `authority` of the state directory: remove that to move it.")
+      discussion:
+        "The key stays in the file `authority` of the state directory: remove that to move it.")
 
     @OptionGroup var state: StateOptions
 
@@ -232,7 +240,8 @@ struct AuthorityCommand: ParsableCommand {
   /// `presence authority import`.
   struct Import: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "import", abstract: "Keep the key of the authority that stands on the standard input.",
+      commandName: "import",
+      abstract: "Keep the key of the authority that stands on the standard input.",
       discussion: "The state directory is that of a member of the mesh.")
 
     @OptionGroup var state: StateOptions
@@ -241,7 +250,8 @@ struct AuthorityCommand: ParsableCommand {
       let text = try InviteText.ofStandardInput()
       guard let line = AuthorityLine(text) else {
         throw CommandFailure(
-          "this is not the line of `presence authority export`: copy it again, with nothing left out")
+          "this is not the line of `presence authority export`: copy it again, with nothing left out"
+        )
       }
       try Membership.open(state.path()) { directory in
         guard let known = try directory.mesh(), known.mesh == line.mesh,
@@ -260,6 +270,7 @@ struct AuthorityCommand: ParsableCommand {
 /// The users that a certificate names, for people to read.
 enum UsersText {
   static func text(_ patterns: [String]) -> String {
-    patterns.isEmpty ? "nobody" : patterns == ["*"] ? "all" : PlainText.safe(patterns.joined(separator: ","))
+    patterns.isEmpty
+      ? "nobody" : patterns == ["*"] ? "all" : PlainText.safe(patterns.joined(separator: ","))
   }
 }

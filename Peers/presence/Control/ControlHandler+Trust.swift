@@ -22,7 +22,8 @@ extension ControlHandler {
       let members = await mesh.members()
       let node = try Self.choose(digits, of: members.map(\.id), "node", "presence members")
       guard node != mesh.nodeID else {
-        throw CommandFailure("this node would put itself out: revoke it on another node of an admin")
+        throw CommandFailure(
+          "this node would put itself out: revoke it on another node of an admin")
       }
       try await mesh.revoke(.node(node))
       let told = "Node \(node.short) is revoked: nobody shows it or hears it any more."

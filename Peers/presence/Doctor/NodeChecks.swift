@@ -7,10 +7,15 @@ enum NodeChecks {
     var peers: PeersRecord
     var counters: CountersRecord
     var roster: RosterRecord
+    var membership: MembershipRecord
   }
 
   /// Counters that tell of trouble, and what they tell.
   private static let troubles: [(name: String, meaning: String, advice: String)] = [
+    (
+      "pathsWithoutCertificate", "nodes that are no members knocked here",
+      "they were revoked, or their invites have ended: see `presence members`"
+    ),
     (
       "datagramsForeign", "datagrams of another mesh came in",
       "a node with another invite sends here: see its --peer, or ignore it"
@@ -47,7 +52,7 @@ enum NodeChecks {
 
   static func all(_ facts: Facts) -> [Check] {
     [addresses(facts.peers), identity(facts.peers), peers(facts.peers), agreement(facts.peers)]
-      .compactMap(\.self) + counters(facts.counters)
+      .compactMap(\.self) + MembershipChecks.all(facts.membership) + counters(facts.counters)
   }
 
   private static func identity(_ node: PeersRecord) -> Check? {

@@ -6,11 +6,14 @@ struct TicketOptions: ParsableArguments {
   @Option(help: ArgumentHelp("How many nodes it admits. Default: any number.", valueName: "n"))
   var uses: Int?
 
-  @Option(help: ArgumentHelp("How long it admits: such as 30m, 24h, 7d. Default: 24h.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("How long it admits: such as 30m, 24h, 7d. Default: 24h.", valueName: "time")
+  )
   var expires: Span?
 
   @Option(
-    help: ArgumentHelp("How long a node that joined by it is a member. Default: 365d.", valueName: "time"))
+    help: ArgumentHelp(
+      "How long a node that joined by it is a member. Default: 365d.", valueName: "time"))
   var lifetime: Span?
 
   @Option(
@@ -62,7 +65,8 @@ struct Span: ExpressibleByArgument {
   private static let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
 
   init?(argument: String) {
-    guard let unit = argument.last.flatMap({ Self.units[$0] }), let count = Int(argument.dropLast()),
+    guard let unit = argument.last.flatMap({ Self.units[$0] }),
+      let count = Int(argument.dropLast()),
       1...100_000 ~= count
     else { return nil }
     duration = .seconds(count * unit)

@@ -86,6 +86,19 @@ extension MembershipRecord {
   }
 }
 
+extension MembershipRecord {
+  /// How the node of a state directory stands, while it is not running; `nil`: no mesh is known.
+  init?(_ directory: StateDirectory, atMs: UInt64) throws {
+    guard let known = try directory.mesh() else { return nil }
+    let decrees = try directory.decrees()
+    self.init(
+      mesh: "", open: known.membership == nil, admin: false, epochs: known.epochs,
+      certificate: known.membership.map { CertificateRecord(MemberCertificate($0.certificate)) },
+      expelled: known.membership
+        .flatMap { Expulsion($0, decrees, at: WallTime(milliseconds: atMs)) }?.description)
+  }
+}
+
 extension MembersRecord.Member {
   init(_ member: Member) {
     self.init(

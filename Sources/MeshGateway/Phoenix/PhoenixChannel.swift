@@ -43,7 +43,9 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
 
   func noteLife() { if let session { core.noteLife(of: session) } }
 
-  private static var guest: String { "guest-" + String(UInt32.random(in: .min ... .max), radix: 16) }
+  private static var guest: String {
+    "guest-" + String(UInt32.random(in: .min ... .max), radix: 16)
+  }
 
   // MARK: What the client says
 
@@ -194,7 +196,8 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       return speak(session)
     }
     core.open(
-      core.mesh.sessionID(of: user), profile, device: "phoenix", lease: .interval(.seconds(30)), owner: self
+      core.mesh.sessionID(of: user), profile, device: "phoenix", lease: .interval(.seconds(30)),
+      owner: self
     ) { [weak self] result in
       switch result {
       case .failure(let error): completion(error)

@@ -197,7 +197,8 @@ extension Invite {
       guard ticket.key == key.origin else { throw .outOfBounds }
       content = .ticket(
         HeldTicket(
-          ticket: ticket, issuer: issuer, authority: authority, admissionKey: admissionKey, key: key))
+          ticket: ticket, issuer: issuer, authority: authority, admissionKey: admissionKey, key: key
+        ))
     }
     let count = try reader.byte()
     guard count <= addressBound else { throw .outOfBounds }

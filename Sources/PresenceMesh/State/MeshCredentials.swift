@@ -17,6 +17,9 @@ package struct MeshCredentials: Sendable {
     self.membership = membership
   }
 
+  /// The epochs whose keys are known, rising; the last one is used.
+  package var epochs: [UInt32] { keyring.keys.map(\.epoch) }
+
   /// A new open mesh from the system's random source.
   package static func random() -> MeshCredentials {
     guard let mesh = MeshID(bytes: Sodium.random(count: MeshID.byteCount)) else {

@@ -50,9 +50,11 @@ extension StateDirectory {
     }
     line += 1
     guard let value = text.values(ofLine: line, name: "certificate", count: 1),
-      let certificate = text.wire(value[0], { (reader) throws(WireError) in
-        try Certificate(from: &reader)
-      })
+      let certificate = text.wire(
+        value[0],
+        { (reader) throws(WireError) in
+          try Certificate(from: &reader)
+        })
     else { throw malformed(.mesh, line: line, expected: "a certificate") }
     line += 1
     var membership = ClosedMembership(authority: authority, certificate: certificate)
@@ -83,7 +85,9 @@ extension StateDirectory {
           .text("certificate"), .text(hexadecimal(membership.certificate.encoded())),
         ])
         if let target = membership.admission {
-          lines.append([.text("admission"), .text("\(target.epoch)"), .text(hexadecimal(target.key))])
+          lines.append([
+            .text("admission"), .text("\(target.epoch)"), .text(hexadecimal(target.key)),
+          ])
         }
       }
       lines += credentials.keyring.keys.map { epoch, key in

@@ -41,7 +41,9 @@ package struct AuthorityLine: Sendable {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(64)
     bytes += mesh.bytes
-    key.seed.withBytes { bytes.append(contentsOf: UnsafeBufferPointer(start: $0, count: key.seed.count)) }
+    key.seed.withBytes {
+      bytes.append(contentsOf: UnsafeBufferPointer(start: $0, count: key.seed.count))
+    }
     return PrintedLine.printed(Self.beginning, &bytes)
   }
 }

@@ -1,4 +1,5 @@
 import MeshEngine
+package import MeshWire
 
 /// Why a node is not, or no longer, a member of a closed mesh.
 public enum Expulsion: String, Codable, CaseIterable, Sendable {
@@ -34,6 +35,27 @@ extension Expulsion: CustomStringConvertible {
 }
 
 extension Expulsion {
+  /// Why a membership that is kept on the disk holds no more, as far as can be told from it and from what is
+  /// known to be revoked; `nil`: it may hold.
+  package init?(_ membership: ClosedMembership, _ decrees: [Decree] = [], at moment: WallTime) {
+    let certificate = membership.certificate
+    let subjects = Set(decrees.map(\.subject))
+    let now = moment.milliseconds
+    if subjects.contains(.revokedNode(certificate.node))
+      || certificate.issuer != nil && subjects.contains(.revokedNode(certificate.ticket.issuer))
+    {
+      self = .revokedNode
+    } else if subjects.contains(.revokedTicket(certificate.ticket.key)) {
+      self = .revokedTicket
+    } else if certificate.notAfter + WallClock.tolerance < now {
+      self = .expired
+    } else if certificate.link.boundAt > now + WallClock.tolerance {
+      self = .notYetValid
+    } else {
+      return nil
+    }
+  }
+
   init(_ refusal: TrustRefusal) {
     self =
       switch refusal {

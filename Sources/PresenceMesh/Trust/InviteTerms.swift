@@ -21,16 +21,20 @@ public struct InviteTerms: Codable, Hashable, Sendable {
   public var role: MemberRole
   /// The users that they may speak for: ids, or beginnings of ids with a `*` behind; `*` alone: all.
   public var users: [String]
-  /// The most sessions, rooms and records of such a node, and bytes that it writes in a second; 0: as many
-  /// as a node may have.
+  /// The most sessions of such a node; 0: as many as a node may have.
   public var sessions = 0
+  /// The most rooms of such a node; 0: as many as a node may have.
   public var rooms = 0
+  /// The most records of such a node; 0: as many as a node may have.
   public var records = 0
+  /// The most bytes that such a node writes in a second; 0: as many as a node may.
   public var bytesPerSecond = 0
 
-  /// Makes terms: any number of nodes within a day, members of all users for a year, unless told otherwise.
+  /// Makes terms: any number of nodes within a day, members of all users for a year, unless told
+  /// otherwise.
   public init(
-    uses: Int = 0, expiresIn: Duration = .seconds(86_400), lifetime: Duration = .seconds(365 * 86_400),
+    uses: Int = 0, expiresIn: Duration = .seconds(86_400),
+    lifetime: Duration = .seconds(365 * 86_400),
     role: MemberRole = .member, users: [String] = ["*"]
   ) {
     self.uses = uses

@@ -2,10 +2,11 @@ import MeshCrypto
 import MeshEngine
 import MeshTransport
 import MeshTrust
-import MeshWire
+package import MeshWire
 
 /// What makes a node a member of a closed mesh, for people to look at.
 public struct MemberCertificate: Hashable, Sendable {
+  /// What the node may do beyond speaking for its users.
   public let role: MemberRole
   /// The users that the node may speak for: ids, or beginnings of ids with a `*` behind; `*` alone: all.
   public let users: [String]
@@ -16,7 +17,7 @@ public struct MemberCertificate: Hashable, Sendable {
   /// The authority or the admin that issued the ticket.
   public let issuer: NodeID
 
-  init(_ certificate: Certificate) {
+  package init(_ certificate: Certificate) {
     role = MemberRole(certificate.rights.role)
     users = certificate.rights.users.patterns
     notAfter = WallTime(milliseconds: certificate.notAfter)
@@ -27,6 +28,7 @@ public struct MemberCertificate: Hashable, Sendable {
 
 /// A node of which a certificate is known.
 public struct Member: Hashable, Sendable, Identifiable {
+  /// Whether the node is a member.
   public enum Standing: String, Codable, Sendable {
     case member
     /// It, its ticket or who issued that was revoked.
@@ -35,7 +37,9 @@ public struct Member: Hashable, Sendable, Identifiable {
     case invalid
   }
 
+  /// The node.
   public let id: NodeID
+  /// Whether it is a member.
   public let standing: Standing
   /// The certificate that counts; `nil`: none does.
   public let certificate: MemberCertificate?
@@ -45,15 +49,19 @@ public struct Member: Hashable, Sendable, Identifiable {
 public struct IssuedInvite: Hashable, Sendable, Identifiable {
   /// The id of its ticket.
   public let id: NodeID
+  /// What whoever joins by it may do.
   public let role: MemberRole
+  /// The users that whoever joins by it may speak for.
   public let users: [String]
   /// How many nodes it admits; 0: any number.
   public let uses: Int
   /// How many members came by it, as far as this node knows.
   public let used: Int
+  /// When it was issued.
   public let issuedAt: WallTime
   /// Nodes can join by it up to this time.
   public let expires: WallTime
+  /// True when it admits nobody any more.
   public let isRevoked: Bool
 }
 
@@ -104,7 +112,7 @@ extension PresenceMesh {
   package var meshText: String { hexadecimal(meshID.bytes) }
 
   /// The epochs whose mesh keys are known, rising; the last one is used.
-  public var epochs: [UInt32] { keeper.credentials.keyring.keys.map(\.epoch) }
+  public var epochs: [UInt32] { keeper.credentials.epochs }
 
   /// An invite to this mesh, a single line: whoever reads it can join. Hand it over as a password.
   ///
@@ -190,7 +198,9 @@ extension PresenceMesh {
   /// The users that were revoked.
   public func revokedUsers() async -> [String] {
     await driver.read { engine, _ in
-      engine.decrees.compactMap { if case .revokedUser(let user) = $0.subject { user } else { nil } }
+      engine.decrees.compactMap {
+        if case .revokedUser(let user) = $0.subject { user } else { nil }
+      }
     }
   }
 
