@@ -182,7 +182,7 @@ extension World {
     }
     liar.counter += 1
     var bytes = DatagramHeader.assembled(
-      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.sealingEpoch),
+      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.newestEpoch),
       processNonce: (node.life, UInt64(node.index)),
       DatagramHeader.Inner(
         sender: crypto.origin, incarnation: incarnation, counter: liar.counter, echo: echo),

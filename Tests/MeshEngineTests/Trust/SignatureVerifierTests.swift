@@ -11,7 +11,7 @@ struct SignatureVerifierTests {
   /// them.
   private final class ToyCrypto: Crypto {
     let origin: OriginID
-    let sealingEpoch: UInt32 = 1
+    let epochs: [UInt32] = [1]
 
     init(_ number: UInt64) { origin = OriginID(number, 0, 0, 0) }
 
@@ -27,7 +27,7 @@ struct SignatureVerifierTests {
       Array(signature) == Self.signature(bytes, origin)
     }
 
-    func seal(_ datagram: inout [UInt8]) {}
+    func seal(_ datagram: inout [UInt8], epoch: UInt32) {}
     func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? { nil }
     func token(forAddress bytes: [UInt8]) -> UInt64 { 1 }
   }
