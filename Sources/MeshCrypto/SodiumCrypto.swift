@@ -123,7 +123,8 @@ extension SodiumCrypto {
   package func seal(_ bytes: [UInt8], keyOf epoch: UInt32?, to node: OriginID) -> [UInt8]? {
     guard let publicKey = BoxKey.publicKey(of: node) else { return nil }
     guard let epoch else { return BoxKey.seal(bytes, to: publicKey) }
-    guard var plain = keyring.key(epoch: epoch).map({ bytes + $0.exposed() }) else { return nil }
+    guard let key = keyring.key(epoch: epoch) else { return nil }
+    var plain = key.withBytes { bytes + UnsafeBufferPointer(start: $0, count: key.count) }
     defer { Sodium.wipe(&plain) }
     return BoxKey.seal(plain, to: publicKey)
   }

@@ -283,6 +283,6 @@ extension Checkpoint {
       root: Hash256(Hash128(sequence, 1), Hash128(2, 3)), value: value, chain: chain,
       schedule: schedule,
       offsetMilliseconds: offsetMilliseconds, beat: beat, periodMilliseconds: periodMilliseconds,
-      isLeaving: isLeaving, features: features, certificate: certificate)
+      isLeaving: isLeaving, features: features)
   }
 }
