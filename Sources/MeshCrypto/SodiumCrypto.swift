@@ -1,13 +1,13 @@
 import CSodium
 package import MeshCRDT
-import MeshTrust
+package import MeshTrust
 import MeshWire
 
 /// The protocol's cryptography by libsodium: Ed25519, XChaCha20-Poly1305, keyed BLAKE2b.
 package final class SodiumCrypto: Crypto {
   package let origin: OriginID
   private let node: NodeKey
-  private let keyring: MeshKeyring
+  package let keyring: MeshKeyring
   private let tokenKey: SecretBytes
 
   /// - Parameter tokenKey: 32 bytes that are new in each life of the node; simulations give their
@@ -23,7 +23,7 @@ package final class SodiumCrypto: Crypto {
     origin = node.origin
   }
 
-  package var sealingEpoch: UInt32 { keyring.sealing.epoch }
+  package var epochs: [UInt32] { keyring.keys.map(\.epoch) }
 
   package func sign(_ bytes: [UInt8]) -> [UInt8] {
     node.sign(bytes)
@@ -35,14 +35,15 @@ package final class SodiumCrypto: Crypto {
     NodeKey.verify(bytes, signature: signature, by: origin)
   }
 
-  package func seal(_ datagram: inout [UInt8]) {
+  package func seal(_ datagram: inout [UInt8], epoch: UInt32) {
+    guard let key = keyring.key(epoch: epoch) else { return datagram.removeAll() }
     let clear = DatagramHeader.clearBytes
     let inner = datagram.count - clear
     precondition(inner > 0)
     datagram.append(contentsOf: repeatElement(0, count: DatagramHeader.authenticatorBytes))
     datagram.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
-      keyring.sealing.key.withBytes { key in
+      key.withBytes { key in
         _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
           base + clear, nil, base + clear, UInt64(inner), base,
           UInt64(DatagramHeader.additionalBytes), nil, base + DatagramHeader.additionalBytes, key)
@@ -82,5 +83,62 @@ package final class SodiumCrypto: Crypto {
       _ = crypto_generichash(&hash, 16, bytes, UInt64(bytes.count), key, 32)
     }
     return max(1, hash[0..<8].reduce(0) { $0 << 8 | UInt64($1) })
+  }
+}
+
+// MARK: - Admission
+
+extension SodiumCrypto {
+  private func with(_ keyring: MeshKeyring) -> SodiumCrypto {
+    SodiumCrypto(node: node, keyring: keyring, tokenKey: tokenKey)
+  }
+
+  package func admissionKey(epoch: UInt32) -> [UInt8]? { keyring.admissionKey(epoch: epoch) }
+
+  package func seal(_ bytes: [UInt8], toAdmissionKey key: [UInt8]) -> [UInt8]? {
+    BoxKey.seal(bytes, to: key)
+  }
+
+  package func openAdmission(_ sealed: [UInt8], epoch: UInt32) -> [UInt8]? {
+    keyring.admissionSeed(epoch: epoch).flatMap { BoxKey(seed: $0).open(sealed) }
+  }
+
+  package func seal(_ bytes: [UInt8], keyOf epoch: UInt32?, to node: OriginID) -> [UInt8]? {
+    guard let publicKey = BoxKey.publicKey(of: node) else { return nil }
+    guard let epoch else { return BoxKey.seal(bytes, to: publicKey) }
+    guard let key = keyring.key(epoch: epoch) else { return nil }
+    var plain = key.withBytes { bytes + UnsafeBufferPointer(start: $0, count: key.count) }
+    defer { Sodium.wipe(&plain) }
+    return BoxKey.seal(plain, to: publicKey)
+  }
+
+  package func openSealed(_ sealed: [UInt8]) -> [UInt8]? { BoxKey(node).open(sealed) }
+
+  package func learning(
+    _ sealed: [UInt8], judge: ([UInt8]) -> (epoch: UInt32, check: Hash256)?
+  ) -> (any Crypto)? {
+    guard var plain = openSealed(sealed), plain.count >= MeshKeyring.keyBytes else { return nil }
+    defer { Sodium.wipe(&plain) }
+    guard let (epoch, check) = judge(Array(plain.dropLast(MeshKeyring.keyBytes))) else {
+      return nil
+    }
+    let key = SecretBytes(Array(plain.suffix(MeshKeyring.keyBytes)))
+    guard MeshKeyring.check(of: key, epoch: epoch) == check else { return nil }
+    var keyring = keyring
+    keyring.add(epoch: epoch, key: key)
+    return with(keyring)
+  }
+
+  package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
+    var keyring = keyring
+    let key = SecretBytes.random(count: MeshKeyring.keyBytes)
+    keyring.add(epoch: epoch, key: key)
+    return (with(keyring), MeshKeyring.check(of: key, epoch: epoch))
+  }
+
+  package func retiring(below epoch: UInt32) -> any Crypto {
+    var keyring = keyring
+    keyring.retire(below: epoch)
+    return with(keyring)
   }
 }

@@ -6,7 +6,7 @@ package import MeshWire
 
 extension Engine {
   /// How this node stands in its mesh; `nil`: the mesh is open.
-  package var refusal: TrustRefusal? {
+  package var refusal: RefusalReason? {
     guard context.admitted != nil else { return nil }
     switch trust.standing(of: origin) {
     case .admitted: return nil
@@ -33,6 +33,9 @@ extension Engine {
     view.setRights(slot: ownSlot, ownRights)
     hosting.setRights(ownRights)
     setTrustTimer()
+    if context.crypto.epochs.count > 1 {
+      context.setTimer(.epoch, after: EngineLimits.epochOverlap)
+    }
   }
 
   private mutating func setTrustTimer() {
@@ -54,8 +57,9 @@ extension Engine {
     if let certificate = applicant.certificate { receive(certificate, from: nil) }
     guard context.isAdmitted(applicant.origin) else {
       context.counters.count(.pathsWithoutCertificate)
-      if case .refused = trust.standing(of: applicant.origin) {
-        paths.refuse(applicant, reasons(ofRefused: applicant.origin), &context)
+      let reasons = reasons(ofRefused: applicant.origin, applicant.certificate)
+      if !reasons.isEmpty {
+        paths.refuse(applicant, reasons, &context)
       } else if applicant.certificate == nil {
         paths.askForCertificate(of: applicant, &context)
       }
@@ -64,9 +68,15 @@ extension Engine {
     return paths.admit(applicant, &context)
   }
 
-  /// The decrees by which a node is no member.
-  private func reasons(ofRefused node: OriginID) -> [MeshMessage] {
-    trust.decrees(about: node).map { .decree($0) }
+  /// What shows a node that it is no member: decrees, or the certificates of those who used its ticket before.
+  private mutating func reasons(
+    ofRefused node: OriginID, _ certificate: Certificate? = nil
+  ) -> [MeshMessage] {
+    let decrees = trust.decrees(about: node, certificate)
+    guard decrees.isEmpty, let ticket = certificate?.ticket, ticket.uses > 0 else {
+      return decrees.map { .decree($0) }
+    }
+    return context.random.sample(trust.certificates(by: ticket.key), 2).map { .certificate($0) }
   }
 
   private mutating func tellRefused(_ node: OriginID, at address: PeerAddress?) {
@@ -82,6 +92,11 @@ extension Engine {
   mutating func receive(_ certificate: Certificate, from address: PeerAddress?) {
     context.counters.count(.certificatesReceived)
     guard let change = add(certificate, from: address), change.isNews else { return }
+    spread(certificate, from: address)
+  }
+
+  /// Sends on a certificate that was news, in a mesh too large for its node to reach everybody.
+  mutating func spread(_ certificate: Certificate, from address: PeerAddress?) {
     guard router.isLarge else { return }
     for other in receivers() where other != address {
       context.send(.control(.certificate(certificate)), to: other)
@@ -91,6 +106,10 @@ extension Engine {
   mutating func receive(_ decree: Decree, from address: PeerAddress?) {
     context.counters.count(.decreesReceived)
     guard let change = add(decree, from: address), change.isNews else { return }
+    if case .epoch = decree.subject, lacksKey {
+      if let address { askForKey(at: address) }
+      context.setTimer(.admission, after: EngineLimits.helloPause)
+    }
     // Over all edges, as contradictions: that is to be everywhere soon.
     for other in receivers() where other != address {
       context.send(.control(.decree(decree)), to: other)
@@ -99,6 +118,7 @@ extension Engine {
 
   /// Says something about the membership to all. It was signed by somebody who may.
   package mutating func publish(_ decree: Decree, now: MonotonicTime) {
+    recording?.note(.decree(decree, now: now))
     tick(now: now)
     receive(decree, from: nil)
     tick(now: now)
@@ -134,7 +154,7 @@ extension Engine {
     }
   }
 
-  private func check(_ bytes: [UInt8], _ signature: ArraySlice<UInt8>, _ key: OriginID) -> Bool {
+  func check(_ bytes: [UInt8], _ signature: ArraySlice<UInt8>, _ key: OriginID) -> Bool {
     context.crypto.verify(bytes, signature: signature, by: key)
   }
 
@@ -151,7 +171,7 @@ extension Engine {
   }
 
   /// Takes over what changed: the tree, and who is a member.
-  private mutating func apply(_ change: TrustSet.Change) {
+  mutating func apply(_ change: TrustSet.Change) {
     records.set(change.entries)
     for node in trust.evaluate(change.nodes, at: context.wall) { standingChanged(node) }
     view.setRevoked(users: trust.revokedUsers)

@@ -37,6 +37,7 @@ package struct Engine: Sendable {
   var view: SessionView
   var router: Router
   var trust: TrustSet
+  var admission: Admission
   /// Where the own records stand.
   private(set) var ownSlot: Int
   /// Origins of which something came with the present input: what they need is looked at once at its end,
@@ -60,8 +61,10 @@ package struct Engine: Sendable {
   private(set) var durable: DurableState?
   /// What is to be kept of the membership.
   var keptDecrees: [Decree]?
+  /// True when the mesh keys are to be kept anew.
+  var keysChanged = false
   /// What went in and came out, when that is asked for.
-  package private(set) var recording: EngineRecording?
+  package internal(set) var recording: EngineRecording?
 
   package init(
     configuration: EngineConfiguration, crypto: any Crypto, treeHash: any TreeHash,
@@ -82,6 +85,7 @@ package struct Engine: Sendable {
       hashKey: configuration.mesh.hashKey)
     // An empty store has room for its own origin.
     trust = TrustSet(root: configuration.trust?.authority)
+    admission = Admission(now: now)
     ownSlot = records.open(context.origin, context.incarnation, scope: .all)?.slot ?? 0
     view.visibility(slot: ownSlot, isVisible: true)
     durable = DurableState(incarnationCounter: context.incarnation.counter)
@@ -135,7 +139,9 @@ extension Engine {
     recording?.note(.receive(datagram, from: address, now: now))
     begin(now)
     guard !hasLeft else { return }
+    if receiveAdmission(datagram, from: address) { return finish() }
     var received = paths.receive(datagram, from: address, &context)
+    if let epoch = received.unknownEpoch { hearUnknownEpoch(epoch, from: address) }
     if let applicant = received.applicant { received = admit(applicant) }
     for lost in received.lost { handle(lost) }
     if let other = received.ownKey { hearOwnKey(other) }
@@ -274,6 +280,8 @@ extension Engine {
     case .hosting:
       for event in hosting.advance(mesh, now: context.now) { context.emit(event) }
     case .trust: dropEndedTrust()
+    case .admission: askAgain()
+    case .epoch: goOverToNewestEpoch()
     case .outbox, .view: break
     }
   }
@@ -294,6 +302,10 @@ extension Engine {
       self.durable = nil
       return .persist(durable)
     }
+    if keysChanged {
+      keysChanged = false
+      return .keepKeys
+    }
     if let decrees = keptDecrees {
       keptDecrees = nil
       return .keep(decrees)
@@ -305,6 +317,12 @@ extension Engine {
   }
 
   private mutating func nextDatagram() -> (bytes: [UInt8], address: PeerAddress?)? {
+    // Without a mesh key there is one thing to say to anybody.
+    while context.sealingEpoch == 0, let departure = context.nextDeparture() {
+      askForKey(at: departure.address)
+    }
+    if let datagram = admission.nextDatagram() { return datagram }
+    guard context.sealingEpoch != 0 else { return nil }
     if let datagram = paths.nextDatagram(&context) { return datagram }
     guard let checkpoint = farewell else { return nil }
     farewell = nil

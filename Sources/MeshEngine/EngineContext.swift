@@ -10,10 +10,12 @@ struct EngineContext: Sendable {
   /// The time of the present input. It never goes back.
   private(set) var now: MonotonicTime
   let configuration: EngineConfiguration
-  let crypto: any Crypto
+  private(set) var crypto: any Crypto
   let treeHash: any TreeHash
   /// Signs and verifies.
-  let verifier: SignatureVerifier
+  private(set) var verifier: SignatureVerifier
+  /// The epoch whose mesh key seals datagrams; 0: this node has none yet.
+  var sealingEpoch: UInt32
   /// The node's id.
   let origin: OriginID
   /// This life of the node. It rises once the mesh is found to know of a later one.
@@ -40,6 +42,7 @@ struct EngineContext: Sendable {
     self.treeHash = treeHash
     self.now = now
     origin = crypto.origin
+    sealingEpoch = crypto.newestEpoch
     incarnation = configuration.incarnation
     verifier = SignatureVerifier(mesh: configuration.mesh, crypto: crypto, hash: treeHash)
     random = RandomSource(seed: configuration.seed)
@@ -51,6 +54,12 @@ struct EngineContext: Sendable {
 
   /// Milliseconds since 1970, as far as this node knows.
   var wall: UInt64 { wallClock.milliseconds &+ now.since(wallClock.at).milliseconds }
+
+  /// Goes on with other keys.
+  mutating func setCrypto(_ crypto: any Crypto) {
+    self.crypto = crypto
+    verifier = SignatureVerifier(mesh: configuration.mesh, crypto: crypto, hash: treeHash)
+  }
 
   /// Takes the wall clock in.
   mutating func setWall(_ milliseconds: UInt64) { wallClock = (milliseconds, now) }

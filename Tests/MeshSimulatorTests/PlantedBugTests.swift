@@ -118,6 +118,20 @@ struct PlantedBugTests {
       "nodes of worlds subscribe to all rooms"
     ),
     (
+      .anybodySpeaksForAll,
+      "A session of a user whom its host's certificate does not name is shown by nobody",
+      "worlds are open meshes"
+    ),
+    (
+      .strangersHeard,
+      "Who holds the mesh key and no certificate gets no path and is heard by nobody",
+      "worlds are open meshes"
+    ),
+    (
+      .revocationIgnored, "A revoked node is unseen everywhere at once, and does not come back",
+      "worlds are open meshes"
+    ),
+    (
       .unsubscribedRoomKept,
       "Rooms that are not wanted any more go at once, new ones need a fetch unless they are empty",
       "nodes of worlds subscribe to all rooms"

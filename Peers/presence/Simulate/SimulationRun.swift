@@ -87,9 +87,8 @@ struct SimulationRun {
       func meshKey(_ epoch: UInt32) -> SecretBytes {
         Self.secretBytes(secrets.mesh ^ UInt64(epoch) << 32, 2)
       }
-      let epochs = secrets.epochs
-      var keyring = MeshKeyring(epoch: epochs.lowerBound, key: meshKey(epochs.lowerBound))
-      for epoch in epochs.dropFirst() { keyring.add(epoch: epoch, key: meshKey(epoch)) }
+      var keyring = MeshKeyring()
+      for epoch in secrets.epochs { keyring.add(epoch: epoch, key: meshKey(epoch)) }
       return SodiumCrypto(
         node: NodeKey(seed: Self.secretBytes(secrets.node, 1)), keyring: keyring,
         tokenKey: Self.secretBytes(secrets.node ^ secrets.process &* 0x9E37_79B9, 3))

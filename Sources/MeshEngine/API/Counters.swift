@@ -70,6 +70,8 @@ package struct Counters: Hashable, Sendable {
     case certificatesReceived, decreesReceived
     /// Not signed by an authority of the mesh, or of more than a bound lets in.
     case certificatesRefused, decreesRefused
+    /// Mesh keys that were given, asked for, refused, and not looked at for the sake of a rate.
+    case admissionsGranted, keysAskedFor, admissionsRefused, admissionsWithheld
     /// Of an origin without a certificate that counts.
     case messagesUncertified
 

@@ -99,12 +99,16 @@ package struct TrustConfiguration: Sendable {
   package var certificate: Certificate
   /// What is known of the membership, as far as the disk remembers.
   package var decrees: [Decree]
+  /// The admission key of an epoch, from a ticket: what a node without mesh key seals its requests to.
+  package var admission: (epoch: UInt32, key: [UInt8])?
   /// Milliseconds since 1970 at the start of the engine.
   package var wallMilliseconds: UInt64
 
   package init(
-    authority: OriginID, certificate: Certificate, decrees: [Decree] = [], wallMilliseconds: UInt64
+    authority: OriginID, certificate: Certificate, decrees: [Decree] = [],
+    admission: (epoch: UInt32, key: [UInt8])? = nil, wallMilliseconds: UInt64
   ) {
+    self.admission = admission
     self.authority = authority
     self.certificate = certificate
     self.decrees = decrees

@@ -13,6 +13,7 @@ package struct EngineRecording: Sendable {
     case addPeers([PeerAddress], now: MonotonicTime)
     case setWall(UInt64, now: MonotonicTime)
     case decree(Decree, now: MonotonicTime)
+    case rotate(now: MonotonicTime)
   }
 
   package let configuration: EngineConfiguration
@@ -47,6 +48,7 @@ package struct EngineRecording: Sendable {
     case .announce(let bytes): for byte in bytes { hasher.combine(byte) }
     case .event(let event): for byte in "\(event)".utf8 { hasher.combine(byte) }
     case .persist(let state): hasher.combine(state.incarnationCounter)
+    case .keepKeys: hasher.combine(UInt64(1))
     case .keep(let decrees): for byte in decrees.flatMap({ $0.encoded() }) { hasher.combine(byte) }
     }
   }
@@ -66,6 +68,7 @@ package struct EngineRecording: Sendable {
       case .tick(let now): engine.tick(now: now)
       case .addPeers(let addresses, let now): engine.addPeers(addresses, now: now)
       case .setWall(let wall, let now): engine.setWall(wall, now: now)
+      case .rotate(let now): try? engine.rotate(now: now)
       case .decree(let decree, let now): engine.publish(decree, now: now)
       }
       while engine.nextOutput() != nil {}

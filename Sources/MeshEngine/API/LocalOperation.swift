@@ -74,6 +74,8 @@ package enum OperationError: Error, Hashable, Sendable {
   case cloned
   /// This node is no member any more.
   case expelled
+  /// An authority of the mesh has not made this node an admin.
+  case notAdmin
   case meshLeft
 }
 
@@ -108,6 +110,7 @@ extension OperationError: CustomStringConvertible {
       "the certificate of this node does not let it speak for \(user.debugDescription)"
     case .mayNotRemove(let id):
       "the certificate of this node does not let it remove session \(id), which is another user's"
+    case .notAdmin: "this node is no admin of the mesh: do it on one that is"
     case .expelled: "this node is no member of the mesh any more"
     case .cloned: "another process speaks with this node's key: stop one of them"
     case .meshLeft: "this node has left the mesh"

@@ -13,6 +13,8 @@ package enum Output: Sendable {
   case persist(DurableState)
   /// Keep these in the place of those before: what is known of the membership.
   case keep([Decree])
+  /// Keep the mesh keys that ``Engine/crypto`` holds now in the place of those before.
+  case keepKeys
 }
 
 /// What must survive a restart.
@@ -65,7 +67,11 @@ package enum MeshEvent: Hashable, Sendable {
   /// has a higher incarnation.
   case contradicted(OriginID, Incarnation)
   /// This node is no member of the mesh any more.
-  case expelled(TrustRefusal)
+  case expelled(RefusalReason)
+  /// The mesh key of an epoch has come.
+  case admitted(UInt32)
+  /// A node did not give the mesh key. Others are asked on.
+  case admissionRefused(RefusalReason, at: PeerAddress)
 }
 
 /// What is visible at one moment.

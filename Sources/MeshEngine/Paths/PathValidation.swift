@@ -165,7 +165,8 @@ extension PathValidation {
     followedBy messages: [MeshMessage] = [], _ context: inout EngineContext
   ) {
     guard
-      let proof = proof(echo: echo, to: address, ownToken: ownToken, wantsProof: wantsProof, context)
+      let proof = proof(
+        echo: echo, to: address, ownToken: ownToken, wantsProof: wantsProof, context)
     else { return }
     let certificate = context.ownCertificate.map { [MeshMessage.certificate($0)] } ?? []
     var bytes = proof.encoded()

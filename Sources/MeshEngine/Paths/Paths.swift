@@ -52,6 +52,8 @@ extension Paths {
     var lost: [LostPath] = []
     /// Another process has this node's key, in this incarnation.
     var ownKey: Incarnation?
+    /// The datagram is of a higher epoch than is known.
+    var unknownEpoch: UInt32?
     /// A node that no certificate is known of has proven an address.
     var applicant: Applicant?
   }
@@ -82,7 +84,10 @@ extension Paths {
   mutating func receive(
     _ datagram: [UInt8], from address: PeerAddress, _ context: inout EngineContext
   ) -> Received {
-    guard let opened = sealer.open(datagram, &context) else { return Received() }
+    var unknownEpoch: UInt32?
+    guard let opened = sealer.open(datagram, unknownEpoch: &unknownEpoch, &context) else {
+      return Received(unknownEpoch: unknownEpoch)
+    }
     let header = opened.header
     guard !budgets.isBanned(address, now: context.now) else {
       context.counters.count(.datagramsBanned)
@@ -246,7 +251,8 @@ extension Paths {
   /// Drops all paths of an origin. Returns those that were lost.
   mutating func drop(_ origin: OriginID, _ context: inout EngineContext) -> [LostPath] {
     var dropped: [LostPath] = []
-    while let address = table.bestAddress(of: origin), let lost = table.drop(address, .notAdmitted) {
+    while let address = table.bestAddress(of: origin), let lost = table.drop(address, .notAdmitted)
+    {
       close(lost, &context)
       contacts.giveUp(address)
       dropped.append(lost)
@@ -414,6 +420,12 @@ extension Paths {
     guard let departure = context.nextDeparture() else { return nil }
     let echo = departure.echo ?? departure.address.map { table.echo(for: $0) } ?? 0
     return (sealer.seal(departure.messages, echo: echo, &context), departure.address)
+  }
+
+  /// Tries all addresses that the user gave at once, after the first mesh key has come.
+  mutating func restart(_ context: inout EngineContext) {
+    for address in contacts.configured { contacts.noteLost(address, isNeeded: true, &context) }
+    if context.configuration.announcePeriod != nil { context.outbox.announce() }
   }
 
   /// Proves every path anew, after the incarnation has risen.

@@ -6,19 +6,7 @@ enum TrustStanding: Hashable, Sendable {
   case admitted(Rights)
   /// No certificate of it is known.
   case unknown
-  case refused(TrustRefusal)
-}
-
-/// Why a certificate does not count.
-package enum TrustRefusal: String, Hashable, Sendable {
-  /// The node was revoked, or whoever issued its ticket was.
-  case revokedNode
-  case revokedTicket
-  /// Its ticket was used by as many others before.
-  case usesExceeded
-  case expired
-  /// It begins later than now: a clock is off.
-  case notYetValid
+  case refused(RefusalReason)
 }
 
 /// The certificates and decrees of a closed mesh: a set that all members come to hold alike.
@@ -107,13 +95,20 @@ struct TrustSet: Sendable {
   }
 
   /// The decrees by which a node's certificates do not count.
-  func decrees(about node: OriginID) -> [Decree] {
+  func decrees(about node: OriginID, _ shown: Certificate? = nil) -> [Decree] {
     var subjects: [Decree.Subject] = [.revokedNode(node)]
-    for certificate in certificates(of: node) {
+    for certificate in certificates(of: node) + (shown.map { [$0] } ?? []) {
       subjects.append(.revokedTicket(certificate.ticket.key))
       if certificate.issuer != nil { subjects.append(.revokedNode(certificate.ticket.issuer)) }
     }
     return subjects.compactMap { decrees[$0.key] }.filter { counts($0) }
+  }
+
+  /// The certificates by a ticket, in the order of their binding.
+  func certificates(by ticket: OriginID) -> [Certificate] {
+    (uses[ticket] ?? []).compactMap { use in
+      certificates[use.node]?.first { $0.ticket.key == ticket }
+    }
   }
 
   /// True for an authority of the mesh.
@@ -168,7 +163,7 @@ struct TrustSet: Sendable {
     return role < .admin || decree.link == nil
   }
 
-  private func refusal(of certificate: Certificate, at wall: UInt64) -> TrustRefusal? {
+  private func refusal(of certificate: Certificate, at wall: UInt64) -> RefusalReason? {
     let role = certificate.rights.role
     if isRevoked(.revokedNode(certificate.node), role: role) { return .revokedNode }
     if isRevoked(.revokedTicket(certificate.ticket.key), role: role) { return .revokedTicket }
@@ -288,9 +283,10 @@ extension TrustSet {
     let key = decree.subject.key
     if let known = decrees[key] {
       // An authority's word is not outweighed by an admin's.
-      guard (known.link == nil ? 1 : 0, known.issuedAt) < (decree.link == nil ? 1 : 0, decree.issuedAt)
-        || (known.link == nil) == (decree.link == nil) && known.issuedAt == decree.issuedAt
-          && known.encoded().lexicographicallyPrecedes(decree.encoded())
+      guard
+        (known.link == nil ? 1 : 0, known.issuedAt) < (decree.link == nil ? 1 : 0, decree.issuedAt)
+          || (known.link == nil) == (decree.link == nil) && known.issuedAt == decree.issuedAt
+            && known.encoded().lexicographicallyPrecedes(decree.encoded())
       else { throw .known }
     } else {
       guard decrees.count < Self.decreeBound else { throw .full }
@@ -320,14 +316,17 @@ extension TrustSet {
 
   private mutating func dropAll(of ticket: OriginID, _ change: inout Change) {
     for use in uses[ticket] ?? [] {
-      guard let role = certificates[use.node]?.first(where: { $0.ticket.key == ticket })?.rights.role,
+      guard
+        let role = certificates[use.node]?.first(where: { $0.ticket.key == ticket })?.rights.role,
         isRevoked(.revokedTicket(ticket), role: role)
       else { continue }
       remove(use.node, ticket)
       change.entries.append((Self.key(use.node, ticket), nil))
       change.nodes.insert(use.node)
     }
-    if (uses[ticket] ?? []).allSatisfy({ certificates[$0.node]?.contains { $0.ticket.key == ticket } != true }) {
+    if (uses[ticket] ?? []).allSatisfy({
+      certificates[$0.node]?.contains { $0.ticket.key == ticket } != true
+    }) {
       uses[ticket] = nil
     }
   }

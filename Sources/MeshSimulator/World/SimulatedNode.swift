@@ -11,6 +11,7 @@ struct Disk {
   var addresses: [PeerAddress] = []
   /// What is known of the membership of a closed mesh.
   var decrees: [Decree] = []
+  var epochs: [UInt32] = []
 }
 
 /// Holds an engine where it is: a big value to copy.

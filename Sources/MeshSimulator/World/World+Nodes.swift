@@ -106,6 +106,7 @@ extension World {
           return
         }
       case .keep(let decrees): node.disk.decrees = decrees
+      case .keepKeys: node.disk.epochs = process.engine.crypto.epochs
       case .event(let event): observe(event, at: node)
       }
     }

@@ -98,7 +98,8 @@ struct ClosedMeshTests {
     }
   }
 
-  @Test("The id of a user's session opened for another user is shown by nobody, whatever its counter")
+  @Test(
+    "The id of a user's session opened for another user is shown by nobody, whatever its counter")
   func idsBelongToUsers() throws {
     var world = try mesh(3) { ClosedMesh.users("user \($0)", "late \($0)") }
     let session = ClosedMesh.session("late 1")

@@ -14,6 +14,7 @@ struct World {
     var disk: UInt64 = 0
     /// What its disk remembers of the membership.
     var decrees: [Decree] = []
+    var epochs: [UInt32] = []
     var isRunning = true
     /// Its timers are not run before.
     var stalledUntil = MonotonicTime(nanoseconds: 0)
@@ -43,6 +44,8 @@ struct World {
   var filter: ((_ bytes: [UInt8], _ from: Int, _ to: Int) -> Bool)?
   /// What a node begins with in a closed mesh.
   var trust: ((_ index: Int) -> TrustConfiguration?)?
+  /// The epochs whose mesh keys a node begins with.
+  var epochs: (_ index: Int) -> [UInt32] = { _ in [1] }
   private(set) var datagrams = 0
   private(set) var bytes = 0
   private var queue = DeadlineQueue<Delivery>()
@@ -69,7 +72,7 @@ struct World {
   mutating func start(peers: [Int] = [], counter: UInt64 = 1) -> Int {
     let index = nodes.count
     let engine = makeEngine(index, counter: counter)
-    nodes.append(Node(engine: engine, address: Self.address(index)))
+    nodes.append(Node(engine: engine, address: Self.address(index), epochs: epochs(index)))
     indices[Self.address(index)] = index
     deadlines.append(nil)
     drain(index)
@@ -102,7 +105,9 @@ struct World {
     configuration.trust?.wallMilliseconds = wall
     return Engine(
       configuration: configuration,
-      crypto: TestCrypto(secret: UInt64(index + 1), process: random.next()),
+      crypto: TestCrypto(
+        secret: UInt64(index + 1), process: random.next(),
+        epochs: nodes.indices.contains(index) ? nodes[index].epochs : epochs(index)),
       treeHash: TestTreeHash(), now: now)
   }
 
@@ -156,6 +161,7 @@ struct World {
       switch output {
       case .persist(let state): nodes[index].disk = state.incarnationCounter
       case .keep(let decrees): nodes[index].decrees = decrees
+      case .keepKeys: nodes[index].epochs = nodes[index].engine.crypto.epochs
       case .event(let event): note(event, index)
       case .announce: break
       case .send(let bytes, let address): send(bytes, index, address)

@@ -136,7 +136,7 @@ extension Checkpoint {
       "chain": .number(chain), "schedule": .number(schedule),
       "offset_milliseconds": .number(offsetMilliseconds), "beat": .number(beat),
       "period_milliseconds": .number(periodMilliseconds), "is_leaving": .flag(isLeaving),
-      "features": .number(features), "certificate": .hex(certificate),
+      "features": .number(features),
       "names_all_changed": .flag(namesAllChanged),
       "changed": .list(
         changed.map { .object(["room": .text($0.room.text), "version": .number($0.version)]) }),

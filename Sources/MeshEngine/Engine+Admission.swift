@@ -1,0 +1,276 @@
+import MeshCRDT
+package import MeshTrust
+package import MeshWire
+
+// The mesh key: giving it to members, asking for it, and going over to a new one.
+
+extension Engine {
+  /// The keys as they are now, for whoever keeps them.
+  package var crypto: any Crypto { context.crypto }
+
+  /// True while this node lacks the mesh key that the others use, as far as it knows.
+  package var lacksKey: Bool {
+    guard context.admitted != nil else { return false }
+    return context.crypto.newestEpoch < (trust.epochs.last?.epoch ?? 1)
+  }
+
+  /// Handles a datagram about admission. False: it is none.
+  mutating func receiveAdmission(_ datagram: [UInt8], from address: PeerAddress) -> Bool {
+    let tag = configuration.mesh.tag
+    guard context.admitted != nil, AdmissionMessage.isOne(datagram, tag: tag) else { return false }
+    context.counters.count(.datagramsReceived)
+    context.counters.count(.bytesReceived, datagram.count)
+    guard let message = try? AdmissionMessage(datagram) else {
+      context.counters.count(.datagramsMalformed)
+      return true
+    }
+    switch message {
+    case .hello: answerHello(from: address)
+    case .cookie(let cookie): hear(cookie: cookie, from: address)
+    case .request(let cookie, let epoch, let sealed):
+      answer(sealed, cookie: cookie, epoch: epoch, from: address)
+    case .grant(let sealed): learn(sealed, from: address)
+    case .refusal(let sealed): hearRefusal(sealed, from: address)
+    }
+    return true
+  }
+
+  private mutating func send(_ message: AdmissionMessage, to address: PeerAddress?) {
+    let bytes = message.encoded(tag: configuration.mesh.tag)
+    context.counters.count(.datagramsSent)
+    context.counters.count(.bytesSent, bytes.count)
+    admission.send(bytes, to: address)
+  }
+
+  // MARK: Giving
+
+  private func cookie(for address: PeerAddress, spansAgo: UInt64 = 0) -> UInt64 {
+    let span = context.now.nanoseconds / EngineLimits.tokenSpan.nanoseconds
+    return context.crypto.token(
+      forAddress: [0] + address.bytes + (span - min(span, spansAgo)).bigEndianBytes)
+  }
+
+  private mutating func answerHello(from address: PeerAddress) {
+    guard context.crypto.newestEpoch > 0, admission.takeCookie(for: address, now: context.now)
+    else {
+      return context.counters.count(.admissionsWithheld)
+    }
+    send(.cookie(cookie(for: address)), to: address)
+  }
+
+  private mutating func answer(
+    _ sealed: [UInt8], cookie: UInt64, epoch: UInt32, from address: PeerAddress
+  ) {
+    guard
+      cookie == self.cookie(for: address) || cookie == self.cookie(for: address, spansAgo: 1),
+      admission.takeRequest(of: address, now: context.now)
+    else { return context.counters.count(.admissionsWithheld) }
+    guard let bytes = context.crypto.openAdmission(sealed, epoch: epoch),
+      let request = try? AdmissionMessage.Request(bytes)
+    else { return context.counters.count(.admissionsRefused) }
+    let node = request.certificate.node
+    let reason = refusal(of: request.certificate)
+    guard reason == nil || PlantedBug.isActive(.strangersHeard) else {
+      context.counters.count(.admissionsRefused)
+      if let reason,
+        let sealed = context.crypto.seal(
+          AdmissionMessage.Refusal(reason, wall: context.wall).encoded(), keyOf: nil, to: node)
+      {
+        send(.refusal(sealed: sealed), to: address)
+      }
+      return
+    }
+    guard
+      let (newest, decree) = trust.epochs.last(where: { context.crypto.epochs.contains($0.epoch) }),
+      let sealed = context.crypto.seal(decree.encoded(), keyOf: newest, to: node)
+    else { return }
+    context.counters.count(.admissionsGranted)
+    send(.grant(sealed: sealed), to: address)
+  }
+
+  /// Takes in the certificate of whoever asks; why it does not count.
+  private mutating func refusal(of certificate: Certificate) -> RefusalReason? {
+    do throws(TrustSet.Refusal) {
+      let change = try trust.add(
+        certificate, at: context.wall, mesh: configuration.mesh.bytes, check: check)
+      apply(change)
+      spread(certificate, from: nil)
+    } catch {
+      switch error {
+      case .known: break
+      case .full: return .full
+      case .invalid: return .unknownIssuer
+      case .usesExceeded: return .usesExceeded
+      case .ended: return certificate.notAfter < context.wall ? .expired : .revokedTicket
+      }
+    }
+    switch trust.standing(of: certificate.node) {
+    case .admitted: return nil
+    case .refused(let reason): return reason
+    case .unknown: return .unknownIssuer
+    }
+  }
+
+  // MARK: Asking
+
+  /// Says hello to an address that may have the mesh key; `nil`: to everybody on the LAN.
+  mutating func askForKey(at address: PeerAddress?) {
+    switch admission.ask(address, now: context.now) {
+    case .nothing: return
+    case .hello: send(.hello, to: address)
+    case .request(let cookie): if let address { request(cookie, at: address) }
+    }
+    context.counters.count(.keysAskedFor)
+    context.setTimer(.admission, after: EngineLimits.helloPause)
+  }
+
+  /// Asks again, as long as the key is missing: somebody with a path, or who refused it before.
+  mutating func askAgain() {
+    let peers = lacksKey ? context.random.sample(paths.table.best.map(\.address), 2) : []
+    let asked = admission.takeUnanswered(now: context.now) + peers
+    for address in asked { askForKey(at: address) }
+    if !asked.isEmpty || lacksKey { context.setTimer(.admission, after: EngineLimits.helloPause) }
+  }
+
+  /// A datagram came under an epoch whose key is not held: one that is to be asked for, or one that was retired,
+  /// and whoever uses it is to ask.
+  mutating func hearUnknownEpoch(_ epoch: UInt32, from address: PeerAddress) {
+    guard context.admitted != nil else { return }
+    if epoch > context.crypto.newestEpoch {
+      if admission.takeHint(now: context.now) { askForKey(at: address) }
+    } else {
+      answerHello(from: address)
+    }
+  }
+
+  private mutating func hear(cookie: UInt64, from address: PeerAddress) {
+    guard admission.note(cookie: cookie, from: address, now: context.now) else {
+      // Whoever cannot open what this node says tells so.
+      if admission.takeHint(now: context.now) { askForKey(at: address) }
+      return
+    }
+    request(cookie, at: address)
+  }
+
+  private mutating func request(_ cookie: UInt64, at address: PeerAddress) {
+    guard let certificate = context.ownCertificate, let (epoch, key) = admissionKey,
+      let sealed = context.crypto.seal(
+        AdmissionMessage.Request(wall: context.wall, certificate: certificate).encoded(),
+        toAdmissionKey: key)
+    else { return }
+    send(.request(cookie: cookie, epoch: epoch, sealed: sealed), to: address)
+  }
+
+  /// The admission key that members can open: of the newest epoch that is known here.
+  private var admissionKey: (epoch: UInt32, key: [UInt8])? {
+    let newest = context.crypto.newestEpoch
+    if let key = context.crypto.admissionKey(epoch: newest) { return (newest, key) }
+    return configuration.trust?.admission.map { ($0.epoch, $0.key) }
+  }
+
+  private mutating func learn(_ sealed: [UInt8], from address: PeerAddress) {
+    guard admission.isAwaited(address, now: context.now) else { return }
+    var heard: Decree?
+    let newest = context.crypto.newestEpoch
+    let learned = context.crypto.learning(sealed) { bytes in
+      var reader = ByteReader(bytes)
+      guard let decree = try? Decree(from: &reader),
+        case .epoch(let epoch, let check) = decree.subject,
+        epoch > newest
+      else { return nil }
+      heard = decree
+      return (epoch, check)
+    }
+    guard let learned, let decree = heard, case .epoch(let epoch, _) = decree.subject else {
+      return
+    }
+    // Signed by who may, or known to be.
+    receive(decree, from: nil)
+    guard trust.epochs.contains(where: { $0.decree == decree }) else { return }
+    begin(learned, epoch)
+    admission.end()
+    context.emit(.admitted(epoch))
+  }
+
+  private mutating func hearRefusal(_ sealed: [UInt8], from address: PeerAddress) {
+    guard admission.isAwaited(address, now: context.now),
+      let bytes = context.crypto.openSealed(sealed),
+      let refusal = try? AdmissionMessage.Refusal(bytes),
+      admission.refusals[address] != refusal.reason
+    else { return }
+    admission.note(refusal.reason, from: address)
+    context.emit(.admissionRefused(refusal.reason, at: address))
+  }
+
+  // MARK: Epochs
+
+  /// Begins a new epoch of the mesh key: who is no member any more does not get it.
+  ///
+  /// - Throws: ``OperationError/notAdmin``; then nothing changed.
+  package mutating func rotate(now: MonotonicTime) throws(OperationError) {
+    recording?.note(.rotate(now: now))
+    tick(now: now)
+    guard let link = adminLink else { throw .notAdmin }
+    let highest = max(context.crypto.newestEpoch, trust.epochs.last?.epoch ?? 0)
+    // Two that rotate at once begin epochs that differ: the higher one is used, and both can be opened.
+    let step = EngineLimits.epochStep
+    let epoch =
+      (min(highest, .max - 2 * step) / step + 1) * step + UInt32(context.random.below(Int(step)))
+    let (crypto, check) = context.crypto.beginning(epoch: epoch)
+    guard
+      let decree = Decree(
+        .epoch(epoch, check: check), signer: origin, link: link, issuedAt: context.wall,
+        until: context.wall + EngineLimits.decreeLifetime.milliseconds,
+        mesh: configuration.mesh.bytes, sign: context.crypto.sign)
+    else { return }
+    begin(crypto, epoch)
+    receive(decree, from: nil)
+    tick(now: now)
+  }
+
+  /// Signs a decree as an admin, and says it to all.
+  ///
+  /// - Throws: ``OperationError/notAdmin``; then nothing changed.
+  package mutating func decree(
+    _ subject: Decree.Subject, until: UInt64, now: MonotonicTime
+  ) throws(OperationError) {
+    guard let link = adminLink,
+      let decree = Decree(
+        subject, signer: origin, link: link, issuedAt: context.wall, until: until,
+        mesh: configuration.mesh.bytes, sign: context.crypto.sign)
+    else { throw .notAdmin }
+    publish(decree, now: now)
+  }
+
+  /// What makes this node an admin; `nil`: it is none.
+  private var adminLink: CertificateLink? {
+    guard refusal == nil, let certificate = context.ownCertificate, certificate.issuer == nil,
+      certificate.rights.role == .admin
+    else { return nil }
+    return certificate.link
+  }
+
+  /// Goes on with a new mesh key: at once if there was none, else when all may have it.
+  private mutating func begin(_ crypto: any Crypto, _ epoch: UInt32) {
+    let isFirst = context.crypto.newestEpoch == 0
+    context.setCrypto(crypto)
+    keysChanged = true
+    if isFirst {
+      context.sealingEpoch = epoch
+      paths.restart(&context)
+    }
+    context.setTimer(.epoch, after: EngineLimits.epochDelay)
+  }
+
+  /// Seals with the newest key from now on, and opens older ones for a while.
+  mutating func goOverToNewestEpoch() {
+    guard context.admitted != nil, context.crypto.newestEpoch > 0 else { return }
+    if context.sealingEpoch != context.crypto.newestEpoch {
+      context.sealingEpoch = context.crypto.newestEpoch
+      context.setTimer(.epoch, after: EngineLimits.epochOverlap)
+    } else if context.crypto.epochs.count > 1 {
+      context.setCrypto(context.crypto.retiring(below: context.crypto.newestEpoch))
+      keysChanged = true
+    }
+  }
+}
