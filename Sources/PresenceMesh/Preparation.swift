@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshEngine
+import MeshTransport
 import MeshTrust
 import MeshWire
 import Synchronization
@@ -28,45 +29,53 @@ struct Preparation: Sendable {
     let known = try stateful { () throws(StateError) in try directory?.mesh() }
     let node = try stateful { () throws(StateError) in try directory?.identity() ?? .random() }
     let now = WallClock.now
-    let chosen: (credentials: MeshCredentials, warning: String?, authority: NodeKey?)
+    let chosen: MeshCredentials
+    var (warning, authority, first): (String?, NodeKey?, [Decree]) = (nil, nil, [])
     switch (configuration.membership.kind, known) {
-    case (.storedOrNew, let known?), (.stored, let known?): chosen = (known, nil, nil)
+    case (.storedOrNew, let known?), (.stored, let known?): chosen = known
     case (.stored, nil): throw .noMesh(stateDirectory: directory?.path ?? "a node in memory")
     // A directory that has a mesh refuses to store another.
-    case (.new(isOpen: true), _), (.storedOrNew(isOpen: true), nil): chosen = (.random(), nil, nil)
+    case (.new(isOpen: true), _), (.storedOrNew(isOpen: true), nil): chosen = .random()
     case (.new, _), (.storedOrNew, nil):
       // One that a start left which went no further is used.
       let left = try stateful { () throws(StateError) in
         known == nil ? try directory?.authority() : nil
       }
-      let authority = left ?? .random()
-      chosen = (.closed(by: authority, node: node.origin, at: now), nil, authority)
+      let key = left ?? .random()
+      let made = MeshCredentials.closed(by: key, node: node.origin, at: now)
+      (chosen, authority, first) = (made.credentials, key, [made.decree])
     case (.invite, _):
       guard let invite else { throw .invalidInvite(reason: "there is none") }
-      let (credentials, warning) = try Self.credentials(invite, known: known, node: node, at: now)
-      chosen = (credentials, warning, nil)
+      (chosen, warning) = try Self.credentials(invite, known: known, node: node, at: now)
     }
     // A certificate that nobody believes now.
-    if let reason = chosen.credentials.membership.flatMap({ Expulsion($0, at: now) }) {
+    if let reason = chosen.membership.flatMap({ Expulsion($0, at: now) }) {
       throw .expelled(reason)
     }
     let remembered = directory?.rememberedAddresses()
-    (life, decrees, tickets) = try stateful { () throws(StateError) in
-      guard let directory else { return (DurableState(incarnationCounter: 1), [], []) }
-      if known == nil, let authority = chosen.authority {
-        try directory.store(authority: authority)
+    let (newAuthority, newDecrees) = (authority, first)
+    let stored = try stateful { () throws(StateError) in
+      guard let directory else {
+        return (DurableState(incarnationCounter: 1), newAuthority, newDecrees, [Ticket]())
       }
-      try directory.store(chosen.credentials)
-      return (try directory.beginLife(), try directory.decrees(), try directory.tickets())
+      if known == nil, let newAuthority {
+        try directory.store(authority: newAuthority)
+        try directory.store(newDecrees)
+      }
+      try directory.store(chosen)
+      return (
+        try directory.beginLife(), try directory.authority(), try directory.decrees(),
+        try directory.tickets()
+      )
     }
-    let stored = try stateful { () throws(StateError) in try directory?.authority() }
+    (life, authority, decrees, tickets) = stored
     self.node = node
     self.directory = directory
-    credentials = chosen.credentials
-    issuer = Issuer(credentials, node: node, authority: chosen.authority ?? stored)
+    credentials = chosen
+    issuer = Issuer(chosen, node: node, authority: authority)
     isNewMesh = known == nil && invite == nil
     addresses = (invite?.addresses ?? []) + (remembered?.addresses ?? [])
-    warnings = [remembered?.warning.map { "\($0)" }, chosen.warning].compactMap { $0 }
+    warnings = [remembered?.warning.map { "\($0)" }, warning].compactMap { $0 }
   }
 
   private static func invite(
@@ -153,18 +162,18 @@ final class StateKeeper: Sendable {
     withDirectory { directory throws(StateError) in try directory.store(state) }
   }
 
-  /// Keeps what is known of the membership.
-  func store(_ decrees: [Decree]) -> StateError? {
-    withDirectory { directory throws(StateError) in try directory.store(decrees) }
-  }
-
-  /// Keeps the keys of the mesh, in the place of those before.
-  func store(_ keyring: MeshKeyring) -> StateError? {
-    let credentials = state.withLock { state in
-      state.credentials.keyring = keyring
-      return state.credentials
+  /// Keeps what is known of the membership, or the keys of the mesh.
+  func store(_ kept: MeshDriver.Kept) -> StateError? {
+    switch kept {
+    case .decrees(let decrees):
+      return withDirectory { directory throws(StateError) in try directory.store(decrees) }
+    case .keys(let keyring):
+      let credentials = state.withLock { state in
+        state.credentials.keyring = keyring
+        return state.credentials
+      }
+      return withDirectory { directory throws(StateError) in try directory.store(credentials) }
     }
-    return withDirectory { directory throws(StateError) in try directory.store(credentials) }
   }
 
   /// Notes a ticket that was issued.

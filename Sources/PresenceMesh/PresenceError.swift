@@ -150,6 +150,7 @@ extension PresenceError {
       case .expelled: .expelled(expulsion ?? .revokedNode)
       case .userNotCovered(let user): .userNotCovered(user)
       case .mayNotRemove(let id): .mayNotRemove(id)
+      case .notAdmin: .mayNotAdminister(reason: Issuer.notAnAdmin)
       }
   }
 

@@ -124,8 +124,8 @@ public final class PresenceMesh: Sendable {
         onPersist: { state in
           if let error = keeper.store(state) { log.error("\(error)") }
         },
-        onKeep: { decrees in
-          if let error = keeper.store(decrees) { log.error("\(error)") }
+        onKeep: { kept in
+          if let error = keeper.store(kept) { log.error("\(error)") }
         })
     } catch {
       keeper.release()
@@ -189,6 +189,7 @@ extension PresenceMesh {
     result.trust = preparation.credentials.membership.map {
       TrustConfiguration(
         authority: $0.authority, certificate: $0.certificate, decrees: preparation.decrees,
+        admission: $0.admission.map { ($0.epoch, $0.key) },
         wallMilliseconds: WallClock.now.milliseconds)
     }
     return result
@@ -246,6 +247,11 @@ extension PresenceMesh {
         """,
         metadata: [LogKeys.peer: "\(node)"])
     case .expelled(let refusal): logger.error("\(Expulsion(refusal))")
+    case .admitted(let epoch): logger.info("the mesh key of epoch \(epoch) has come")
+    case .admissionRefused(let reason, let address):
+      logger.warning(
+        "a member does not admit this node: \(Expulsion(reason))",
+        metadata: [LogKeys.addresses: "\(address)"])
     case .appeared, .changed, .disappeared, .cursor, .restored: break
     }
   }

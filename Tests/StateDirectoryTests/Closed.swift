@@ -15,8 +15,12 @@ struct Closed {
   let authority = NodeKey.random()
   let node = NodeKey.random()
   let credentials: MeshCredentials
+  /// By which the first epoch begins.
+  let decree: Decree
 
-  init() { credentials = .closed(by: authority, node: node.origin, at: Self.now) }
+  init() {
+    (credentials, decree) = MeshCredentials.closed(by: authority, node: node.origin, at: Self.now)
+  }
 
   static func later(_ milliseconds: UInt64) -> WallTime {
     WallTime(milliseconds: now.milliseconds + milliseconds)

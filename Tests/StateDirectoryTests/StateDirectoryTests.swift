@@ -44,7 +44,7 @@ struct StateDirectoryTests {
       origin = try directory.identity().origin
       let mesh = try #require(try directory.mesh())
       #expect(mesh.mesh == credentials.mesh)
-      #expect(mesh.keyring.sealing.key.exposed() == credentials.keyring.sealing.key.exposed())
+      #expect(mesh.keyring.sealing?.key.exposed() == credentials.keyring.sealing?.key.exposed())
       #expect(directory.rememberedAddresses().addresses == addresses)
       #expect(
         try directory.beginLife() == DurableState(incarnationCounter: UInt64(life)))
@@ -149,6 +149,17 @@ struct StateDirectoryTests {
     try open().store(credentials)
     let read = try #require(try open().mesh())
     #expect(read.membership == credentials.membership && read.epochs == credentials.epochs)
+    // Keys came and went.
+    for epoch: UInt32 in 2...9 { credentials.keyring.add(epoch: epoch, key: .random(count: 32)) }
+    credentials.keyring.retire(below: 8)
+    try open().store(credentials)
+    let rotated = try #require(try open().mesh())
+    #expect(rotated.epochs == [8, 9])
+    for epoch: UInt32 in 1...9 {
+      #expect(
+        rotated.keyring.admissionKey(epoch: epoch)
+          == credentials.keyring.admissionKey(epoch: epoch))
+    }
   }
 
   @Test(
@@ -164,6 +175,11 @@ struct StateDirectoryTests {
     #expect(membership.authority == authority.origin && membership.certificate.node == node.origin)
     #expect(membership.certificate.rights.role == .admin)
     #expect(membership.certificate.isGenuine(known.mesh, authority.origin))
+    let decrees = try directory.decrees()
+    guard case .epoch(1, _)? = decrees.first?.subject, decrees.count == 1 else {
+      Issue.record("the first epoch has no decree")
+      return
+    }
     #expect(Issuer(known, node: node, authority: authority)?.link == nil)
     #expect(Issuer(known, node: node, authority: nil)?.link != nil)
     for name in ["authority", "mesh", "tickets"] where try scratch.names().contains(name) {
@@ -203,7 +219,7 @@ struct StateDirectoryTests {
     dump(credentials, to: &dumped)
     dump(invite, to: &dumped)
     let text = dumped + "\(credentials) \(invite) \(String(reflecting: invite))"
-    let key = credentials.keyring.sealing.key.exposed()
+    let key = try #require(credentials.keyring.sealing).key.exposed()
     // Whatever would show them, as a list or one by one, would have a row for each.
     #expect(text.count(where: \.isNewline) < 10)
     #expect(!text.contains("\(key[0]), \(key[1])"))

@@ -254,15 +254,13 @@ struct AuthorityCommand: ParsableCommand {
         )
       }
       try Membership.open(state.path()) { directory in
-        guard let known = try directory.mesh(), known.mesh == line.mesh,
-          known.membership?.authority == line.key.origin
-        else {
+        guard try directory.take(line, at: Membership.now) else {
           throw CommandFailure(
             "\(directory.path) does not belong to the mesh of this authority: join it first")
         }
-        try directory.store(authority: line.key)
       }
-      Output.note("The key of the authority is kept: `presence up` lets others in from now on.")
+      Output.note(
+        "The key of the authority is kept, and this node is an admin: `presence up` lets others in.")
     }
   }
 }

@@ -1,4 +1,5 @@
 import Logging
+import MeshCrypto
 import MeshEngine
 import MeshWire
 import NIOCore
@@ -43,7 +44,7 @@ final class DriverCore: @unchecked Sendable {
   private var events: [MeshEvent] = []
   private let onEvent: @Sendable (MeshEvent) -> Void
   private let onPersist: @Sendable (DurableState) -> Void
-  private let onKeep: @Sendable ([Decree]) -> Void
+  private let onKeep: @Sendable (MeshDriver.Kept) -> Void
   private var timer: (task: Scheduled<Void>, deadline: MonotonicTime)?
   private var isRetryScheduled = false
 
@@ -52,7 +53,7 @@ final class DriverCore: @unchecked Sendable {
     engine: Engine, sockets: [UDPSocket], options: MeshDriver.Options, logger: Logger,
     eventLoop: any EventLoop, onEvent: @escaping @Sendable (MeshEvent) -> Void,
     onPersist: @escaping @Sendable (DurableState) -> Void,
-    onKeep: @escaping @Sendable ([Decree]) -> Void
+    onKeep: @escaping @Sendable (MeshDriver.Kept) -> Void
   ) {
     self.engine = engine
     self.sockets = sockets
@@ -181,7 +182,9 @@ final class DriverCore: @unchecked Sendable {
     case .announce(let bytes): announce(bytes)
     case .event(let event): events.append(event)
     case .persist(let state): onPersist(state)
-    case .keep(let decrees): onKeep(decrees)
+    case .keep(let decrees): onKeep(.decrees(decrees))
+    case .keepKeys:
+      if let crypto = engine.crypto as? SodiumCrypto { onKeep(.keys(crypto.keyring)) }
     }
   }
 

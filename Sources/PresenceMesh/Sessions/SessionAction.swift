@@ -1,3 +1,4 @@
+import MeshCrypto
 import MeshEngine
 import MeshTransport
 import MeshTrust
@@ -82,12 +83,20 @@ extension PresenceMesh {
     }
   }
 
-  /// A word that only nodes of this mesh can make for a text, and all of them make alike: 32
-  /// hexadecimal digits.
+  /// A word that only nodes of this mesh can make for a text, by the key of an epoch, and all of them make alike:
+  /// 32 hexadecimal digits; empty as long as this node has no key.
   package func seal(of text: String) -> String {
-    let key = meshID.hashKey
-    let high = SipHash.hash(Array("seal 1 \(text)".utf8), key: key)
-    let low = SipHash.hash(Array("seal 2 \(text)".utf8), key: key)
-    return SessionID(high, low).description
+    keeper.credentials.keyring.keys.last.map { Self.seal(of: text, by: $0.key) } ?? ""
+  }
+
+  /// True for the word of a text by the key of an epoch that is in use.
+  package func isSeal(_ word: some StringProtocol, of text: String) -> Bool {
+    keeper.credentials.keyring.keys.contains { Self.seal(of: text, by: $0.key) == word }
+  }
+
+  private static func seal(of text: String, by key: SecretBytes) -> String {
+    MeshKeyring.secret(of: key, for: "gateway " + text).withBytes { bytes in
+      hexadecimal((0..<16).map { bytes[$0] })
+    }
   }
 }

@@ -29,21 +29,32 @@ package struct MeshCredentials: Sendable {
     return MeshCredentials(mesh: mesh, keyring: MeshKeyring(key: key))
   }
 
-  /// A new closed mesh, of which a node is the first member, certified as an admin of all users.
+  /// A new closed mesh, of which a node is the first member, certified as an admin of all users, and the decree
+  /// by which its first epoch begins.
   package static func closed(
     by authority: NodeKey, node: OriginID, at moment: WallTime
-  ) -> MeshCredentials {
+  ) -> (credentials: MeshCredentials, decree: Decree) {
     var result = random()
     let issuer = Issuer(key: authority, link: nil, mesh: result.mesh)
+    guard let (epoch, key) = result.keyring.sealing,
+      let decree = try? issuer.decree(
+        .epoch(epoch, check: MeshKeyring.check(of: key, epoch: epoch)),
+        until: nil, at: moment)
+    else { preconditionFailure("a new mesh has a key") }
+    result.certify(node, by: issuer, at: moment)
+    return (result, decree)
+  }
+
+  /// Makes a node an admin of all users, by the authority of the mesh.
+  package mutating func certify(_ node: OriginID, by authority: Issuer, at moment: WallTime) {
     let secret = NodeKey.random()
     let terms = InviteTerms(uses: 1, lifetime: Issuer.longest, role: .admin)
-    guard let ticket = try? issuer.ticket(terms, key: secret.origin, at: moment),
+    guard let ticket = try? authority.ticket(terms, key: secret.origin, at: moment),
       let certificate = try? HeldTicket(
-        ticket: ticket, issuer: nil, authority: authority.origin, admissionKey: [], key: secret
-      ).certificate(of: node, mesh: result.mesh, at: moment)
+        ticket: ticket, issuer: nil, authority: authority.key.origin, admissionKey: [], key: secret
+      ).certificate(of: node, mesh: mesh, at: moment)
     else { preconditionFailure("an authority certifies whom it wants to") }
-    result.membership = ClosedMembership(authority: authority.origin, certificate: certificate)
-    return result
+    membership = ClosedMembership(authority: authority.key.origin, certificate: certificate)
   }
 
   /// The membership that an invite gives a node.
@@ -148,6 +159,13 @@ package struct ClosedMembership: Hashable, Sendable {
     self.certificate = certificate
     self.admission = admission
   }
+}
+
+/// What a node that has no key yet seals its request for one to.
+package struct AdmissionTarget: Hashable, Sendable {
+  package let epoch: UInt32
+  /// The public half of the admission key of the epoch.
+  package let key: [UInt8]
 }
 
 extension MeshCredentials: CustomStringConvertible, CustomReflectable {

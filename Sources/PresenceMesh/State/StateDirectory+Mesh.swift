@@ -17,6 +17,13 @@ extension StateDirectory {
     var line = 1
     let membership = try membership(in: text, &line)
     var keyring = MeshKeyring()
+    while membership != nil, let values = text.values(ofLine: line, name: "retired", count: 2) {
+      guard let epoch = text.number(values[0]).flatMap({ UInt32(exactly: $0) }),
+        let seed = text.secret(values[1], count: MeshKeyring.keyBytes)
+      else { throw malformed(.mesh, line: line, expected: "an epoch and a seed") }
+      keyring.addRetired(epoch: epoch, seed: seed)
+      line += 1
+    }
     if membership != nil, line == text.lineCount {
       // The node has not been admitted yet.
       return MeshCredentials(mesh: mesh, keyring: keyring, membership: membership)
@@ -89,6 +96,9 @@ extension StateDirectory {
             .text("admission"), .text("\(target.epoch)"), .text(hexadecimal(target.key)),
           ])
         }
+      }
+      lines += credentials.keyring.retired.map { epoch, seed in
+        [.text("retired"), .text("\(epoch)"), .secret(seed)]
       }
       lines += credentials.keyring.keys.map { epoch, key in
         [.text("key"), .text("\(epoch)"), .secret(key)]

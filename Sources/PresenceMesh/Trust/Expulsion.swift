@@ -1,4 +1,3 @@
-import MeshEngine
 package import MeshWire
 
 /// Why a node is not, or no longer, a member of a closed mesh.
@@ -13,6 +12,10 @@ public enum Expulsion: String, Codable, CaseIterable, Sendable {
   case expired
   /// Its certificate begins later than now: a clock is off.
   case notYetValid
+  /// No authority of the mesh stands behind its certificate.
+  case unknownIssuer
+  /// The mesh has as many members as it may.
+  case full
 }
 
 extension Expulsion: CustomStringConvertible {
@@ -30,6 +33,9 @@ extension Expulsion: CustomStringConvertible {
     case .expired: "the certificate of this node has ended: join by a new invite"
     case .notYetValid:
       "the certificate of this node begins in the future: set the clock of this machine"
+    case .unknownIssuer:
+      "no authority of the mesh stands behind the certificate of this node: join by a new invite"
+    case .full: "the mesh has as many members as it may: revoke some that are gone"
     }
   }
 }
@@ -56,7 +62,7 @@ extension Expulsion {
     }
   }
 
-  init(_ refusal: TrustRefusal) {
+  init(_ refusal: RefusalReason) {
     self =
       switch refusal {
       case .revokedNode: .revokedNode
@@ -64,6 +70,8 @@ extension Expulsion {
       case .usesExceeded: .usesExceeded
       case .expired: .expired
       case .notYetValid: .notYetValid
+      case .unknownIssuer: .unknownIssuer
+      case .full: .full
       }
   }
 }

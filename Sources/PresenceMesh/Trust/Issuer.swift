@@ -102,7 +102,22 @@ extension StateDirectory {
     // One that an earlier try left is used.
     let authority = try authority() ?? .random()
     try store(authority: authority)
-    try store(.closed(by: authority, node: node.origin, at: moment))
+    let (credentials, decree) = MeshCredentials.closed(by: authority, node: node.origin, at: moment)
+    try store([decree])
+    try store(credentials)
+  }
+
+  /// Keeps the key of the authority, and makes the node of the directory an admin by it. False: the directory
+  /// does not belong to its mesh, and nothing changed.
+  package func take(_ line: AuthorityLine, at moment: WallTime) throws(StateError) -> Bool {
+    guard var credentials = try mesh(), credentials.mesh == line.mesh,
+      credentials.membership?.authority == line.key.origin
+    else { return false }
+    try store(authority: line.key)
+    let issuer = Issuer(key: line.key, link: nil, mesh: line.mesh)
+    credentials.certify(try identity().origin, by: issuer, at: moment)
+    try store(credentials)
+    return true
   }
 
   /// A new invite to the mesh of the directory, while no node is running on it. A ticket is noted.

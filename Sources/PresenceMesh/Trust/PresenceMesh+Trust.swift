@@ -158,11 +158,25 @@ extension PresenceMesh {
     throw .mayNotAdminister(reason: isOpen ? Issuer.openMesh : Issuer.notAnAdmin)
   }
 
-  /// Begins an epoch with a new key of the mesh.
+  /// Begins an epoch with a new key of the mesh, which goes to all members. Returns its number.
+  ///
+  /// - Throws: ``PresenceError/mayNotAdminister(reason:)`` on nodes that are no admins.
   @discardableResult
   public func rotate() async throws(PresenceError) -> UInt32 {
     _ = try administering()
-    throw .mayNotAdminister(reason: "not yet")
+    let result = await driver.update { engine, now -> Result<UInt32, OperationError> in
+      do throws(OperationError) {
+        try engine.rotate(now: now)
+        return .success(engine.crypto.newestEpoch)
+      } catch {
+        return .failure(error)
+      }
+    }
+    do throws(OperationError) {
+      return try result.get()
+    } catch {
+      throw PresenceError(error, hub.expulsion)
+    }
   }
 
   // MARK: Members
@@ -206,7 +220,8 @@ extension PresenceMesh {
 
   // MARK: Taking back
 
-  /// Takes something back for the whole mesh: all nodes hear of it, and go by it at once. It cannot be undone.
+  /// Takes something back for the whole mesh: all nodes hear of it, and go by it at once. It cannot be
+  /// undone. Unless it is a user, the mesh goes on with a new key.
   ///
   /// - Throws: ``PresenceError/mayNotAdminister(reason:)`` on nodes that may not.
   public func revoke(_ revocation: Revocation) async throws(PresenceError) {
@@ -233,5 +248,8 @@ extension PresenceMesh {
     let decree = try issuer.decree(
       subject, until: ticket.map { $0.expires + $0.lifetime }, at: WallClock.now)
     await driver.update { $0.publish(decree, now: $1) }
+    // Whoever is out has the mesh key still.
+    if case .user = revocation { return }
+    _ = try await rotate()
   }
 }
