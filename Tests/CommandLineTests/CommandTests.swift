@@ -106,10 +106,10 @@ struct CommandTests {
     defer {
       for state in [first, second] { try? FileManager.default.removeItem(atPath: state) }
     }
-    let created = try await Program.run("mesh", "create", "--open", "--state", first)
+    let created = try await Program.run("mesh", "create", "--state", first)
     #expect(created.exitCode == 0)
     #expect(created.lines.count == 1)
-    #expect(try await Program.run("mesh", "create", "--open", "--state", first).exitCode == 1)
+    #expect(try await Program.run("mesh", "create", "--state", first).exitCode == 1)
     let node = try await TestNode(state: first)
     #expect(!node.child.errors.contains("A new mesh was made"))
     let joined = try await Program.run(

@@ -98,7 +98,7 @@ struct InviteTests {
 
   @Test("While a node is running, an invite with another key or mesh is refused aloud")
   func runningNode() async throws {
-    let node = try await TestNode()
+    let node = try await TestNode(isOpen: true)
     let other = Place()
     defer { other.remove() }
     let line = try await node.invite()

@@ -12,7 +12,8 @@ enum MembershipChecks {
       "ask an admin for a new invite (`presence invite`), end the node, and take it with "
       + "`presence mesh join`"
     if let reason = record.expelled {
-      return Check("membership", .fail, reason, advice: renewal)
+      // It says itself what to do.
+      return Check("membership", .fail, reason)
     }
     guard let certificate = record.certificate else {
       return Check("membership", .ok, "the mesh is open: whoever has its key is a member")

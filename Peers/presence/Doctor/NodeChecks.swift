@@ -13,10 +13,6 @@ enum NodeChecks {
   /// Counters that tell of trouble, and what they tell.
   private static let troubles: [(name: String, meaning: String, advice: String)] = [
     (
-      "pathsWithoutCertificate", "nodes that are no members knocked here",
-      "they were revoked, or their invites have ended: see `presence members`"
-    ),
-    (
       "datagramsForeign", "datagrams of another mesh came in",
       "a node with another invite sends here: see its --peer, or ignore it"
     ),
