@@ -13,8 +13,11 @@ extension Engine {
     case .refused(let refusal): return refusal
     case .unknown:
       // It dropped out of the set: by time, or because others used its ticket before.
-      let end = context.ownCertificate?.notAfter ?? 0
-      return end < context.wall ? .expired : .usesExceeded
+      guard let own = context.ownCertificate else { return .expired }
+      if trust.allDecrees.contains(where: { $0.subject == .revokedTicket(own.ticket.key) }) {
+        return .revokedTicket
+      }
+      return own.notAfter < context.wall ? .expired : .usesExceeded
     }
   }
 

@@ -184,6 +184,12 @@ struct TicketTests {
     #expect(line.hasPrefix("presence-authority:1:"))
     let read = try #require(AuthorityLine(" \(line)\n"))
     #expect(read.mesh == mesh.credentials.mesh && read.key.origin == mesh.authority.origin)
+    // Whoever takes it over before it was admitted still knows whom to ask for the key.
+    var known = try MeshCredentials(mesh.invite(), node: mesh.node.origin, at: Closed.now)
+    let admission = known.membership?.admission
+    known.certify(mesh.node.origin, by: try mesh.issuer(), at: Closed.now)
+    #expect(known.membership?.admission == admission && admission != nil)
+    #expect(known.membership?.certificate.rights.role == .admin)
     for wrong in [String(line.dropLast()), line + "A", "", "hello", try mesh.invite().line] {
       #expect(AuthorityLine(wrong) == nil)
     }

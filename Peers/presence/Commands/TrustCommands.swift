@@ -260,7 +260,8 @@ struct AuthorityCommand: ParsableCommand {
         }
       }
       Output.note(
-        "The key of the authority is kept, and this node is an admin: `presence up` lets others in.")
+        "The key of the authority is kept, and this node is an admin: `presence up` lets others in."
+      )
     }
   }
 }

@@ -54,7 +54,8 @@ package struct MeshCredentials: Sendable {
         ticket: ticket, issuer: nil, authority: authority.key.origin, admissionKey: [], key: secret
       ).certificate(of: node, mesh: mesh, at: moment)
     else { preconditionFailure("an authority certifies whom it wants to") }
-    membership = ClosedMembership(authority: authority.key.origin, certificate: certificate)
+    membership = ClosedMembership(
+      authority: authority.key.origin, certificate: certificate, admission: membership?.admission)
   }
 
   /// The membership that an invite gives a node.
