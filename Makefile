@@ -11,7 +11,7 @@ DOCS := .build/docs
 FORMATTED := Package.swift Sources Peers Tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients build demo test bench gateway-bench measure simulate format lint docs clean
+.PHONY: help setup clients build demo test bench gateway-bench measure simulate format lint docs sbom versions clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,13 @@ docs: setup ## build the documentation of the library into .build/docs
 	@mkdir -p $(DOCS)
 	$(SWIFT) package $(SWIFTFLAGS) --allow-writing-to-directory $(DOCS) \
 	  generate-documentation --target PresenceMesh --output-path $(DOCS) --warnings-as-errors
+
+versions: ## check that the packages are those of .ci/versions
+	@SWIFT="$(SWIFT)" .ci/check-versions
+
+sbom: setup ## write the list of what this is made of (SPDX 2.3) to .build/sbom.spdx.json
+	@mkdir -p .build
+	SWIFT="$(SWIFT)" .ci/sbom .build/sbom.spdx.json
 
 clean: ## remove what was built; fetched dependencies stay
 	$(SWIFT) package clean

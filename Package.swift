@@ -162,6 +162,7 @@ let targets: [Target] = [
     dependencies: ["presence", "PresenceMesh", "MeshCrypto"],
     exclude: [
       "Support/refuse-sendmmsg.py", "Support/find-in-memory.py", "Support/interrupt-writes.c",
+      "Support/old-sodium.c",
     ],
     swiftSettings: strict),
 ]
@@ -175,14 +176,17 @@ let package = Package(
     .executable(name: "presence", targets: ["presence"]),
     .executable(name: "allocations", targets: ["allocations"]),
   ],
+  // What only the programs and the tools of this package use is exact. What an app has in common with
+  // its libraries has ranges, or no app could take a security fix before this package does;
+  // .ci/versions says which versions this package is built and tested with.
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
-    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"),
   ],
   targets: targets,
   swiftLanguageModes: [.v6]

@@ -248,16 +248,17 @@ struct ControlSocketTests {
 
     @Test(
       "Where a path is too long and no folder is safe, the error says so; nothing of others is used",
-      .enabled(if: Self.canBecomeNobody))
-    func nothingSafe() throws {
+      .enabled(if: Self.canBecomeNobody), arguments: [0o777, 0o700])
+    func nothingSafe(mode: Int) throws {
       defer { remove() }
       let folder = "/tmp/presence-mesh-64123"
       try? FileManager.default.removeItem(atPath: folder)
       // Somebody else was faster.
       try FileManager.default.createDirectory(
         atPath: folder, withIntermediateDirectories: false,
-        attributes: [.posixPermissions: 0o777])
+        attributes: [.posixPermissions: 0o700])
       defer { try? FileManager.default.removeItem(atPath: folder) }
+      try setMode(mode, of: folder)
       let state = long(180, in: base)
       try FileManager.default.createDirectory(
         atPath: state, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])

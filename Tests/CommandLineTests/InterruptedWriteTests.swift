@@ -4,27 +4,9 @@ import PresenceMesh
 import Testing
 
 #if os(Linux)
-  /// A library that interrupts the writes of a process, compiled from C.
+  /// Interrupts the writes of a process.
   private enum Interrupter {
-    private static let source =
-      URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Support/interrupt-writes.c").path
-
-    /// The library; `nil` where there is no C compiler.
-    static let library: String? = {
-      let result = FileManager.default.temporaryDirectory
-        .appending(path: "interrupt-writes-\(UUID().uuidString).so").path
-      for compiler in ["cc", "clang", "gcc"] {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [compiler, "-shared", "-fPIC", "-o", result, source, "-ldl"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { continue }
-        process.waitUntilExit()
-        if process.terminationStatus == 0 { return result }
-      }
-      return nil
-    }()
+    static let library = Preload.interruptWrites
 
     static func environment(at step: Int, _ how: String = "kill") -> [String: String] {
       ["LD_PRELOAD": library ?? "", "INTERRUPT_AT": "\(step)", "INTERRUPT_HOW": how]

@@ -187,6 +187,13 @@ struct SecretTests {
           #expect(stat("\(folder)/environ", &status) == 0)
           #expect((status.st_uid == 0) == isProtected)
         }
+        for inherited in [[:], environment] {
+          let doctor = try await Program.run(
+            ["doctor", "--state", node.state, "--json"], environment: inherited)
+          let checks = try doctor.object()["checks"] as? [[String: Any]]
+          let check = checks?.first { $0["name"] as? String == "core dumps" }
+          #expect(check?["result"] as? String == (isProtected ? "ok" : "warn"))
+        }
       }
     }
   #endif
