@@ -75,7 +75,10 @@ extension Engine {
     let isNewLife =
       records.slot(of: checkpoint.origin).flatMap { records.replica.replica(slot: $0) }?.incarnation
       != checkpoint.body.incarnation
-    guard let opened = records.open(checkpoint.origin, checkpoint.body.incarnation) else {
+    let bounds = trust.bounds(of: checkpoint.origin)
+    guard
+      let opened = records.open(checkpoint.origin, checkpoint.body.incarnation, bounds: bounds)
+    else {
       return context.counters.count(.originsRefused)
     }
     let remembered = removedPeers.remove(checkpoint.origin)

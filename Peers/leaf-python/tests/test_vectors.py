@@ -216,7 +216,7 @@ class Vectors(unittest.TestCase):
   def test_kinds_above_13_are_passed_over(self) -> None:
     challenge = wire.Challenge(bytes(7) + b"\1")
     found = list(wire.read_messages(wire.frame(16, b"later") + challenge.encode()))
-    self.assertEqual(found, [wire.Passed(14), challenge])
+    self.assertEqual(found, [wire.Passed(16), challenge])
 
   def test_the_invite_of_the_document(self) -> None:
     line = ("presence-mesh:1:oKGio6SlpqeoqaqrrK2urwAAAAEAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHwEAAAAA"

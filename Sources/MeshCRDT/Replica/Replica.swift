@@ -53,15 +53,19 @@ package struct Replica: Sendable {
   /// Makes room for an incarnation of an origin. A higher one than the one held takes its place, and
   /// everything that was held goes.
   ///
-  /// - Parameter scope: the rooms that are held of it, where these are not ``scope``.
+  /// - Parameters:
+  ///   - scope: the rooms that are held of it, where these are not ``scope``.
+  ///   - bounds: how much a new incarnation may be, where that is not what any origin may.
   /// - Returns: the slot, and what changed by that; `nil`, and nothing changed, when the incarnation is
   ///   lower than the one held, or ``Limits/origins`` are held.
   package mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil,
+    bounds: OriginBounds? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     func replica() -> OriginReplica {
       OriginReplica(
-        incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope, bounds: bounds)
+        incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope,
+        bounds: bounds ?? self.bounds)
     }
     if let slot = slots[origin], let held = replicas[slot]?.incarnation {
       guard incarnation >= held else { return nil }

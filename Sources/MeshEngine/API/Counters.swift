@@ -72,6 +72,8 @@ package struct Counters: Hashable, Sendable {
     case certificatesRefused, decreesRefused
     /// Mesh keys that were given, asked for, refused, and not looked at for the sake of a rate.
     case admissionsGranted, keysAskedFor, admissionsRefused, admissionsWithheld
+    /// Batches and cursor frames of an origin that says more in a second than its certificate lets it.
+    case quotasExceeded
     /// Of an origin without a certificate that counts.
     case messagesUncertified
 

@@ -158,10 +158,10 @@ extension Hosting {
       effects.isUrgent = true
     case .leaveMesh: effects.isLeaving = true
     default:
-      if operation.addsRecords, mesh.ownUsage.exceeds(HostingLimits.records) {
+      if operation.addsRecords, mesh.ownUsage.exceeds(limits) {
         let bytes = mesh.ownUsage.bytes
         throw .tooLong(
-          field: "what this node says", bytes: bytes, limit: HostingLimits.records.bytes)
+          field: "what this node says", bytes: bytes, limit: limits.bytes)
       }
       try checkUser(of: operation)
       let first = actions.count
@@ -170,8 +170,23 @@ extension Hosting {
     }
   }
 
-  /// Throws unless this node may speak for the user whom an operation names.
+  /// What this node's records may be before operations that add to them are refused.
+  private var limits: OriginBounds {
+    var limits = HostingLimits.records
+    if rights.quotas.records > 0 {
+      limits.records = min(limits.records, Int(clamping: rights.quotas.records) / 4 * 3)
+    }
+    return limits
+  }
+
+  /// Throws unless this node may speak for the user whom an operation names, and host one session more.
   private func checkUser(of operation: LocalOperation) throws(OperationError) {
+    if case .open(let session, _, _, _, _) = operation, rights.quotas.sessions > 0 {
+      let limit = Int(clamping: rights.quotas.sessions)
+      guard sessions.table[session] != nil || hostedCount < limit else {
+        throw .tooManySessions(limit: limit)
+      }
+    }
     guard rights.users != .all else { return }
     switch operation {
     case .open(let session, let profile, _, _, _), .setProfile(let session, let profile):
@@ -196,7 +211,11 @@ extension Hosting {
 
   /// Sets what this node may say from now on. Sessions that it may not host any more stay, and nobody shows
   /// them.
-  mutating func setRights(_ rights: Rights) { self.rights = rights }
+  mutating func setRights(_ rights: Rights) {
+    self.rights = rights
+    let rooms = Int(clamping: rights.quotas.rooms)
+    sessions.roomLogLimit = rooms > 0 ? min(rooms, HostingLimits.roomLogs) : HostingLimits.roomLogs
+  }
 
   /// This node is no member any more: no operation is done and nothing is written.
   mutating func expel() { refusal = .expelled }

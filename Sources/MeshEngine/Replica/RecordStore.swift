@@ -64,10 +64,12 @@ struct RecordStore: Sendable {
 
   /// Makes room for an incarnation of an origin: see ``Replica/open(_:_:)``.
   mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil,
+    bounds: OriginBounds? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     let held = slot(of: origin).flatMap { replica.incarnation(slot: $0) }
-    guard let opened = replica.open(origin, incarnation, scope: scope) else { return nil }
+    guard let opened = replica.open(origin, incarnation, scope: scope, bounds: bounds)
+    else { return nil }
     while windows.count <= opened.slot {
       windows.append(RecentBatches())
       newest.append(nil)

@@ -53,6 +53,7 @@ struct TrustSet: Sendable {
   private var certificateCount = 0
   private var decrees: [[UInt8]: Decree] = [:]
   private var standings: [OriginID: TrustStanding] = [:]
+  private var rates: [OriginID: (quota: UInt64, budget: Budget)] = [:]
   /// Origins that a peer holds, and of which no certificate has come yet.
   private var awaited: [OriginID: (position: Checkpoint.Position, address: PeerAddress)] = [:]
 
@@ -135,6 +136,33 @@ struct TrustSet: Sendable {
 
   /// The number of certificates and decrees.
   var count: (certificates: Int, decrees: Int) { (certificateCount, decrees.count) }
+
+  // MARK: Quotas
+
+  private func quotas(of node: OriginID) -> Quotas {
+    if case .admitted(let rights) = standing(of: node) { rights.quotas } else { .none }
+  }
+
+  /// How much an origin may be; `nil`: as much as any.
+  func bounds(of node: OriginID) -> OriginBounds? {
+    let quotas = quotas(of: node)
+    return quotas == .none ? nil : OriginBounds(quotas)
+  }
+
+  /// Takes bytes that an origin said. False when that is more than its quota.
+  mutating func take(bytes: Int, of node: OriginID, now: MonotonicTime) -> Bool {
+    let quota = quotas(of: node).bytesPerSecond
+    guard quota > 0 else { return true }
+    if rates[node]?.quota != quota {
+      if rates.count >= Limits.origins { rates = [:] }
+      rates[node] = (quota, Budget(perSecond: quota, burst: max(quota, 4800), now: now))
+    }
+    guard rates[node]?.budget.wait(for: UInt64(clamping: bytes), now: now) == nil else {
+      return false
+    }
+    rates[node]?.budget.spend(UInt64(clamping: bytes))
+    return true
+  }
 
   // MARK: What counts
 
@@ -360,5 +388,19 @@ extension TrustSet {
     }
     change.entries.sort { $0.key.lexicographicallyPrecedes($1.key) }
     return change
+  }
+}
+
+extension OriginBounds {
+  /// What an origin with quotas may be.
+  init(_ quotas: Quotas) {
+    self.init()
+    func lower(_ value: inout Int, _ quota: UInt64, _ more: Int = 0) {
+      if quota > 0 { value = min(value, Int(clamping: quota) + more) }
+    }
+    lower(&sessions, quotas.sessions)
+    // The lobby is one of them here.
+    lower(&rooms, quotas.rooms, 1)
+    lower(&records, quotas.records)
   }
 }

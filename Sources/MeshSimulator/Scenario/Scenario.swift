@@ -11,6 +11,8 @@ package struct Scenario: Sendable {
   package var links = Links()
   /// Whether announcements reach everybody; `nil`: by the seed.
   package var hasMulticast: Bool?
+  /// True: an authority says who is a member; `nil`: so it is for one seed in four.
+  package var isClosed: Bool?
   /// Sessions that each node opens when the mesh comes up, beside those of the random clients.
   package var sessionsPerNode = 0
   /// The faults that may happen; each seed draws some of them. `isExact`: all of them happen.

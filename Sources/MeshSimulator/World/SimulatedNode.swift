@@ -37,6 +37,8 @@ final class SimulatedNode {
   var life: UInt64 = 0
   /// A process that shares its key with another node.
   var isClone = false
+  /// Somebody has said that it is no member any more.
+  var isRevoked = false
   /// Its key was once used by two processes: what it does then is not checked.
   var hasClone = false
   /// What a member that lies does with its datagrams.
@@ -100,7 +102,7 @@ final class SimulatedNode {
   /// A copy of the engine, to look at.
   var engine: Engine? { process?.engine }
   /// True when it runs now and says the truth.
-  var isHonest: Bool { liar == nil && !isClone }
+  var isHonest: Bool { liar == nil && !isClone && !isRevoked }
   var isAwake: Bool { process != nil && pausedUntil == nil }
 
   func local(_ time: UInt64) -> MonotonicTime {

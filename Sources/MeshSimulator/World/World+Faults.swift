@@ -65,7 +65,7 @@ extension World {
       leave(victim)
       queue.add(.start(node: victim.index), at: time + UInt64(1 + random.below(8)) * Self.second)
     case .clone: clone(victim)
-    case .keyRotation: rotateKeys(victim)
+    case .keyRotation: if isClosed { changeMembership(by: victim) } else { rotateKeys(victim) }
     case .joinStorm: for _ in 0..<20 { act() }
     case .sendRate:
       guard victim.isUp, victim.isHonest else { return }
@@ -207,8 +207,8 @@ extension World {
       node.diesAtPersist = false
       node.stall = nil
       node.setRate(1_000_000, at: time)
-      let mustRestart = node.hasClone || node.newestEpoch != epoch
-      node.newestEpoch = epoch
+      let mustRestart = node.hasClone || !isClosed && node.newestEpoch != epoch
+      if !isClosed { node.newestEpoch = epoch }
       if node.pausedUntil != nil { endPause(node.index) }
       if node.isUp, mustRestart { crash(node.index) }
       if node.isUp { reschedule(node) } else { start(node.index) }

@@ -116,6 +116,47 @@ struct ClosedMeshTests {
     #expect(world.nodes[1].engine.hostedSessions.contains(session))
   }
 
+  @Test("A node keeps to the sessions, rooms and bytes that its certificate lets it have")
+  func quotasAreKept() throws {
+    let quotas = Quotas(sessions: 2, rooms: 2, records: 0, bytesPerSecond: 20_000)
+    let certificates = try [
+      ClosedMesh.certificate(0), ClosedMesh.certificate(1, quotas: quotas),
+    ]
+    var world = ClosedMesh.world(certificates)
+    for index in 0..<2 { world.start(peers: index == 0 ? [] : [0]) }
+    let isMet = world.run(atMost: 5000) { $0.nodes.allSatisfy { $0.engine.pathCount == 1 } }
+    try #require(isMet != nil)
+    for number in 0..<2 {
+      try world.open(1, session(number), user: "user \(number)", in: room)
+    }
+    #expect(throws: OperationError.tooManySessions(limit: 2)) {
+      try world.open(1, session(2), user: "user 2", in: room)
+    }
+    try world.perform(1, .enter(session(0), RoomName("b") ?? .lobby))
+    #expect(throws: OperationError.tooManyRoomLogs(limit: 2)) {
+      try world.perform(1, .enter(session(0), RoomName("c") ?? .lobby))
+    }
+    world.run(milliseconds: 2000)
+    #expect(world.nodes[0].sessions.count == 2)
+    // One that does not keep to them is held at what it had when it did.
+    world.nodes[1].engine.hosting.setRights(.unlimited)
+    try world.open(1, session(2), user: "user 2", in: room)
+    world.run(milliseconds: 5000)
+    #expect(world.nodes[0].engine.counters[.checkpointsExcessive] > 0)
+    #expect(world.nodes[0].sessions.count == 2)
+    // The rate: what is dropped comes by comparing.
+    try world.perform(1, .leave(session(2)))
+    for step in 0..<400 {
+      try world.perform(
+        1,
+        .setData(session(0), room, [UInt8](repeating: UInt8(step & 255), count: 300)))
+      world.run(milliseconds: 11)
+    }
+    #expect(world.nodes[0].engine.counters[.quotasExceeded] > 0)
+    let time = world.run(atMost: 10_000) { $0.agree() }
+    #expect(time != nil)
+  }
+
   @Test("A moderator removes the sessions of others")
   func moderatorRemoves() throws {
     let certificates = try (0..<3).map {
