@@ -144,6 +144,22 @@ struct MembershipTests {
     try await Program.eventually("they meet again") { try await online(bob) == ["ada", "bob"] }
   }
 
+  @Test("A newcomer that reaches no member says so, and is in as soon as it reaches one")
+  func nobodyThere() async throws {
+    let maker = places.fresh()
+    let line = try #require(try await run(maker, "mesh", "create").lines.first)
+    let bob = try await TestNode(
+      ["--invite", line, "--name", "bob", "--room", "design"], state: places.fresh())
+    try await Program.eventually("it says so") {
+      bob.child.errors.contains("no member of the mesh was reached yet")
+    }
+    #expect(try await bob.run("doctor").output.contains("no key of the mesh yet"))
+    #expect(try await bob.run("invite").exitCode == 1)
+    let address = try #require(bob.readyWord("addresses").split(separator: ",").first)
+    let ada = try await TestNode(["--peer", String(address)], state: maker)
+    try await Program.eventually("he is seen") { try await online(ada) == ["bob"] }
+  }
+
   @Test("A newer invite is taken, an older one or another mesh's is refused aloud")
   func newerInvite() async throws {
     let maker = places.fresh()

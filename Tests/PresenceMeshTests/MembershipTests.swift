@@ -62,6 +62,18 @@ struct MembershipTests {
     await first.leave()
   }
 
+  @Test("A service whose node is put out of the mesh ends with the reason")
+  func service() async throws {
+    let first = try await PresenceMesh.join(.loopback(membership: .new))
+    let service = PresenceMeshService(.loopback(membership: .invite(try first.invite())))
+    let running = Task { try await service.run() }
+    let second = try await service.mesh()
+    try await eventually("it is a member") { await first.members().count == 2 }
+    try await first.revoke(.node(second.nodeID))
+    await #expect(throws: PresenceError.expelled(.revokedNode)) { try await running.value }
+    await first.leave()
+  }
+
   @Test("A user that is revoked is shown by nobody")
   func revokedUser() async throws {
     let first = try await PresenceMesh.join(.loopback(membership: .new))

@@ -28,9 +28,12 @@ struct RunningNode: Sendable {
       let serving = Task { await server.run() }
       // A node that is put out of the mesh has nothing more to do.
       let watching = Task {
-        for await _ in mesh.events where mesh.expulsion != nil { continuation.yield() }
+        await mesh.untilExpelled()
+        if mesh.expulsion != nil { continuation.yield() }
       }
       defer { watching.cancel() }
+      let waiting = Task { try await tellWhenNotAdmitted(mesh) }
+      defer { waiting.cancel() }
       let result: Result<Value, any Error>
       do {
         result = .success(try await body(RunningNode(mesh: mesh, shutdownRequests: requests)))
@@ -48,6 +51,15 @@ struct RunningNode: Sendable {
       await mesh.leave()
       throw error
     }
+  }
+
+  /// Tells that no member was reached which gives this node the key of the mesh.
+  private static func tellWhenNotAdmitted(_ mesh: PresenceMesh) async throws {
+    try await Task.sleep(for: .seconds(5))
+    guard mesh.epochs.isEmpty, mesh.expulsion == nil else { return }
+    Output.note(
+      "presence: no member of the mesh was reached yet, and this node is alone until one is: is one "
+        + "running, and does the invite name its address? Else name one with --peer")
   }
 
   /// The log on the standard error.

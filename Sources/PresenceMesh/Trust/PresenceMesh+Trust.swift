@@ -179,6 +179,11 @@ extension PresenceMesh {
     }
   }
 
+  /// Returns when the node is no member any more, or has left the mesh, or the task is cancelled.
+  package func untilExpelled() async {
+    for await _ in events where expulsion != nil { return }
+  }
+
   // MARK: Members
 
   /// The nodes of which a certificate is known, in the order of their ids; none in an open mesh.
