@@ -170,7 +170,11 @@ extension Engine {
     _ refusal: TrustSet.Refusal, _ counter: Counters.Name, from address: PeerAddress?
   ) {
     if refusal != .known { context.counters.count(counter) }
-    if case .invalid = refusal, let address { charge(.wrongSignature, to: address) }
+    // An authority may have made its issuer one, and that is not heard yet.
+    if case .invalid(let failure) = refusal, let address {
+      if case .unknownIssuer = failure { return }
+      charge(.wrongSignature, to: address)
+    }
   }
 
   /// Takes over what changed: the tree, and who is a member.

@@ -12,7 +12,7 @@ enum TrustStanding: Hashable, Sendable {
 /// The certificates and decrees of a closed mesh: a set that all members come to hold alike.
 ///
 /// Of a node and a ticket the certificate with the earliest binding is kept, of a ticket as many as it has
-/// uses, the earliest ones; of a decree's subject the newest decree. So the set is a join of what came, in
+/// uses, the earliest ones; of what one signer says about a subject the newest decree. So the set is a join of what came, in
 /// whatever order. What counts follows from the set and from wall time; nothing is taken back but by time.
 ///
 /// Bounds: ``certificateBound`` certificates, ``decreeBound`` decrees. More are refused.
@@ -51,7 +51,9 @@ struct TrustSet: Sendable {
   private var uses: [OriginID: [Use]] = [:]
   private var certificates: [OriginID: [Certificate]] = [:]
   private var certificateCount = 0
-  private var decrees: [[UInt8]: Decree] = [:]
+  /// By subject and signer.
+  private var decrees: [[UInt8]: [OriginID: Decree]] = [:]
+  private var decreeCount = 0
   private var standings: [OriginID: TrustStanding] = [:]
   private var rates: [OriginID: (quota: UInt64, budget: Budget)] = [:]
   /// Origins that a peer holds, and of which no certificate has come yet.
@@ -92,7 +94,7 @@ struct TrustSet: Sendable {
 
   /// All decrees, in the order of their keys.
   var allDecrees: [Decree] {
-    decrees.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
+    decrees.values.flatMap(\.values).sorted { $0.key.lexicographicallyPrecedes($1.key) }
   }
 
   /// The decrees by which a node's certificates do not count.
@@ -102,7 +104,7 @@ struct TrustSet: Sendable {
       subjects.append(.revokedTicket(certificate.ticket.key))
       if certificate.issuer != nil { subjects.append(.revokedNode(certificate.ticket.issuer)) }
     }
-    return subjects.compactMap { decrees[$0.key] }.filter { counts($0) }
+    return subjects.compactMap { decree($0) }
   }
 
   /// The certificates by a ticket, in the order of their binding.
@@ -122,20 +124,26 @@ struct TrustSet: Sendable {
 
   /// The users that were revoked.
   var revokedUsers: [String] {
-    allDecrees.compactMap { decree in
+    decrees.values.flatMap(\.values).compactMap { decree in
       if case .revokedUser(let user) = decree.subject, counts(decree) { user } else { nil }
     }
   }
 
   /// The epochs that were decreed, the highest last.
   var epochs: [(epoch: UInt32, decree: Decree)] {
-    allDecrees.compactMap { decree in
-      if case .epoch(let epoch, _) = decree.subject, counts(decree) { (epoch, decree) } else { nil }
+    epochDecrees.filter { counts($0.decree) }
+  }
+
+  private var epochDecrees: [(epoch: UInt32, decree: Decree)] {
+    decrees.values.flatMap(\.values).compactMap { decree in
+      if case .epoch(let epoch, _) = decree.subject { (epoch, decree) } else { nil }
+    }.sorted {
+      $0.epoch == $1.epoch ? $0.decree.signer < $1.decree.signer : $0.epoch < $1.epoch
     }
   }
 
   /// The number of certificates and decrees.
-  var count: (certificates: Int, decrees: Int) { (certificateCount, decrees.count) }
+  var count: (certificates: Int, decrees: Int) { (certificateCount, decreeCount) }
 
   // MARK: Quotas
 
@@ -166,28 +174,29 @@ struct TrustSet: Sendable {
 
   // MARK: What counts
 
-  private func isDecreed(_ subject: Decree.Subject) -> Bool {
-    decrees[subject.key].map { counts($0) } ?? false
+  /// A decree about a subject that counts; one of an authority, if there is one.
+  private func decree(_ subject: Decree.Subject) -> Decree? {
+    let all = (decrees[subject.key] ?? [:]).values.filter { counts($0) }
+    return all.min { ($0.link == nil ? 0 : 1, $0.signer) < ($1.link == nil ? 0 : 1, $1.signer) }
   }
+
+  private func isDecreed(_ subject: Decree.Subject) -> Bool { decree(subject) != nil }
 
   /// True unless whoever signed the decree was revoked.
   private func counts(_ decree: Decree) -> Bool {
-    guard let link = decree.link else {
-      return decree.signer == root || decrees[Decree.Subject.authority(decree.signer).key] != nil
-    }
-    return !isRevoked(admin: decree.signer, by: link)
+    decree.link.map { !isRevoked(admin: decree.signer, by: $0) } ?? true
   }
 
   /// True when an admin was revoked, which authorities alone can do.
   private func isRevoked(admin: OriginID, by link: CertificateLink) -> Bool {
     [Decree.Subject.revokedNode(admin), .revokedTicket(link.ticket.key)].contains {
-      decrees[$0.key].map { $0.link == nil } ?? false
+      decrees[$0.key]?.values.contains { $0.link == nil } ?? false
     }
   }
 
   /// True when a node or a ticket was revoked by somebody who may do that.
   private func isRevoked(_ subject: Decree.Subject, role: Role) -> Bool {
-    guard let decree = decrees[subject.key], counts(decree) else { return false }
+    guard let decree = decree(subject) else { return false }
     return role < .admin || decree.link == nil
   }
 
@@ -309,37 +318,51 @@ extension TrustSet {
     _ decree: Decree, at wall: UInt64, mesh: [UInt8], check: SignatureCheck
   ) throws(Refusal) -> Change {
     let key = decree.subject.key
-    if let known = decrees[key] {
-      // An authority's word is not outweighed by an admin's.
+    if let known = decrees[key]?[decree.signer] {
       guard
-        (known.link == nil ? 1 : 0, known.issuedAt) < (decree.link == nil ? 1 : 0, decree.issuedAt)
-          || (known.link == nil) == (decree.link == nil) && known.issuedAt == decree.issuedAt
+        known.issuedAt < decree.issuedAt
+          || known.issuedAt == decree.issuedAt
             && known.encoded().lexicographicallyPrecedes(decree.encoded())
       else { throw .known }
     } else {
-      guard decrees.count < Self.decreeBound else { throw .full }
+      guard decreeCount < Self.decreeBound else { throw .full }
     }
     guard decree.until &+ EngineLimits.clockTolerance.milliseconds >= wall else { throw .ended }
     if case .epoch(let epoch, _) = decree.subject, decrees[key] == nil {
-      let others = epochs.map(\.epoch)
-      guard others.count < Self.epochBound || others.first.map({ $0 < epoch }) ?? true else {
+      let others = epochDecrees
+      guard counts(decree), others.count < Self.epochBound || others[0].epoch < epoch else {
         throw .ended
       }
     }
     do throws(Certificate.Failure) {
       try decree.verify(mesh: mesh, isAuthority: isAuthority, check: check)
     } catch { throw .invalid(error) }
-    decrees[key] = decree
-    var change = Change(entries: [(key, decree.encoded())])
+    if decrees[key, default: [:]].updateValue(decree, forKey: decree.signer) == nil {
+      decreeCount += 1
+    }
+    var change = Change(entries: [(decree.key, decree.encoded())])
     switch decree.subject {
     case .revokedTicket(let ticket):
       // What it admitted does not count any more, and takes no room.
       if isDecreed(decree.subject) { dropAll(of: ticket, &change) }
       change.nodes.formUnion(certificates.keys)
-    case .epoch: dropOldEpochs(&change)
+    case .epoch: break
     case .revokedNode, .revokedUser, .authority: change.nodes.formUnion(certificates.keys)
     }
+    // The epochs of admins who were revoked, so that they take nobody's place, and the lowest ones.
+    let epochs = epochDecrees
+    for (_, old) in epochs where !counts(old) { drop(old, &change) }
+    for (_, old) in epochs.filter({ counts($0.decree) }).dropLast(Self.epochBound) {
+      drop(old, &change)
+    }
     return change
+  }
+
+  private mutating func drop(_ decree: Decree, _ change: inout Change) {
+    guard decrees[decree.subject.key]?.removeValue(forKey: decree.signer) != nil else { return }
+    if decrees[decree.subject.key]?.isEmpty == true { decrees[decree.subject.key] = nil }
+    decreeCount -= 1
+    change.entries.append((decree.key, nil))
   }
 
   private mutating func dropAll(of ticket: OriginID, _ change: inout Change) {
@@ -359,14 +382,6 @@ extension TrustSet {
     }
   }
 
-  private mutating func dropOldEpochs(_ change: inout Change) {
-    for (epoch, decree) in epochs.dropLast(Self.epochBound) {
-      _ = epoch
-      decrees[decree.subject.key] = nil
-      change.entries.append((decree.subject.key, nil))
-    }
-  }
-
   /// Drops what has ended by time.
   mutating func dropEnded(at wall: UInt64) -> Change {
     var change = Change()
@@ -381,9 +396,8 @@ extension TrustSet {
         change.nodes.insert(node)
       }
     }
-    for (key, decree) in decrees where decree.until &+ tolerance < wall {
-      decrees[key] = nil
-      change.entries.append((key, nil))
+    for decree in decrees.values.flatMap(\.values) where decree.until &+ tolerance < wall {
+      drop(decree, &change)
       change.nodes.formUnion(certificates.keys)
     }
     change.entries.sort { $0.key.lexicographicallyPrecedes($1.key) }

@@ -364,21 +364,22 @@ extension Decree.Subject {
     }
   }
 
-  /// What the decree stands under in the tree of the replica: 2, the kind, and what it is about.
+  /// The kind and what it is about, which tell one subject from another.
   package var key: [UInt8] {
     var writer = ByteWriter(reserving: 72)
-    writer.byte(2)
     writer.byte(kind)
     switch self {
     case .revokedNode(let key), .revokedTicket(let key), .authority(let key): writer.origin(key)
     case .epoch(let epoch, _): writer.uint32(epoch)
-    // Longer than the id of an origin, whatever the user.
-    case .revokedUser(let user):
-      writer.raw([UInt8](repeating: 0, count: Limits.userIDBytes - user.utf8.count))
-      writer.raw(user.utf8)
+    case .revokedUser(let user): writer.raw(user.utf8)
     }
     return writer.take()
   }
+}
+
+extension Decree {
+  /// What the decree stands under in the tree of the replica: 2, its subject and its signer.
+  package var key: [UInt8] { [2] + subject.key + signer.bytes }
 }
 
 extension Certificate {

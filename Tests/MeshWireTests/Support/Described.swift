@@ -268,7 +268,7 @@ extension Decree {
     var fields: [String: JSON] = [
       "signer": .hex(signer.bytes), "signature": .hex(signature), "issued_at": .number(issuedAt),
       "until": .number(until), "link": link?.described ?? .null,
-      "tree_key": .hex(subject.key),
+      "tree_key": .hex(key),
     ]
     switch subject {
     case .revokedNode(let key): fields["revoked_node"] = .hex(key.bytes)

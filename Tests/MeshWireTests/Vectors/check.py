@@ -240,12 +240,13 @@ def decree_content(value):
         if name in value
     )
     front = bytes([number]) + varint(value["issued_at"]) + varint(value["until"])
+    signer = raw(value["signer"])
     if number == 3:
-        return front + text(subject), bytes([2, 3]) + subject.encode("utf-8").rjust(64, b"\0")
+        return front + text(subject), bytes([2, 3]) + subject.encode("utf-8") + signer
     if number == 4:
         epoch = struct.pack(">I", subject)
-        return front + epoch + raw(value["check"]), bytes([2, 4]) + epoch
-    return front + raw(subject), bytes([2, number]) + raw(subject)
+        return front + epoch + raw(value["check"]), bytes([2, 4]) + epoch + signer
+    return front + raw(subject), bytes([2, number]) + raw(subject) + signer
 
 
 def trust_signatures(kind, value):
