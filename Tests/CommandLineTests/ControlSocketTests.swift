@@ -180,6 +180,37 @@ struct ControlSocketTests {
     }
   }
 
+  @Test("Doctor tells of a folder in which others could replace the state directory, and of modes")
+  func doctorLooksAround() async throws {
+    defer { remove() }
+    let state = base + "/open/between/state"
+    try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
+    try setMode(0o700, of: state)
+    func check() async throws -> (result: String, detail: String)? {
+      let checks = try await Program.run("doctor", "--state", state, "--json").object()["checks"]
+      let worst = (checks as? [[String: Any]])?.last { check in
+        ["state directory", "permissions"].contains(check["name"] as? String)
+      }
+      return worst.flatMap { worst in
+        (worst["result"] as? String).map { ($0, worst["detail"] as? String ?? "") }
+      }
+    }
+    #expect(try await check()?.result == "ok")
+    try setMode(0o777, of: base + "/open")
+    let shared = try await check()
+    #expect(shared?.result == "warn" && shared?.detail.hasSuffix(base + "/open/") == true)
+    // As /tmp is: only the owner of what is in it can move that.
+    try setMode(0o1777, of: base + "/open")
+    #expect(try await check()?.result == "ok")
+    for (name, mode) in [("durable", 0o644), ("mesh", 0o700)] {
+      try Data().write(to: URL(filePath: state + "/" + name))
+      try setMode(mode, of: state + "/" + name)
+      let wide = try await check()
+      #expect(wide?.result == "fail" && wide?.detail.contains("/" + name) == true)
+      try FileManager.default.removeItem(atPath: state + "/" + name)
+    }
+  }
+
   @Test("A node obeys its user and root")
   func whoIsObeyed() {
     #expect(PeerCredentials.mayControl(1000, node: 1000))
@@ -189,30 +220,33 @@ struct ControlSocketTests {
   }
 
   #if os(Linux)
-    /// Runs a command as another user.
-    private func asNobody(_ command: [String], _ environment: [String: String] = [:]) throws -> (
-      exitCode: Int32, output: String
-    ) {
-      let (process, pipe) = (Process(), Pipe())
-      process.executableURL = URL(filePath: "/usr/bin/env")
-      process.arguments =
-        ["setpriv", "--reuid", "64123", "--regid", "64123", "--clear-groups"] + command
-      process.environment = ["PATH": "/usr/bin:/bin:/usr/local/bin"].merging(environment) { $1 }
-      process.standardOutput = pipe
-      process.standardError = pipe
-      try process.run()
-      let told = try pipe.fileHandleForReading.readToEnd() ?? Data()
-      process.waitUntilExit()
-      return (process.terminationStatus, String(decoding: told, as: UTF8.self))
-    }
+    private static let hasPython = FileManager.default.isExecutableFile(
+      atPath: "/usr/bin/python3")
 
-    private static let canBecomeNobody =
-      geteuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv")
-      && FileManager.default.isExecutableFile(atPath: "/usr/bin/python3")
+    @Test(
+      "Root may ask a node of another user, and that user a node of root not",
+      .enabled(if: OtherUser.isAvailable))
+    func rootMayAsk() async throws {
+      defer { remove() }
+      for state in [base + "/state", long(180, in: base)] {
+        try setMode(0o711, of: base)
+        try FileManager.default.createDirectory(
+          atPath: state, withIntermediateDirectories: false,
+          attributes: [.posixPermissions: 0o700])
+        #expect(chown(state, OtherUser.id, OtherUser.id) == 0)
+        let node = try await TestNode(state: state, wrapper: OtherUser.wrapper)
+        #expect(try await who(state).exitCode == 0)
+        #expect(try await node.run("down").exitCode == 0)
+        #expect(try await node.child.exitCode() == 0)
+      }
+      let own = try await TestNode(state: base + "/own")
+      let refused = try OtherUser.run([Program.url.path, "who", "--state", own.state])
+      #expect(refused.exitCode == 1 && refused.output.contains("belongs to user 0"))
+    }
 
     @Test(
       "A client of another user is refused, counted and logged, though the permissions let it in",
-      .enabled(if: Self.canBecomeNobody))
+      .enabled(if: OtherUser.isAvailable && Self.hasPython))
     func serverChecks() async throws {
       defer { remove() }
       let state = base + "/state"
@@ -228,7 +262,7 @@ struct ControlSocketTests {
         print(s.makefile().read())
         """
       for _ in 0..<3 {
-        let told = try asNobody(["/usr/bin/python3", "-c", script, state + "/control"])
+        let told = try OtherUser.run(["/usr/bin/python3", "-c", script, state + "/control"])
         // The connection may be closed before the request is sent.
         #expect(!told.output.contains("done"))
       }
@@ -242,16 +276,16 @@ struct ControlSocketTests {
       #expect(refused?["value"] as? Int == 3)
       // The first and the second, not the third.
       #expect(node.child.errors.components(separatedBy: "refused at the control socket").count == 3)
-      #expect(node.child.errors.contains("user=64123"))
+      #expect(node.child.errors.contains("user=\(OtherUser.id)"))
       #expect(try await node.run("doctor").output.contains("controlClientsRefused is 3"))
     }
 
     @Test(
       "Where a path is too long and no folder is safe, the error says so; nothing of others is used",
-      .enabled(if: Self.canBecomeNobody), arguments: [0o777, 0o700])
+      .enabled(if: OtherUser.isAvailable), arguments: [0o777, 0o700])
     func nothingSafe(mode: Int) throws {
       defer { remove() }
-      let folder = "/tmp/presence-mesh-64123"
+      let folder = "/tmp/presence-mesh-\(OtherUser.id)"
       try? FileManager.default.removeItem(atPath: folder)
       // Somebody else was faster.
       try FileManager.default.createDirectory(
@@ -263,10 +297,10 @@ struct ControlSocketTests {
       try FileManager.default.createDirectory(
         atPath: state, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
       try setMode(0o711, of: base)
-      #expect(chown(state, 64_123, 64_123) == 0)
-      let told = try asNobody(
+      #expect(chown(state, OtherUser.id, OtherUser.id) == 0)
+      let told = try OtherUser.run(
         [Program.url.path, "up", "--state", state, "--listen", "127.0.0.1:0", "--no-multicast"],
-        ["XDG_RUNTIME_DIR": "/tmp"])
+        environment: ["XDG_RUNTIME_DIR": "/tmp"])
       #expect(told.exitCode == 1)
       #expect(told.output.contains("103 at most") && told.output.contains(folder))
       #expect(told.output.contains("XDG_RUNTIME_DIR") && told.output.contains("shorter path"))

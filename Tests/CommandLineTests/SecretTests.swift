@@ -174,14 +174,15 @@ struct SecretTests {
     func coreDumps() async throws {
       defer { remove() }
       for (environment, isProtected) in [([:], true), (["PRESENCE_DEBUGGABLE": "1"], false)] {
+        let user = OtherUser.isAvailable ? OtherUser.wrapper : []
         let node = try await TestNode(
           environment: environment,
-          wrapper: ["/bin/sh", "-c", "ulimit -S -c 1; exec \"$0\" \"$@\""])
+          wrapper: user + ["/bin/sh", "-c", "ulimit -S -c 1; exec \"$0\" \"$@\""])
         let folder = "/proc/\(node.child.processIdentifier)"
         let limits = try String(contentsOfFile: "\(folder)/limits", encoding: .utf8)
         let core = try #require(limits.split(separator: "\n").first { $0.contains("core file") })
         #expect(core.split(whereSeparator: \.isWhitespace).contains("0") == isProtected)
-        if geteuid() != 0 {
+        if geteuid() != 0 || OtherUser.isAvailable {
           // The system gives what it tells of such a process to root.
           var status = stat()
           #expect(stat("\(folder)/environ", &status) == 0)

@@ -52,8 +52,9 @@ struct SupplyChainTests {
   @Test("The list of versions is compared with what was resolved")
   func versions() throws {
     defer { remove() }
-    func check(_ pins: [(name: String, state: String)]) throws -> (exitCode: Int32, output: String)
-    {
+    func check(
+      _ pins: [(name: String, state: String)], _ arguments: String...
+    ) throws -> (exitCode: Int32, output: String) {
       let text = pins.map { pin in
         """
             {
@@ -69,7 +70,7 @@ struct SupplyChainTests {
       let file = base + "/resolved"
       try "{\n  \"pins\" : [\n\(text)\n  ],\n  \"version\" : 3\n}\n"
         .write(toFile: file, atomically: false, encoding: .utf8)
-      return try run("check-versions", [], ["RESOLVED": file])
+      return try run("check-versions", arguments, ["RESOLVED": file, "SWIFT": "swift"])
     }
     let right = try listed().map { (name: $0.name, state: "\"version\" : \"\($0.version)\"") }
     #expect(right.count > 10)
@@ -87,6 +88,15 @@ struct SupplyChainTests {
       let told = try check(pins)
       #expect(told.exitCode == 1 && told.output.contains(words))
     }
+    // What is another one is asked for, and looked at again.
+    try makeProgram("swift", "echo called: \"$@\"")
+    let pinned = try check(other, "--pin")
+    let version = try listed()[3].version
+    #expect(pinned.exitCode == 1)
+    #expect(
+      pinned.output.contains("called: package resolve \(right[3].name) --version \(version)\n"))
+    #expect(pinned.output.components(separatedBy: "called:").count == 2)
+    #expect(try !check(right, "--pin").output.contains("called:"))
   }
 
   @Test("Exact versions of the manifest are those of the list")

@@ -24,6 +24,11 @@ struct DownCommand: AsyncParsableCommand {
         return
       } catch StateError.locked {
         try await Task.sleep(for: .milliseconds(50))
+      } catch StateError.notOwned where !ControlSocket.exists(state: directory) {
+        // Root asked a node of another user.
+        return
+      } catch StateError.notOwned {
+        try await Task.sleep(for: .milliseconds(50))
       } catch {
         throw CommandFailure("\(error)")
       }

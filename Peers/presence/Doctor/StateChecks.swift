@@ -20,9 +20,27 @@ enum StateChecks {
           "state directory", .ok, "\(directory) is not there yet", advice: "`presence up` makes it")
       ]
     }
-    let permissions = permissions(directory, status) + [socket(directory)].compactMap(\.self)
-    guard permissions.allSatisfy({ $0.result == .ok }) else { return permissions }
+    let permissions =
+      permissions(directory, status) + [above(directory), socket(directory)].compactMap(\.self)
+    guard permissions.allSatisfy({ $0.result != .fail }) else { return permissions }
     return permissions + (isRunning ? [running(directory)] : content(directory))
+  }
+
+  /// No other user can put another directory in the place of this one.
+  private static func above(_ directory: String) -> Check? {
+    var folder = URL(filePath: ControlSocket.resolved(directory)).deletingLastPathComponent()
+    while true {
+      var status = stat()
+      let path = folder.path(percentEncoded: false)
+      let isShared = stat(path, &status) == 0 && status.st_mode & (0o002 | S_ISVTX) == 0o002
+      if isShared || ![0, geteuid()].contains(status.st_uid) {
+        return Check(
+          "state directory", .warn, "other users can move it: they may write to \(path)",
+          advice: "keep it below folders that belong to you, or to root")
+      }
+      guard path != "/" else { return nil }
+      folder.deleteLastPathComponent()
+    }
   }
 
   /// The control socket is one that clients take for that of the node.

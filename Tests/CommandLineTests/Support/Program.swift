@@ -64,6 +64,38 @@ enum Program {
   }
 }
 
+#if os(Linux)
+  /// Another user of the system, as whom a test that root runs can run the executable.
+  enum OtherUser {
+    static let id: UInt32 = 64_123
+    static let wrapper = [
+      "/usr/bin/setpriv", "--reuid", "\(id)", "--regid", "\(id)", "--clear-groups",
+    ]
+
+    /// True when root runs the tests, and that user can run the executable.
+    static let isAvailable: Bool = {
+      guard geteuid() == 0 else { return false }
+      return (try? run([Program.url.path, "--version"]))?.exitCode == 0
+    }()
+
+    /// Runs a command as that user, with an environment of its own.
+    static func run(
+      _ command: [String], environment: [String: String] = [:]
+    ) throws -> (exitCode: Int32, output: String) {
+      let (process, pipe) = (Process(), Pipe())
+      process.executableURL = URL(filePath: wrapper[0])
+      process.arguments = wrapper.dropFirst() + command
+      process.environment = ["PATH": "/usr/bin:/bin:/usr/local/bin"].merging(environment) { $1 }
+      process.standardOutput = pipe
+      process.standardError = pipe
+      try process.run()
+      let told = try pipe.fileHandleForReading.readToEnd() ?? Data()
+      process.waitUntilExit()
+      return (process.terminationStatus, String(decoding: told, as: UTF8.self))
+    }
+  }
+#endif
+
 /// A process of the executable. It is killed when nobody holds it any more.
 final class Child {
   /// What the process reads.
