@@ -105,7 +105,8 @@ public final class PresenceMesh: Sendable {
     if !configuration.name.isEmpty { logger[metadataKey: LogKeys.name] = "\(configuration.name)" }
     for warning in preparation.warnings { logger.warning("\(warning)") }
 
-    let hub = Hub(node: preparation.node.origin)
+    let hub = Hub(
+      node: preparation.node.origin, hasKey: !preparation.credentials.epochs.isEmpty)
     let keeper = StateKeeper(preparation)
     let log = logger
     let driver: MeshDriver

@@ -62,6 +62,22 @@ struct MembershipTests {
     await first.leave()
   }
 
+  @Test(
+    "What a gateway seals is by the key of an epoch: each new one makes another word, and the old one holds on"
+  )
+  func seals() async throws {
+    let mesh = try await PresenceMesh.join(.loopback(membership: .new))
+    let other = try await PresenceMesh.join(.loopback(membership: .new))
+    let word = mesh.seal(of: "a session")
+    #expect(word.count == 32 && mesh.isSeal(word, of: "a session"))
+    #expect(!mesh.isSeal(word, of: "another session") && !other.isSeal(word, of: "a session"))
+    let epoch = try await mesh.rotate()
+    #expect(mesh.epochs.last == epoch && mesh.seal(of: "a session") != word)
+    #expect(mesh.isSeal(word, of: "a session"))
+    await other.leave()
+    await mesh.leave()
+  }
+
   @Test("A service whose node is put out of the mesh ends with the reason")
   func service() async throws {
     let first = try await PresenceMesh.join(.loopback(membership: .new))

@@ -1,3 +1,4 @@
+import Foundation
 import MeshCRDT
 import MeshCrypto
 import MeshEngine
@@ -59,6 +60,27 @@ struct TicketTests {
       #expect(certificate.isGenuine(mesh.credentials.mesh, mesh.authority.origin))
       #expect(certificate.notAfter == Closed.later(3_600_000).milliseconds)
     }
+  }
+
+  @Test("The line of known keys is the one that stands in the protocol")
+  func knownLine() throws {
+    func key(_ byte: UInt8) -> NodeKey {
+      NodeKey(seed: SecretBytes([UInt8](repeating: byte, count: 32)))
+    }
+    let id = try #require(MeshID(bytes: (0xA0...0xAF).map { UInt8($0) }))
+    let (authority, secret) = (key(1), key(2))
+    let issuer = Issuer(key: authority, link: nil, mesh: id)
+    let terms = InviteTerms(uses: 1, users: ["ada"])
+    let ticket = try issuer.ticket(terms, key: secret.origin, at: Closed.now)
+    let held = HeldTicket(
+      ticket: ticket, issuer: nil, authority: authority.origin,
+      admissionKey: (0..<32).map { UInt8($0) }, key: secret)
+    let address = PeerAddress(ipv4: 0xC000_0207, port: 7946)
+    let line = Invite(mesh: id, epoch: 1, content: .ticket(held), addresses: [address]).line
+    let document = try String(
+      contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../Docs/Protocol.md"), encoding: .utf8)
+    #expect(document.replacing("\n", with: "").contains(line), "\(line)")
   }
 
   @Test("Every wrong character, and every line that was cut, is found")

@@ -127,7 +127,7 @@ enum NodeChecks {
   }
 }
 
-/// What can be wrong with the clock. Nothing is decided by it, but people read what it says.
+/// What can be wrong with the clock. People read what it says, and certificates end by it.
 enum ClockChecks {
   /// How far another clock may be ahead.
   private static let toleranceMilliseconds: UInt64 = 60_000
@@ -159,7 +159,9 @@ enum ClockChecks {
       return [
         Check(
           "clock", .warn, "sessions of \(names) begin in the future",
-          advice: "the clock of this machine or of theirs is wrong; only shown times suffer")
+          advice:
+            "the clock of this machine or of theirs is wrong: shown times suffer, and in a closed mesh "
+            + "certificates are judged by it, ten minutes more or less")
       ]
     }
     return [Check("clock", .ok, "is set and steady")]

@@ -39,6 +39,8 @@ final class Hub: Sendable {
     var expulsion: Expulsion?
     /// Why a member gave this node no key, since another one did.
     var refusal: Expulsion?
+    /// True when this node has had a key of the mesh.
+    var hasKey: Bool
     /// Readers by the room whose changes they see.
     var readers: [RoomName: [UInt64: Reader]] = [:]
     var sessionReaders: [SessionID: [UInt64: Mailbox<LocalSession.Event>]] = [:]
@@ -54,7 +56,9 @@ final class Hub: Sendable {
 
   private let state: Mutex<State>
 
-  init(node: NodeID) { state = Mutex(State(nodes: [node: .online])) }
+  init(node: NodeID, hasKey: Bool = true) {
+    state = Mutex(State(nodes: [node: .online], hasKey: hasKey))
+  }
 }
 
 // MARK: - The event loop's side
@@ -87,9 +91,10 @@ extension Hub {
         state.isCloned = true
         Self.tellMesh(.cloned, &state)
       case .expelled(let refusal): Self.expel(Expulsion(refusal), &state)
-      case .admitted: (state.refusal, state.expulsion) = (nil, nil)
+      case .admitted: (state.refusal, state.expulsion, state.hasKey) = (nil, nil, true)
       case .admissionRefused(let reason, _):
-        if state.refusal == nil { settleLater() }
+        // A member that goes on with the key that it has may wait for another one's answer.
+        if state.refusal == nil { settle(after: state.hasKey ? .seconds(30) : .seconds(3)) }
         state.refusal = Expulsion(reason)
       case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
@@ -115,9 +120,9 @@ extension Hub {
   }
 
   /// A node that one member refuses is out, unless another one gives it the key soon.
-  private func settleLater() {
+  private func settle(after time: Duration) {
     Task { [weak self] in
-      try? await Task.sleep(for: .seconds(3))
+      try? await Task.sleep(for: time)
       self?.state.withLock { state in
         if let reason = state.refusal { Self.expel(reason, &state) }
       }
