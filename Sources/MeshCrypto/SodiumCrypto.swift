@@ -122,11 +122,15 @@ extension SodiumCrypto {
     guard let (epoch, check) = judge(Array(plain.dropLast(MeshKeyring.keyBytes))) else {
       return nil
     }
-    let key = SecretBytes(Array(plain.suffix(MeshKeyring.keyBytes)))
+    let key = SecretBytes(plain.suffix(MeshKeyring.keyBytes))
     guard MeshKeyring.check(of: key, epoch: epoch) == check else { return nil }
     var keyring = keyring
     keyring.add(epoch: epoch, key: key)
     return with(keyring)
+  }
+
+  package func check(ofEpoch epoch: UInt32) -> Hash256? {
+    keyring.key(epoch: epoch).map { MeshKeyring.check(of: $0, epoch: epoch) }
   }
 
   package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {

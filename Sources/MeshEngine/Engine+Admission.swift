@@ -11,7 +11,14 @@ extension Engine {
   /// True while this node lacks the mesh key that the others use, as far as it knows.
   package var lacksKey: Bool {
     guard context.admitted != nil else { return false }
-    return context.crypto.newestEpoch < (trust.epochs.last?.epoch ?? 1)
+    guard let (epoch, decree) = trust.epochs.last else { return context.crypto.newestEpoch == 0 }
+    return !isHeld(epoch, decree)
+  }
+
+  /// True when the mesh key that a decree names is held.
+  func isHeld(_ epoch: UInt32, _ decree: Decree) -> Bool {
+    guard case .epoch(_, let check) = decree.subject else { return false }
+    return context.crypto.check(ofEpoch: epoch) == check
   }
 
   /// Handles a datagram about admission. False: it is none.
@@ -25,8 +32,8 @@ extension Engine {
       return true
     }
     switch message {
-    case .hello: answerHello(from: address)
-    case .cookie(let cookie): hear(cookie: cookie, from: address)
+    case .hello(let nonce): answerHello(nonce, from: address)
+    case .cookie(let cookie, let nonce): hear(cookie: cookie, nonce: nonce, from: address)
     case .request(let cookie, let epoch, let sealed):
       answer(sealed, cookie: cookie, epoch: epoch, from: address)
     case .grant(let sealed): learn(sealed, from: address)
@@ -50,12 +57,12 @@ extension Engine {
       forAddress: [0] + address.bytes + (span - min(span, spansAgo)).bigEndianBytes)
   }
 
-  private mutating func answerHello(from address: PeerAddress) {
+  private mutating func answerHello(_ nonce: UInt64, from address: PeerAddress) {
     guard context.crypto.newestEpoch > 0, admission.takeCookie(for: address, now: context.now)
     else {
       return context.counters.count(.admissionsWithheld)
     }
-    send(.cookie(cookie(for: address)), to: address)
+    send(.cookie(cookie(for: address), nonce: nonce), to: address)
   }
 
   private mutating func answer(
@@ -72,16 +79,18 @@ extension Engine {
     let reason = refusal(of: request.certificate)
     guard reason == nil || PlantedBug.isActive(.strangersHeard) else {
       context.counters.count(.admissionsRefused)
+      let decree = trust.decrees(about: node, request.certificate).first
       if let reason,
         let sealed = context.crypto.seal(
-          AdmissionMessage.Refusal(reason, wall: context.wall).encoded(), keyOf: nil, to: node)
+          AdmissionMessage.Refusal(reason, wall: context.wall, decree: decree).encoded(),
+          keyOf: nil, to: node)
       {
         send(.refusal(sealed: sealed), to: address)
       }
       return
     }
     guard
-      let (newest, decree) = trust.epochs.last(where: { context.crypto.epochs.contains($0.epoch) }),
+      let (newest, decree) = trust.epochs.last(where: { isHeld($0.epoch, $0.decree) }),
       let sealed = context.crypto.seal(decree.encoded(), keyOf: newest, to: node)
     else { return }
     context.counters.count(.admissionsGranted)
@@ -90,6 +99,12 @@ extension Engine {
 
   /// Takes in the certificate of whoever asks; why it does not count.
   private mutating func refusal(of certificate: Certificate) -> RefusalReason? {
+    // Who was not heard of in time comes by a ticket that is over, or by one of somebody who was put out.
+    if !trust.holds(certificate) {
+      let tolerance = EngineLimits.clockTolerance.milliseconds
+      if certificate.ticket.expires &+ tolerance < context.wall { return .expired }
+      if trust.hasRevokedUse(certificate.ticket) { return .revokedTicket }
+    }
     do throws(TrustSet.Refusal) {
       let change = try trust.add(
         certificate, at: context.wall, mesh: configuration.mesh.bytes, check: check)
@@ -113,18 +128,25 @@ extension Engine {
 
   // MARK: Asking
 
+  /// What shows that a cookie was asked for: this address alone is told it. `nil`: all on the LAN are.
+  private func nonce(for address: PeerAddress?) -> UInt64 {
+    context.crypto.token(forAddress: [1] + (address?.bytes ?? []))
+  }
+
   /// Says hello to an address that may have the mesh key; `nil`: to everybody on the LAN.
-  mutating func askForKey(at address: PeerAddress?) {
-    switch admission.ask(address, now: context.now) {
+  ///
+  /// - Parameter isRepeated: false: once, since somebody unknown is the reason.
+  mutating func askForKey(at address: PeerAddress?, isRepeated: Bool = true) {
+    switch admission.ask(address, isRepeated: isRepeated, now: context.now) {
     case .nothing: return
-    case .hello: send(.hello, to: address)
+    case .hello: send(.hello(nonce: nonce(for: address)), to: address)
     case .request(let cookie): if let address { request(cookie, at: address) }
     }
     context.counters.count(.keysAskedFor)
     context.setTimer(.admission, after: EngineLimits.helloPause)
   }
 
-  /// Asks again, as long as the key is missing: somebody with a path, or who refused it before.
+  /// Asks again, as long as the key is missing: those that were asked, and somebody with a path.
   mutating func askAgain() {
     let peers = lacksKey ? context.random.sample(paths.table.best.map(\.address), 2) : []
     let asked = admission.takeUnanswered(now: context.now) + peers
@@ -137,19 +159,26 @@ extension Engine {
   mutating func hearUnknownEpoch(_ epoch: UInt32, from address: PeerAddress) {
     guard context.admitted != nil else { return }
     if epoch > context.crypto.newestEpoch {
-      if admission.takeHint(now: context.now) { askForKey(at: address) }
+      if admission.takeHint(from: address, now: context.now) {
+        askForKey(at: address, isRepeated: false)
+      }
     } else {
-      answerHello(from: address)
+      answerHello(0, from: address)
     }
   }
 
-  private mutating func hear(cookie: UInt64, from address: PeerAddress) {
-    guard admission.note(cookie: cookie, from: address, now: context.now) else {
-      // Whoever cannot open what this node says tells so.
-      if admission.takeHint(now: context.now) { askForKey(at: address) }
-      return
+  private mutating func hear(cookie: UInt64, nonce: UInt64, from address: PeerAddress) {
+    if nonce == self.nonce(for: address),
+      admission.note(cookie: cookie, from: address, now: context.now)
+    {
+      return request(cookie, at: address)
     }
-    request(cookie, at: address)
+    // One that answers a hello to all is asked by itself; one that nobody asked for says that what this node says
+    // cannot be opened there.
+    let isAnswer = nonce == self.nonce(for: nil) && admission.isAskingAll(now: context.now)
+    if isAnswer || admission.takeHint(from: address, now: context.now) {
+      askForKey(at: address, isRepeated: false)
+    }
   }
 
   private mutating func request(_ cookie: UInt64, at address: PeerAddress) {
@@ -172,11 +201,13 @@ extension Engine {
     guard admission.isAwaited(address, now: context.now) else { return }
     var heard: Decree?
     let newest = context.crypto.newestEpoch
+    // Not an older one than the ticket was made in.
+    let least = configuration.trust?.admission?.epoch ?? 0
     let learned = context.crypto.learning(sealed) { bytes in
       var reader = ByteReader(bytes)
       guard let decree = try? Decree(from: &reader),
         case .epoch(let epoch, let check) = decree.subject,
-        epoch > newest
+        epoch > newest, epoch >= least
       else { return nil }
       heard = decree
       return (epoch, check)
@@ -195,9 +226,13 @@ extension Engine {
   private mutating func hearRefusal(_ sealed: [UInt8], from address: PeerAddress) {
     guard admission.isAwaited(address, now: context.now),
       let bytes = context.crypto.openSealed(sealed),
-      let refusal = try? AdmissionMessage.Refusal(bytes),
-      admission.refusals[address] != refusal.reason
+      let refusal = try? AdmissionMessage.Refusal(bytes)
     else { return }
+    // What a decree says is so; the rest is a hint, to who has nothing to go by.
+    if let decree = refusal.decree { receive(decree, from: nil) }
+    guard context.crypto.newestEpoch == 0, admission.refusals[address] != refusal.reason else {
+      return
+    }
     admission.note(refusal.reason, from: address)
     context.emit(.admissionRefused(refusal.reason, at: address))
   }
@@ -217,14 +252,15 @@ extension Engine {
     let epoch =
       (min(highest, .max - 2 * step) / step + 1) * step + UInt32(context.random.below(Int(step)))
     let (crypto, check) = context.crypto.beginning(epoch: epoch)
-    guard
-      let decree = Decree(
-        .epoch(epoch, check: check), signer: origin, link: link, issuedAt: context.wall,
-        until: context.wall + EngineLimits.decreeLifetime.milliseconds,
-        mesh: configuration.mesh.bytes, sign: context.crypto.sign)
-    else { return }
+    let decree = Decree(
+      .epoch(epoch, check: check), signer: origin, link: link, issuedAt: context.wall,
+      until: context.wall + EngineLimits.decreeLifetime.milliseconds,
+      mesh: configuration.mesh.bytes, sign: context.crypto.sign)
+    // Others go over to a key whose decree they hold, and this node does so before.
+    guard let decree, add(decree) != nil, trust.epochs.contains(where: { $0.decree == decree })
+    else { throw .notAdmin }
     begin(crypto, epoch)
-    receive(decree, from: nil)
+    spread(decree, from: nil)
     tick(now: now)
   }
 

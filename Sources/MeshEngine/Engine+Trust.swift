@@ -30,26 +30,33 @@ extension Engine {
   /// Begins with the own certificate, and what the disk remembers.
   mutating func beginTrust() {
     guard let configuration = configuration.trust else { return }
-    for decree in configuration.decrees { _ = add(decree) }
+    // Those of an authority that another decree names come behind that one.
+    for _ in 0..<3 { for decree in configuration.decrees { _ = add(decree) } }
     _ = add(configuration.certificate)
-    setRights(of: origin, slot: ownSlot)
     view.setRights(slot: ownSlot, ownRights)
     hosting.setRights(ownRights)
-    setTrustTimer()
+    // A key whose decree was lost opens what others say, and seals nothing.
+    let decreed = context.crypto.epochs.last { epoch in
+      trust.epochs.contains { $0.epoch == epoch && isHeld($0.epoch, $0.decree) }
+    }
+    context.sealingEpoch = decreed ?? context.crypto.newestEpoch
+    context.setTimer(.trust, after: EngineLimits.trustPeriod)
     if context.crypto.epochs.count > 1 {
       context.setTimer(.epoch, after: EngineLimits.epochOverlap)
     }
   }
 
-  private mutating func setTrustTimer() {
-    let next = trust.nextChange(after: context.wall).map { Span.milliseconds($0 - context.wall) }
-    context.setTimer(.trust, after: min(next ?? EngineLimits.trustPeriod, EngineLimits.trustPeriod))
+  private mutating func setTrustTimer(_ nodes: Set<OriginID>) {
+    guard let next = trust.nextChange(of: nodes, after: context.wall) else { return }
+    context.setTimer(
+      .trust, after: min(.milliseconds(next - context.wall), EngineLimits.trustPeriod))
   }
 
   /// Sets what an origin may say, where it stands.
   mutating func setRights(of other: OriginID, slot: Int) {
     guard case .admitted(let rights) = trust.standing(of: other) else { return }
     view.setRights(slot: slot, rights)
+    records.setBounds(trust.bounds(of: other), slot: slot)
   }
 
   // MARK: Applicants
@@ -79,7 +86,7 @@ extension Engine {
     guard decrees.isEmpty, let ticket = certificate?.ticket, ticket.uses > 0 else {
       return decrees.map { .decree($0) }
     }
-    return context.random.sample(trust.certificates(by: ticket.key), 2).map { .certificate($0) }
+    return context.random.sample(trust.certificates(by: ticket), 2).map { .certificate($0) }
   }
 
   private mutating func tellRefused(_ node: OriginID, at address: PeerAddress?) {
@@ -108,12 +115,18 @@ extension Engine {
 
   mutating func receive(_ decree: Decree, from address: PeerAddress?) {
     context.counters.count(.decreesReceived)
-    guard let change = add(decree, from: address), change.isNews else { return }
+    guard let change = add(decree, from: address), change.isNews,
+      trust.allDecrees.contains(decree)
+    else { return }
     if case .epoch = decree.subject, lacksKey {
       if let address { askForKey(at: address) }
       context.setTimer(.admission, after: EngineLimits.helloPause)
     }
-    // Over all edges, as contradictions: that is to be everywhere soon.
+    spread(decree, from: address)
+  }
+
+  /// Sends on a decree that was news, over all edges, as contradictions: that is to be everywhere soon.
+  mutating func spread(_ decree: Decree, from address: PeerAddress?) {
     for other in receivers() where other != address {
       context.send(.control(.decree(decree)), to: other)
     }
@@ -142,13 +155,13 @@ extension Engine {
     }
   }
 
-  private mutating func add(_ decree: Decree, from address: PeerAddress? = nil) -> TrustSet.Change?
-  {
+  mutating func add(_ decree: Decree, from address: PeerAddress? = nil) -> TrustSet.Change? {
     guard context.admitted != nil, takeTrustWork(of: address) else { return nil }
     do throws(TrustSet.Refusal) {
       let change = try trust.add(
         decree, at: context.wall, mesh: configuration.mesh.bytes, check: check)
       apply(change)
+      view.setRevoked(users: trust.revokedUsers)
       keptDecrees = trust.allDecrees
       return change
     } catch {
@@ -181,8 +194,7 @@ extension Engine {
   mutating func apply(_ change: TrustSet.Change) {
     records.set(change.entries)
     for node in trust.evaluate(change.nodes, at: context.wall) { standingChanged(node) }
-    view.setRevoked(users: trust.revokedUsers)
-    setTrustTimer()
+    setTrustTimer(change.nodes)
   }
 
   private mutating func standingChanged(_ node: OriginID) {
@@ -192,8 +204,9 @@ extension Engine {
       if node == origin {
         context.ownCertificate = trust.certificate(of: node, at: context.wall)
         hosting.setRights(rights)
+        hosting.readmit()
       }
-      if let slot = records.slot(of: node) { view.setRights(slot: slot, rights) }
+      if let slot = records.slot(of: node) { setRights(of: node, slot: slot) }
       if let (position, address) = trust.takeAwaited(node), node != origin {
         wantOrAsk(node, position, from: address)
       }
@@ -220,6 +233,8 @@ extension Engine {
     var change = trust.dropEnded(at: context.wall)
     change.nodes.formUnion(trust.nodes)
     apply(change)
+    view.setRevoked(users: trust.revokedUsers)
+    context.setTimer(.trust, after: EngineLimits.trustPeriod)
   }
 
   // MARK: Comparing

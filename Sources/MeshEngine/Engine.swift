@@ -302,13 +302,14 @@ extension Engine {
       self.durable = nil
       return .persist(durable)
     }
-    if keysChanged {
-      keysChanged = false
-      return .keepKeys
-    }
+    // A key is of no use without its decree.
     if let decrees = keptDecrees {
       keptDecrees = nil
       return .keep(decrees)
+    }
+    if keysChanged {
+      keysChanged = false
+      return .keepKeys
     }
     if let datagram = nextDatagram() {
       return datagram.address.map { .send(datagram.bytes, to: $0) } ?? .announce(datagram.bytes)
@@ -397,7 +398,11 @@ struct MeshRecords: MeshReading {
     guard view.isRestricted, !removals.isEmpty else { return removals }
     let (homes, evaluation) = (homes(of: session), view.evaluation)
     return removals.filter { removal in
-      homes.allSatisfy {
+      // Of a session that nobody hosts, whose it is cannot be told.
+      guard !homes.isEmpty else {
+        return removal.slot == ownSlot || evaluation.mayRemoveAll(removal.slot)
+      }
+      return homes.allSatisfy {
         evaluation.mayRemove(session, by: removal.slot, hostedBy: $0.slot, records)
       }
     }

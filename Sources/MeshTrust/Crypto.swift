@@ -55,6 +55,9 @@ package protocol Crypto: AnyObject, Sendable {
     _ sealed: [UInt8], judge: ([UInt8]) -> (epoch: UInt32, check: Hash256)?
   ) -> (any Crypto)?
 
+  /// What the mesh key of an epoch hashes to, by which decrees name it; `nil`: it is not held.
+  func check(ofEpoch epoch: UInt32) -> Hash256?
+
   /// Makes the mesh key of a new epoch.
   func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256)
 
@@ -80,6 +83,7 @@ extension Crypto {
   package func learning(
     _ sealed: [UInt8], judge: ([UInt8]) -> (epoch: UInt32, check: Hash256)?
   ) -> (any Crypto)? { nil }
+  package func check(ofEpoch epoch: UInt32) -> Hash256? { nil }
   package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) { (self, .empty) }
   package func retiring(below epoch: UInt32) -> any Crypto { self }
 }

@@ -87,6 +87,15 @@ package struct Replica: Sendable {
     return (slot, [])
   }
 
+  /// Sets how much an origin may be; `nil`: as much as any. True when that is another bound.
+  package mutating func setBounds(_ bounds: OriginBounds?, slot: Int) -> Bool {
+    guard replicas.indices.contains(slot), let known = replicas[slot]?.bounds,
+      known != bounds ?? self.bounds
+    else { return false }
+    replicas[slot]?.bounds = bounds ?? self.bounds
+    return true
+  }
+
   /// Drops an origin, and about so many of its records at the most. Its slot is free, and has no origin, once
   /// none are left after a call that might drop some; until then the rest stands there, and the origin may be opened anew in another slot.
   /// Returns what changed. Cost: what is dropped, and once the rooms.

@@ -166,6 +166,8 @@ enum EngineLimits {
 
   /// How far the wall clocks of members may be apart.
   static let clockTolerance = Span.seconds(600)
+  /// How long certificates and decrees are kept after their end.
+  static let endedKept = Span.seconds(7 * 86_400)
   /// The longest time until what ended is looked for.
   static let trustPeriod = Span.seconds(3600)
 
@@ -174,7 +176,7 @@ enum EngineLimits {
   /// and requests with a cookie that are looked at: up to half a millisecond each.
   static let admissionsPerSecond: UInt64 = 50
   /// Datagrams of unknown epochs that are a reason to ask for a key, in a second.
-  static let epochHintsPerSecond: UInt64 = 4
+  static let epochHintsPerSecond: UInt64 = 32
   /// The time between two hellos to one address.
   static let helloPause = Span.seconds(1)
   /// How long after a hello an answer is read.

@@ -218,7 +218,10 @@ extension Hosting {
   }
 
   /// This node is no member any more: no operation is done and nothing is written.
-  mutating func expel() { refusal = .expelled }
+  mutating func expel() { refusal = refusal ?? .expelled }
+
+  /// This node is a member again.
+  mutating func readmit() { if refusal == .expelled { refusal = nil } }
 
   /// Notes what left, so that the next operation of a list sees it.
   private mutating func noteDepartures(

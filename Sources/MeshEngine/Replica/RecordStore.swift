@@ -57,6 +57,12 @@ struct RecordStore: Sendable {
     for entry in entries { replica.setEntry(entry.key, to: entry.value) }
   }
 
+  /// Sets how much an origin may be, from now on; `nil`: as much as any.
+  mutating func setBounds(_ bounds: OriginBounds?, slot: Int) {
+    guard newest.indices.contains(slot), replica.setBounds(bounds, slot: slot) else { return }
+    newest[slot]?.isExcessive = false
+  }
+
   /// One hash of everything that is complete here.
   mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
 

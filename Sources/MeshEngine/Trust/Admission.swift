@@ -17,11 +17,13 @@ struct Admission: Sendable {
     /// What came back, as long as it is good for asking again.
     var cookie: UInt64?
     var requests = 0
+    /// True when it is asked again while nothing comes.
+    var isRepeated: Bool
   }
 
   private var greeted: [PeerAddress: Greeting] = [:]
   private var lanGreetedAt: MonotonicTime?
-  private var hints: Budget
+  private var hints: FairBudget
   /// Datagrams that wait to be sent; `nil`: to everybody on the LAN.
   private var waiting: [(bytes: [UInt8], address: PeerAddress?)] = []
   /// Why others gave no key, since one was asked for.
@@ -30,9 +32,7 @@ struct Admission: Sendable {
   init(now: MonotonicTime) {
     cookies = FairBudget(perSecond: EngineLimits.cookiesPerSecond, now: now)
     requests = FairBudget(perSecond: EngineLimits.admissionsPerSecond, now: now)
-    hints = Budget(
-      perSecond: EngineLimits.epochHintsPerSecond, burst: EngineLimits.epochHintsPerSecond, now: now
-    )
+    hints = FairBudget(perSecond: EngineLimits.epochHintsPerSecond, now: now)
   }
 
   var hasDatagram: Bool { !waiting.isEmpty }
@@ -56,10 +56,8 @@ struct Admission: Sendable {
   }
 
   /// True when a datagram of an unknown epoch may be a reason to ask.
-  mutating func takeHint(now: MonotonicTime) -> Bool {
-    guard hints.wait(for: 1, now: now) == nil else { return false }
-    hints.spend(1)
-    return true
+  mutating func takeHint(from address: PeerAddress, now: MonotonicTime) -> Bool {
+    hints.take(for: address, now: now)
   }
 
   /// What is to go to an address now.
@@ -69,7 +67,7 @@ struct Admission: Sendable {
     case request(cookie: UInt64)
   }
 
-  mutating func ask(_ address: PeerAddress?, now: MonotonicTime) -> Ask {
+  mutating func ask(_ address: PeerAddress?, isRepeated: Bool, now: MonotonicTime) -> Ask {
     guard let address else {
       if let lanGreetedAt, now < lanGreetedAt + EngineLimits.helloPause { return .nothing }
       lanGreetedAt = now
@@ -80,7 +78,7 @@ struct Admission: Sendable {
         greeted = greeted.filter { now < $0.value.askedAt + EngineLimits.helloAnswerTime }
         if greeted.count >= EngineLimits.openings { return .nothing }
       }
-      greeted[address] = Greeting(began: now, askedAt: now)
+      greeted[address] = Greeting(began: now, askedAt: now, isRepeated: isRepeated)
       return .hello
     }
     guard greeting.askedAt + EngineLimits.helloPause <= now else { return .nothing }
@@ -98,26 +96,30 @@ struct Admission: Sendable {
   /// forgotten: whoever had asked there may do so anew.
   mutating func takeUnanswered(now: MonotonicTime) -> [PeerAddress] {
     greeted = greeted.filter { now < $0.value.began + EngineLimits.askedAgainFor }
-    return greeted.keys.sorted()
+    return greeted.filter(\.value.isRepeated).keys.sorted()
   }
 
-  /// Notes a cookie. False when this node did not ask for one there.
+  /// Notes a cookie that was asked for. False when no request is to go with it now.
   mutating func note(cookie: UInt64, from address: PeerAddress, now: MonotonicTime) -> Bool {
-    guard isAwaited(address, now: now) else { return false }
-    // An answer to a hello to all.
-    var greeting = greeted[address] ?? Greeting(began: now, askedAt: now)
+    guard var greeting = greeted[address], greeting.cookie == nil,
+      now < greeting.askedAt + EngineLimits.helloAnswerTime
+    else { return false }
     greeting.cookie = cookie
     greeting.requests = 0
+    // Who answers with a cookie is there: what gets lost now is asked for again.
+    greeting.isRepeated = true
     greeted[address] = greeting
     return true
   }
 
+  /// True while answers to a hello to all are read.
+  func isAskingAll(now: MonotonicTime) -> Bool {
+    lanGreetedAt.map { now < $0 + EngineLimits.helloAnswerTime } ?? false
+  }
+
   /// True when a node may be answered that this one said hello to.
   func isAwaited(_ address: PeerAddress, now: MonotonicTime) -> Bool {
-    func isRecent(_ time: MonotonicTime?) -> Bool {
-      time.map { now < $0 + EngineLimits.helloAnswerTime } ?? false
-    }
-    return isRecent(greeted[address]?.askedAt) || isRecent(lanGreetedAt)
+    greeted[address].map { now < $0.askedAt + EngineLimits.helloAnswerTime } ?? false
   }
 
   mutating func note(_ reason: RefusalReason?, from address: PeerAddress) {

@@ -28,33 +28,45 @@ struct TrustSet: Sendable {
     var isNews: Bool { !entries.isEmpty }
   }
 
+  /// A ticket is told from others by its signature: who signs it chooses the key.
+  private typealias TicketID = [UInt8]
+
   private struct Use: Hashable, Comparable, Sendable {
     let boundAt: UInt64
     let node: OriginID
+    /// When the chain ends: of several to one issuer the longest is kept.
+    let notAfter: UInt64
     let bytes: [UInt8]
 
     static func < (left: Self, right: Self) -> Bool {
       if left.boundAt != right.boundAt { return left.boundAt < right.boundAt }
       if left.node != right.node { return left.node < right.node }
+      if left.notAfter != right.notAfter { return left.notAfter > right.notAfter }
       return left.bytes.lexicographicallyPrecedes(right.bytes)
     }
   }
 
   static let certificateBound = Limits.origins + 1024
   static let decreeBound = 4096
+  /// Of one admin.
+  static let decreesPerAdmin = 256
+  /// The most certificates of a ticket without a bound of its own.
+  static let usesBound = 1024
   /// Epochs whose decrees are kept: the highest ones.
   static let epochBound = 4
 
   /// `nil`: the mesh is open, and nothing is taken in.
   private let root: OriginID?
   /// By ticket, in the order of their binding.
-  private var uses: [OriginID: [Use]] = [:]
+  private var uses: [TicketID: [Use]] = [:]
   private var certificates: [OriginID: [Certificate]] = [:]
   private var certificateCount = 0
   /// By subject and signer.
   private var decrees: [[UInt8]: [OriginID: Decree]] = [:]
   private var decreeCount = 0
   private var standings: [OriginID: TrustStanding] = [:]
+  /// The wall clock when standings were evaluated last.
+  private var lastWall: UInt64 = 0
   private var rates: [OriginID: (quota: UInt64, budget: Budget)] = [:]
   /// Origins that a peer holds, and of which no certificate has come yet.
   private var awaited: [OriginID: (position: Checkpoint.Position, address: PeerAddress)] = [:]
@@ -108,9 +120,23 @@ struct TrustSet: Sendable {
   }
 
   /// The certificates by a ticket, in the order of their binding.
-  func certificates(by ticket: OriginID) -> [Certificate] {
-    (uses[ticket] ?? []).compactMap { use in
-      certificates[use.node]?.first { $0.ticket.key == ticket }
+  func certificates(by ticket: Ticket) -> [Certificate] {
+    (uses[ticket.signature] ?? []).compactMap { use in
+      certificates[use.node]?.first { $0.ticket.signature == ticket.signature }
+    }
+  }
+
+  /// True when a certificate is held.
+  func holds(_ certificate: Certificate) -> Bool {
+    certificates(of: certificate.node).contains {
+      $0.ticket.signature == certificate.ticket.signature
+    }
+  }
+
+  /// True when somebody who came by a ticket was revoked: nobody else comes by it.
+  func hasRevokedUse(_ ticket: Ticket) -> Bool {
+    (uses[ticket.signature] ?? []).contains {
+      isRevoked(.revokedNode($0.node), role: ticket.rights.role)
     }
   }
 
@@ -125,7 +151,11 @@ struct TrustSet: Sendable {
   /// The users that were revoked.
   var revokedUsers: [String] {
     decrees.values.flatMap(\.values).compactMap { decree in
-      if case .revokedUser(let user) = decree.subject, counts(decree) { user } else { nil }
+      if case .revokedUser(let user) = decree.subject, counts(decree), !hasEnded(decree) {
+        user
+      } else {
+        nil
+      }
     }
   }
 
@@ -176,11 +206,15 @@ struct TrustSet: Sendable {
 
   /// A decree about a subject that counts; one of an authority, if there is one.
   private func decree(_ subject: Decree.Subject) -> Decree? {
-    let all = (decrees[subject.key] ?? [:]).values.filter { counts($0) }
+    let all = (decrees[subject.key] ?? [:]).values.filter { counts($0) && !hasEnded($0) }
     return all.min { ($0.link == nil ? 0 : 1, $0.signer) < ($1.link == nil ? 0 : 1, $1.signer) }
   }
 
   private func isDecreed(_ subject: Decree.Subject) -> Bool { decree(subject) != nil }
+
+  private func hasEnded(_ decree: Decree) -> Bool {
+    decree.until &+ EngineLimits.clockTolerance.milliseconds < lastWall
+  }
 
   /// True unless whoever signed the decree was revoked.
   private func counts(_ decree: Decree) -> Bool {
@@ -216,6 +250,7 @@ struct TrustSet: Sendable {
 
   /// Finds out what counts of some nodes. Returns those whose standing changed.
   mutating func evaluate(_ nodes: some Sequence<OriginID>, at wall: UInt64) -> [OriginID] {
+    lastWall = wall
     var changed: [OriginID] = []
     for node in Set(nodes).sorted() {
       let standing = evaluated(node, at: wall)
@@ -234,15 +269,20 @@ struct TrustSet: Sendable {
     return .refused(refusal)
   }
 
-  /// When the standing of some node may change by time alone.
-  func nextChange(after wall: UInt64) -> UInt64? {
+  /// When the standing of some of the nodes may change by time alone.
+  func nextChange(of nodes: some Sequence<OriginID>, after wall: UInt64) -> UInt64? {
     let tolerance = EngineLimits.clockTolerance.milliseconds
-    return certificates.values.joined().flatMap { certificate in
-      [
-        certificate.notAfter + tolerance + 1,
-        certificate.link.boundAt - min(tolerance, certificate.link.boundAt),
-      ]
-    }.filter { $0 > wall }.min()
+    var next: UInt64?
+    for certificate in nodes.lazy.flatMap({ self.certificates(of: $0) }) {
+      let begin = certificate.link.boundAt - min(tolerance, certificate.link.boundAt)
+      for time in [begin, certificate.notAfter &+ tolerance &+ 1] where time > wall {
+        next = min(next ?? time, time)
+      }
+    }
+    for decree in decrees.values.flatMap(\.values) where decree.until &+ tolerance &+ 1 > wall {
+      next = min(next ?? .max, decree.until &+ tolerance &+ 1)
+    }
+    return next
   }
 }
 
@@ -267,41 +307,44 @@ extension TrustSet {
     _ certificate: Certificate, at wall: UInt64, mesh: [UInt8], check: SignatureCheck
   ) throws(Refusal) -> Change {
     let (node, ticket) = (certificate.node, certificate.ticket)
-    let use = Use(boundAt: certificate.link.boundAt, node: node, bytes: certificate.encoded())
-    var held = uses[ticket.key] ?? []
+    let use = Use(
+      boundAt: certificate.link.boundAt, node: node, notAfter: certificate.notAfter,
+      bytes: certificate.encoded())
+    var held = uses[ticket.signature] ?? []
     let old = held.firstIndex { $0.node == node }
     if let old {
       guard use < held[old] else { throw .known }
       held.remove(at: old)
     }
-    guard certificate.notAfter &+ EngineLimits.clockTolerance.milliseconds >= wall,
+    guard certificate.notAfter &+ EngineLimits.endedKept.milliseconds >= wall,
       !isRevoked(.revokedTicket(ticket.key), role: ticket.rights.role)
     else { throw .ended }
+    let bound = ticket.uses == 0 ? Self.usesBound : min(Int(clamping: ticket.uses), Self.usesBound)
     let place = held.firstIndex { use < $0 } ?? held.count
-    guard ticket.uses == 0 || place < Int(clamping: ticket.uses) else { throw .usesExceeded }
+    guard place < bound else { throw .usesExceeded }
     guard old != nil || certificateCount < Self.certificateBound else { throw .full }
     do throws(Certificate.Failure) {
       try certificate.verify(mesh: mesh, isAuthority: isAuthority, check: check)
     } catch { throw .invalid(error) }
     held.insert(use, at: place)
     var change = Change()
-    if old != nil { remove(node, ticket.key) }
-    if ticket.uses > 0, held.count > Int(clamping: ticket.uses), let last = held.popLast() {
-      remove(last.node, ticket.key)
-      change.entries.append((Self.key(last.node, ticket.key), nil))
+    if old != nil { remove(node, ticket.signature) }
+    if held.count > bound, let last = held.popLast() {
+      remove(last.node, ticket.signature)
+      change.entries.append((Self.key(last.node, ticket.signature), nil))
       change.nodes.insert(last.node)
     }
-    uses[ticket.key] = held
+    uses[ticket.signature] = held
     certificates[node, default: []].append(certificate)
     certificateCount += 1
-    change.entries.append((Self.key(node, ticket.key), use.bytes))
+    change.entries.append((Self.key(node, ticket.signature), use.bytes))
     change.nodes.insert(node)
     return change
   }
 
-  private mutating func remove(_ node: OriginID, _ ticket: OriginID) {
+  private mutating func remove(_ node: OriginID, _ ticket: TicketID) {
     guard var held = certificates[node],
-      let index = held.firstIndex(where: { $0.ticket.key == ticket })
+      let index = held.firstIndex(where: { $0.ticket.signature == ticket })
     else { return }
     held.remove(at: index)
     certificates[node] = held.isEmpty ? nil : held
@@ -309,8 +352,8 @@ extension TrustSet {
   }
 
   /// Where a certificate stands in the tree of the replica.
-  private static func key(_ node: OriginID, _ ticket: OriginID) -> [UInt8] {
-    Certificate.key(of: node) + ticket.bytes
+  private static func key(_ node: OriginID, _ ticket: TicketID) -> [UInt8] {
+    Certificate.key(of: node) + ticket
   }
 
   /// Takes in a decree. Cost: up to three signatures, when it is news.
@@ -318,21 +361,28 @@ extension TrustSet {
     _ decree: Decree, at wall: UInt64, mesh: [UInt8], check: SignatureCheck
   ) throws(Refusal) -> Change {
     let key = decree.subject.key
-    if let known = decrees[key]?[decree.signer] {
+    let known = decrees[key]?[decree.signer]
+    if let known {
       guard
         known.issuedAt < decree.issuedAt
           || known.issuedAt == decree.issuedAt
             && known.encoded().lexicographicallyPrecedes(decree.encoded())
       else { throw .known }
+    } else if decree.link != nil {
+      let own = decrees.values.reduce(0) { $0 + ($1[decree.signer] == nil ? 0 : 1) }
+      guard own < Self.decreesPerAdmin else { throw .full }
     } else {
       guard decreeCount < Self.decreeBound else { throw .full }
     }
-    guard decree.until &+ EngineLimits.clockTolerance.milliseconds >= wall else { throw .ended }
-    if case .epoch(let epoch, _) = decree.subject, decrees[key] == nil {
+    guard decree.until &+ EngineLimits.endedKept.milliseconds >= wall, counts(decree) else {
+      throw .ended
+    }
+    if case .epoch(let epoch, _) = decree.subject, known == nil {
       let others = epochDecrees
-      guard counts(decree), others.count < Self.epochBound || others[0].epoch < epoch else {
-        throw .ended
-      }
+      guard
+        others.count < Self.epochBound
+          || (others[0].epoch, others[0].decree.signer) < (epoch, decree.signer)
+      else { throw .ended }
     }
     do throws(Certificate.Failure) {
       try decree.verify(mesh: mesh, isAuthority: isAuthority, check: check)
@@ -344,18 +394,35 @@ extension TrustSet {
     switch decree.subject {
     case .revokedTicket(let ticket):
       // What it admitted does not count any more, and takes no room.
-      if isDecreed(decree.subject) { dropAll(of: ticket, &change) }
-      change.nodes.formUnion(certificates.keys)
-    case .epoch: break
-    case .revokedNode, .revokedUser, .authority: change.nodes.formUnion(certificates.keys)
+      dropAll(of: ticket, &change)
+      change.nodes.formUnion(nodes(cameBy: ticket))
+    case .revokedNode(let node): change.nodes.formUnion(nodes(dependingOn: node))
+    case .authority: change.nodes.formUnion(certificates.keys)
+    case .epoch, .revokedUser: break
     }
-    // The epochs of admins who were revoked, so that they take nobody's place, and the lowest ones.
-    let epochs = epochDecrees
-    for (_, old) in epochs where !counts(old) { drop(old, &change) }
-    for (_, old) in epochs.filter({ counts($0.decree) }).dropLast(Self.epochBound) {
-      drop(old, &change)
+    // What admins said who were revoked takes nobody's place.
+    if decree.link == nil {
+      for other in decrees.values.flatMap(\.values) where !counts(other) {
+        drop(other, &change)
+        if case .epoch = other.subject { continue }
+        change.nodes.formUnion(certificates.keys)
+      }
     }
+    for (_, old) in epochDecrees.dropLast(Self.epochBound) { drop(old, &change) }
     return change
+  }
+
+  /// A node, and those whose tickets it issued.
+  private func nodes(dependingOn node: OriginID) -> [OriginID] {
+    [node]
+      + certificates.filter { $0.value.contains { $0.ticket.issuer == node } }.map(\.key)
+  }
+
+  /// The nodes that came by a ticket, and those whose tickets these issued.
+  private func nodes(cameBy ticket: OriginID) -> [OriginID] {
+    certificates.filter {
+      $0.value.contains { $0.ticket.key == ticket || $0.issuer?.ticket.key == ticket }
+    }.map(\.key)
   }
 
   private mutating func drop(_ decree: Decree, _ change: inout Change) {
@@ -366,37 +433,32 @@ extension TrustSet {
   }
 
   private mutating func dropAll(of ticket: OriginID, _ change: inout Change) {
-    for use in uses[ticket] ?? [] {
-      guard
-        let role = certificates[use.node]?.first(where: { $0.ticket.key == ticket })?.rights.role,
-        isRevoked(.revokedTicket(ticket), role: role)
-      else { continue }
-      remove(use.node, ticket)
-      change.entries.append((Self.key(use.node, ticket), nil))
-      change.nodes.insert(use.node)
-    }
-    if (uses[ticket] ?? []).allSatisfy({
-      certificates[$0.node]?.contains { $0.ticket.key == ticket } != true
-    }) {
-      uses[ticket] = nil
+    for certificate in certificates.values.joined()
+    where certificate.ticket.key == ticket
+      && isRevoked(.revokedTicket(ticket), role: certificate.rights.role)
+    {
+      let (node, id) = (certificate.node, certificate.ticket.signature)
+      remove(node, id)
+      uses[id] = nil
+      change.entries.append((Self.key(node, id), nil))
+      change.nodes.insert(node)
     }
   }
 
-  /// Drops what has ended by time.
+  /// Drops what ended long ago. Until then it stands, and does not count: a clock that was wrong for a while
+  /// takes nothing away.
   mutating func dropEnded(at wall: UInt64) -> Change {
     var change = Change()
-    let tolerance = EngineLimits.clockTolerance.milliseconds
-    for (node, held) in certificates {
-      for certificate in held where certificate.notAfter &+ tolerance < wall {
-        let ticket = certificate.ticket.key
-        remove(node, ticket)
-        uses[ticket]?.removeAll { $0.node == node }
-        if uses[ticket]?.isEmpty == true { uses[ticket] = nil }
-        change.entries.append((Self.key(node, ticket), nil))
-        change.nodes.insert(node)
-      }
+    let kept = EngineLimits.endedKept.milliseconds
+    for certificate in certificates.values.joined() where certificate.notAfter &+ kept < wall {
+      let (node, id) = (certificate.node, certificate.ticket.signature)
+      remove(node, id)
+      uses[id]?.removeAll { $0.node == node }
+      if uses[id]?.isEmpty == true { uses[id] = nil }
+      change.entries.append((Self.key(node, id), nil))
+      change.nodes.insert(node)
     }
-    for decree in decrees.values.flatMap(\.values) where decree.until &+ tolerance < wall {
+    for decree in decrees.values.flatMap(\.values) where decree.until &+ kept < wall {
       drop(decree, &change)
       change.nodes.formUnion(certificates.keys)
     }

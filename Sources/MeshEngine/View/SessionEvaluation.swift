@@ -72,7 +72,8 @@ struct SessionEvaluation {
     guard scope != .all || !revokedUsers.isEmpty, !PlantedBug.isActive(.anybodySpeaksForAll) else {
       return true
     }
-    guard let user = RecordValues.userID(ofSession: host.record.value) else { return true }
+    // What does not decode is not shown, and hides nobody.
+    guard let user = RecordValues.userID(ofSession: host.record.value) else { return scope == .all }
     return !revokedUsers.contains(UserKey(user))
       && (scope == .all || scope.includes(user) && session.belongs(to: user, key: hashKey))
   }
@@ -83,7 +84,14 @@ struct SessionEvaluation {
 
   /// True when an origin may speak for the user of a session that it has.
   func mayHost(_ session: SessionID, slot: Int, _ records: some RecordReading) -> Bool {
-    host(session, SessionHome(slot: slot, rooms: []), records).map { mayHost(session, $0) } ?? true
+    host(session, SessionHome(slot: slot, rooms: []), records).map { mayHost(session, $0) }
+      ?? (rights(slot).users == .all)
+  }
+
+  /// True when an origin may remove sessions of whatever user.
+  func mayRemoveAll(_ slot: Int) -> Bool {
+    let rights = rights(slot)
+    return rights.role >= .moderator || rights.users == .all
   }
 
   /// True when an origin may remove a session that another one hosts.
@@ -91,7 +99,7 @@ struct SessionEvaluation {
     _ session: SessionID, by slot: Int, hostedBy host: Int, _ records: some RecordReading
   ) -> Bool {
     let rights = rights(slot)
-    guard rights.role < .moderator, rights.users != .all,
+    guard !mayRemoveAll(slot),
       let user = user(of: session, slot: host, records)
     else { return true }
     return rights.users.includes(user)

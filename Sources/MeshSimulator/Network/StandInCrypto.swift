@@ -196,6 +196,10 @@ extension StandInCrypto {
     StandInTreeHash().hash256(meshKey(epoch))
   }
 
+  package func check(ofEpoch epoch: UInt32) -> Hash256? {
+    epochs.contains(epoch) ? check(epoch) : nil
+  }
+
   package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
     (with(Set(epochs + [epoch])), check(epoch))
   }

@@ -3,16 +3,17 @@ import MeshCRDT
 /// A datagram by which a node that lacks the mesh key asks for it.
 ///
 /// Layout: version 2 (1), mesh tag (8), epoch 0 (4), kind (1), and by kind
-/// - hello: nothing;
-/// - cookie: token (8);
+/// - hello: nonce (8);
+/// - cookie: token (8), the nonce of the hello (8; 0: there was none);
 /// - request: token (8), epoch (4), and sealed to the admission key of that epoch: ``Request``;
 /// - grant: sealed to the node's key: the decree of the epoch, then its mesh key (32);
 /// - refusal: sealed to the node's key: ``Refusal``.
 package enum AdmissionMessage: Hashable, Sendable {
   /// Asks for a cookie.
-  case hello
-  /// To be sent back with a request: so its address is proven before there is any work.
-  case cookie(UInt64)
+  case hello(nonce: UInt64)
+  /// To be sent back with a request: so its address is proven before there is any work. The nonce shows that
+  /// it was asked for.
+  case cookie(UInt64, nonce: UInt64)
   case request(cookie: UInt64, epoch: UInt32, sealed: [UInt8])
   case grant(sealed: [UInt8])
   case refusal(sealed: [UInt8])
@@ -46,24 +47,29 @@ package enum AdmissionMessage: Hashable, Sendable {
 
   /// Why no key is given.
   ///
-  /// Layout: reason (1), milliseconds since 1970 at whoever refuses (8).
+  /// Layout: reason (1), milliseconds since 1970 at whoever refuses (8), and, if there is one, the decree that
+  /// says so.
   package struct Refusal: Hashable, Sendable {
     package let reason: RefusalReason
     package let wall: UInt64
+    package let decree: Decree?
 
-    package init(_ reason: RefusalReason, wall: UInt64) {
+    package init(_ reason: RefusalReason, wall: UInt64, decree: Decree? = nil) {
       self.reason = reason
       self.wall = wall
+      self.decree = decree
     }
 
-    package func encoded() -> [UInt8] { [reason.rawValue] + wall.bigEndianBytes }
+    package func encoded() -> [UInt8] {
+      [reason.rawValue] + wall.bigEndianBytes + (decree?.encoded() ?? [])
+    }
 
     package init(_ bytes: [UInt8]) throws(WireError) {
       var reader = ByteReader(bytes)
       guard let reason = RefusalReason(rawValue: try reader.byte()) else { throw .outOfBounds }
       self.reason = reason
       wall = try reader.uint64()
-      try reader.finish()
+      decree = reader.isAtEnd ? nil : try Decree(from: &reader)
     }
   }
 
@@ -74,10 +80,13 @@ package enum AdmissionMessage: Hashable, Sendable {
     writer.uint64(tag)
     writer.uint32(0)
     switch self {
-    case .hello: writer.byte(1)
-    case .cookie(let token):
+    case .hello(let nonce):
+      writer.byte(1)
+      writer.uint64(nonce)
+    case .cookie(let token, let nonce):
       writer.byte(2)
       writer.uint64(token)
+      writer.uint64(nonce)
     case .request(let token, let epoch, let sealed):
       writer.byte(3)
       writer.uint64(token)
@@ -109,8 +118,8 @@ package enum AdmissionMessage: Hashable, Sendable {
     _ = try reader.range(DatagramHeader.additionalBytes)
     let kind = try reader.byte()
     switch kind {
-    case 1: self = .hello
-    case 2: self = .cookie(try reader.uint64())
+    case 1: self = .hello(nonce: try reader.uint64())
+    case 2: self = .cookie(try reader.uint64(), nonce: try reader.uint64())
     case 3:
       self = .request(
         cookie: try reader.uint64(), epoch: try reader.uint32(), sealed: Array(reader.rest()))

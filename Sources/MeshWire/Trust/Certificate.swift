@@ -298,6 +298,8 @@ package struct Decree: Hashable, Sendable {
     mesh: [UInt8], isAuthority: (OriginID) -> Bool, check: SignatureCheck
   ) throws(Certificate.Failure) {
     if case .authority = subject, link != nil { throw .excessiveRights }
+    // Nobody signs as an admin who is none any more.
+    if let link, issuedAt > link.notAfter { throw .excessiveRights }
     try verifyChain(
       of: signer, link, role: .member, mesh: mesh, isAuthority: isAuthority, check: check)
     let content = Self.content(subject, issuedAt, until)
@@ -344,7 +346,10 @@ package struct Decree: Hashable, Sendable {
     case 1: subject = .revokedNode(try reader.origin())
     case 2: subject = .revokedTicket(try reader.origin())
     case 3: subject = .revokedUser(try reader.text(atLeast: 1, atMost: Limits.userIDBytes))
-    case 4: subject = .epoch(try reader.uint32(), check: try reader.hash256())
+    case 4:
+      let epoch = try reader.uint32()
+      guard epoch > 0 else { throw .outOfBounds }
+      subject = .epoch(epoch, check: try reader.hash256())
     case 5: subject = .authority(try reader.origin())
     default: throw .unknownKind(kind)
     }

@@ -129,6 +129,8 @@ extension TestCrypto {
   /// What the decree of an epoch names its key by.
   func check(_ epoch: UInt32) -> Hash256 { TestTreeHash().hash256(key(epoch)) }
 
+  func check(ofEpoch epoch: UInt32) -> Hash256? { epochs.contains(epoch) ? check(epoch) : nil }
+
   func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
     (with(Set(epochs + [epoch])), check(epoch))
   }

@@ -97,7 +97,7 @@ struct AdmissionTests {
     world.start()
     let stranger = PeerAddress(high: 0xfd00_0000_0000_0000, low: 99, port: 1)
     let tag = World.mesh?.tag ?? 0
-    let hello = AdmissionMessage.hello.encoded(tag: tag)
+    let hello = AdmissionMessage.hello(nonce: 7).encoded(tag: tag)
     let before = world.bytes
     for _ in 0..<1000 { world.deliver(hello, from: stranger, to: 0) }
     let answered = world.bytes - before
@@ -261,10 +261,7 @@ struct AdmissionTests {
     world.run(milliseconds: 30_000)
     #expect(world.nodes[2].engine.crypto.epochs == [1])
     #expect(world.nodes[2].engine.pathCount == 0)
-    #expect(
-      world.nodes[2].events.contains { event in
-        if case .admissionRefused(.revokedNode, _) = event { true } else { false }
-      })
+    #expect(world.nodes[2].events.contains(.expelled(.revokedNode)))
     #expect(world.nodes[0].engine.paths.table.path(at: address) == nil)
   }
 

@@ -142,9 +142,13 @@ struct TrustSetTests {
     Self.add(.certificate(certificate), to: &set, at: World.wallStart)
     Self.add(.decree(decree), to: &set, at: World.wallStart)
     #expect(set.count == (1, 1))
-    let end = World.wallStart + 1000 + EngineLimits.clockTolerance.milliseconds
+    let next = World.wallStart + 1000 + EngineLimits.clockTolerance.milliseconds + 1
+    #expect(set.nextChange(of: [Signer(5).key], after: World.wallStart + 1) == next)
+    _ = set.evaluate([Signer(5).key], at: next)
+    #expect(set.standing(of: Signer(5).key) == .refused(.expired))
+    #expect(set.revokedUsers.isEmpty)
+    let end = World.wallStart + 1000 + EngineLimits.endedKept.milliseconds
     #expect(set.dropEnded(at: end).entries.isEmpty)
-    #expect(set.nextChange(after: World.wallStart + 1).map { $0 == end + 1 } == true)
     #expect(set.dropEnded(at: end + 1).entries.count == 2)
     #expect(set.count == (0, 0))
     Self.add(.certificate(certificate), to: &set, at: end + 1)
@@ -161,7 +165,7 @@ struct TrustSetTests {
     let certificate = try authority.certificate(of: node, authority.ticket(4000), 4000, at: begin)
     Self.add(.certificate(certificate), to: &set, at: World.wallStart)
     #expect(set.standing(of: node) == .refused(.notYetValid))
-    let time = try #require(set.nextChange(after: World.wallStart))
+    let time = try #require(set.nextChange(of: [node], after: World.wallStart))
     #expect(time == begin - EngineLimits.clockTolerance.milliseconds)
     #expect(set.evaluate([node], at: time) == [node])
     #expect(set.standing(of: node) == .admitted(Rights(role: .member, users: .all)))

@@ -98,7 +98,8 @@ struct AdmissionMessageTests {
   private static let tag: UInt64 = 0x0123_4567_89AB_CDEF
 
   private static let messages: [AdmissionMessage] = [
-    .hello, .cookie(.max), .request(cookie: 1, epoch: 2, sealed: [3, 4]), .grant(sealed: [5]),
+    .hello(nonce: 7), .cookie(.max, nonce: 8), .request(cookie: 1, epoch: 2, sealed: [3, 4]),
+    .grant(sealed: [5]),
     .refusal(sealed: []),
   ]
 
@@ -121,7 +122,7 @@ struct AdmissionMessageTests {
       }
       #expect((try? AdmissionMessage(bytes + [0])) != message)
     }
-    var unknown = AdmissionMessage.hello.encoded(tag: Self.tag)
+    var unknown = AdmissionMessage.hello(nonce: 7).encoded(tag: Self.tag)
     unknown[13] = 9
     #expect(throws: WireError.unknownKind(9)) { try AdmissionMessage(unknown) }
     #expect(throws: (any Error).self) {
