@@ -118,7 +118,7 @@ extension Invite {
   }
 
   /// The checksum over scheme, version and these bytes, of which no copy is made.
-  private static func checksum(_ bytes: some Sequence<UInt8>) -> [UInt8] {
+  static func checksum(_ bytes: some Sequence<UInt8>) -> [UInt8] {
     var hasher = SipHash(key: checksumKey)
     for byte in "\(scheme)\(version):".utf8 { hasher.combine(byte) }
     for byte in bytes { hasher.combine(byte) }
