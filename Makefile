@@ -11,10 +11,10 @@ DOCS := .build/docs
 FORMATTED := Package.swift Sources Peers Tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients build demo test bench gateway-bench measure simulate format lint docs sbom versions clean
+.PHONY: help setup clients build demo test bench gateway-bench measure simulate format lint docs sbom versions fuzz test-sanitized clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install libsodium where it is missing
 	@.ci/setup
@@ -31,6 +31,12 @@ demo: build ## three nodes on this machine, each with its page: converge, cut on
 
 test: setup clients ## run all tests
 	@SWIFT="$(SWIFT)" .ci/test $(SWIFTFLAGS)
+
+test-sanitized: setup clients ## run tests under the thread and address sanitizers (ARGS: "thread" or "address")
+	@SWIFT="$(SWIFT)" SWIFTFLAGS="$(SWIFTFLAGS)" Tests/Sanitizers/run $(ARGS)
+
+fuzz: setup ## fuzz what others can send: three minutes each target (ARGS: a target or "all", and seconds)
+	@SWIFT="$(SWIFT)" SWIFTFLAGS="$(SWIFTFLAGS)" Tests/Fuzz/run $(ARGS)
 
 # Beside serf and y-protocols where they are: apt-get install serf nodejs node-y-protocols node-yjs
 bench: build ## measure, and print the figures: about five minutes (ARGS: more arguments)

@@ -167,6 +167,27 @@ let targets: [Target] = [
     swiftSettings: strict),
 ]
 
+/// The program of `make fuzz`; only with libFuzzer, which its flags bring in, is it a program at all.
+let fuzz: [Target] =
+  Context.environment["PRESENCEMESH_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "fuzz",
+      dependencies: [
+        "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshSimulator",
+        "MeshTransport", "PresenceMesh", "MeshGateway",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "Tests/Fuzz",
+      exclude: ["Corpus", "run"],
+      swiftSettings: strict)
+  ]
+
 let package = Package(
   name: "PresenceMesh",
   platforms: [.macOS(.v15)],
@@ -188,6 +209,6 @@ let package = Package(
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"),
   ],
-  targets: targets,
+  targets: targets + fuzz,
   swiftLanguageModes: [.v6]
 )

@@ -3,8 +3,10 @@ import CSodium
 /// Secret bytes in memory that is guarded, kept out of core dumps and swap where the system allows
 /// it, and wiped when released. They do not print.
 ///
-/// `@unchecked Sendable`: the memory is written in the initializer only, before anybody else has the
-/// object.
+/// `@unchecked Sendable`: both fields are set once. The memory is written in the initializer only, before
+/// anybody else has the object, and is read-only from then on: the system itself stops whoever writes
+/// (`sodium_mprotect_readonly`). It is freed when nobody has the object any more, and who calls
+/// ``withBytes(_:)`` has it until the body ends.
 package final class SecretBytes: @unchecked Sendable {
   private let memory: UnsafeMutableRawPointer
   package let count: Int

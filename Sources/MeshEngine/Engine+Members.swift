@@ -296,16 +296,13 @@ extension Engine {
       case .forgotten(let other, let clock):
         let slot = records.slot(of: other)
         let newest = slot.flatMap { records.newest(slot: $0)?.checkpoint }
-        let incarnation =
-          newest?.body.incarnation
-          ?? slot.flatMap { records.replica.replica(slot: $0)?.incarnation }
-        if let incarnation {
-          if removedPeers.add(
-            other, incarnation: incarnation, sequence: newest?.body.sequence ?? 0,
-            checkpoint: newest?.message, clock: clock) != nil
-          {
-            context.counters.count(.removedPeersForgotten)
-          }
+        // Nothing of an incarnation without a checkpoint keeps an earlier one away, which others may hold.
+        if let newest,
+          removedPeers.add(
+            other, incarnation: newest.body.incarnation, sequence: newest.body.sequence,
+            checkpoint: newest.message, clock: clock) != nil
+        {
+          context.counters.count(.removedPeersForgotten)
         }
         forget(other)
       }

@@ -105,8 +105,7 @@ public final class PresenceMesh: Sendable {
     if !configuration.name.isEmpty { logger[metadataKey: LogKeys.name] = "\(configuration.name)" }
     for warning in preparation.warnings { logger.warning("\(warning)") }
 
-    let hub = Hub(
-      node: preparation.node.origin, hasKey: !preparation.credentials.epochs.isEmpty)
+    let hub = Hub(node: preparation.node.origin)
     let keeper = StateKeeper(preparation)
     let log = logger
     let driver: MeshDriver

@@ -53,6 +53,13 @@ struct SecretTests {
       #expect(try await Program.run("mesh", "invite", "--state", state).lines.first == invite)
       try FileManager.default.removeItem(atPath: state)
     }
+    let node = try await TestNode(environment: ["PRESENCE_INVITE": invite])
+    for way in [["--invite-file", "-"], ["--invite", "-"], ["--invite=-"]] {
+      let guest = try await Program.run(
+        ["join", "design", "--name", "Ada", "--state", node.state] + way,
+        input: "\(invite)\n/quit\n")
+      #expect(guest.exitCode == 0, "\(way)")
+    }
     let nothing = try await Program.run("mesh", "join", "--state", state)
     #expect(nothing.exitCode == 2 && nothing.errors.contains("--invite-file"))
     for command in [["up"], ["join", "design", "--name", "Ada"], ["mesh", "join"]] {

@@ -59,8 +59,10 @@ enum GivenSecrets {
     in word: UnsafePointer<CChar>, after arguments: [String]
   ) -> Int? {
     let assigned = option + "="
-    if strncmp(word, assigned, assigned.utf8.count) == 0 { return assigned.utf8.count }
     // `-` asks for the standard input.
+    if strncmp(word, assigned, assigned.utf8.count) == 0 {
+      return strcmp(word + assigned.utf8.count, "-") == 0 ? nil : assigned.utf8.count
+    }
     if arguments.last == option { return strcmp(word, "-") == 0 ? nil : 0 }
     let around = strspn(word, " \t\r\n\"'")
     guard !commands.isDisjoint(with: arguments),

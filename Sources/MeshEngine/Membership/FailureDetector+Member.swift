@@ -94,7 +94,8 @@ extension FailureDetector {
     /// Judges the member, and says when to do so again.
     mutating func evaluate(by rules: Rules, at now: MonotonicTime) -> Verdict {
       guard let clock else {
-        let forgetAt = openedAt + rules.forgetAfter
+        // What it said may be known here alone, in the place of an earlier life that others hold.
+        let forgetAt = openedAt + min(rules.forgetAfter, MembershipLimits.probation)
         return forgetAt <= now ? .forget : .keep(until: forgetAt, isProbed: false)
       }
       let kept = max(rules.forgetAfter, clock.period.scaled(10, over: 1))

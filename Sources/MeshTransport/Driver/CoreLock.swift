@@ -9,7 +9,10 @@
 /// The lock of a ``DriverCore``: the event loop takes it for each step, and whoever performs an
 /// operation takes it if it is free.
 ///
-/// `@unchecked Sendable`: the system's lock is made for that, and its place in memory never changes.
+/// `@unchecked Sendable`: its one field is a pointer that is set once. What it points to is made before
+/// anybody else has the object, destroyed when nobody has it any more, and between that touched by the
+/// system's functions for locks alone, which any thread may call; it never moves. `Mutex` has no way to
+/// take the lock in one function and give it back in another.
 final class CoreLock: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
 

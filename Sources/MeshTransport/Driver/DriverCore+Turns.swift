@@ -20,8 +20,8 @@ extension DriverCore {
 /// The way into a core from any thread, without a wait for the event loop to wake up: that takes
 /// longer than all the work of the engine.
 ///
-/// `@unchecked Sendable`: the core is touched under its lock alone.
-final class CoreEntrance: @unchecked Sendable {
+/// It touches the core under its lock alone; the event loop, which it calls, never changes.
+final class CoreEntrance: Sendable {
   private let core: DriverCore
   /// Operations that wait for the event loop. Nothing may overtake them.
   private let queued = Atomic<Int>(0)

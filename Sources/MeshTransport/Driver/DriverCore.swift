@@ -11,7 +11,12 @@ import NIOCore
 /// The order of work: an input (a datagram, an operation, the timer), then all outputs of the
 /// engine, then, once for each batch of inputs, the sockets are flushed and the timer is set.
 ///
-/// `@unchecked Sendable`: after its making it is touched under its lock alone.
+/// `@unchecked Sendable`: after its making, which is on the loop and before anybody else has it, all
+/// that changes is touched under ``lock`` alone, but for ``isInTurn``, which the loop alone touches. There
+/// are three ways in, and each takes the lock: ``turn(_:)`` on the loop, also for what is scheduled there,
+/// ``CoreEntrance/performAtOnce(_:)``, and the thread of a ``SocketReader``. The
+/// sockets and the engine are reached through it, and never leave it. The lock is not in the types, since
+/// the loop keeps it over steps inside of steps; the thread sanitizer watches that (`make test-sanitized`).
 final class DriverCore: @unchecked Sendable {
   enum Phase {
     case running

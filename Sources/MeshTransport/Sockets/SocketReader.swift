@@ -17,8 +17,11 @@ import Synchronization
 /// takes from process to process on one machine. The thread works on the core under its lock, and
 /// leaves to the event loop what only that can do.
 ///
-/// `@unchecked Sendable`: the descriptor is closed by the thread alone, when it ends; `core` and
-/// `socket` are touched under the core's lock.
+/// `@unchecked Sendable`: all fields are set once, and ``UDPSocket`` alone is not `Sendable`. What it points
+/// to changes, and is touched under the core's lock: here by the thread that reads (``run()``) and on the
+/// loop in a turn (``end(_:)``). The descriptor is a number. The thread alone reads from it and closes it, as
+/// its last act; whoever stops the reader sets an atomic and shuts the socket down through a descriptor of
+/// its own.
 final class SocketReader: @unchecked Sendable {
   /// Room for a datagram: more than is allowed, so that one that is too long is seen to be.
   private static let bytesPerDatagram = 1536

@@ -39,8 +39,6 @@ final class Hub: Sendable {
     var expulsion: Expulsion?
     /// Why a member gave this node no key, since another one did.
     var refusal: Expulsion?
-    /// True when this node has had a key of the mesh.
-    var hasKey: Bool
     /// Readers by the room whose changes they see.
     var readers: [RoomName: [UInt64: Reader]] = [:]
     var sessionReaders: [SessionID: [UInt64: Mailbox<LocalSession.Event>]] = [:]
@@ -56,9 +54,7 @@ final class Hub: Sendable {
 
   private let state: Mutex<State>
 
-  init(node: NodeID, hasKey: Bool = true) {
-    state = Mutex(State(nodes: [node: .online], hasKey: hasKey))
-  }
+  init(node: NodeID) { state = Mutex(State(nodes: [node: .online])) }
 }
 
 // MARK: - The event loop's side
@@ -91,10 +87,9 @@ extension Hub {
         state.isCloned = true
         Self.tellMesh(.cloned, &state)
       case .expelled(let refusal): Self.expel(Expulsion(refusal), &state)
-      case .admitted: (state.refusal, state.expulsion, state.hasKey) = (nil, nil, true)
+      case .admitted: (state.refusal, state.expulsion) = (nil, nil)
       case .admissionRefused(let reason, _):
-        // A member that goes on with the key that it has may wait for another one's answer.
-        if state.refusal == nil { settle(after: state.hasKey ? .seconds(30) : .seconds(3)) }
+        if state.refusal == nil { settleLater() }
         state.refusal = Expulsion(reason)
       case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
@@ -119,10 +114,10 @@ extension Hub {
     tellMesh(.expelled(reason), &state)
   }
 
-  /// A node that one member refuses is out, unless another one gives it the key soon.
-  private func settle(after time: Duration) {
+  /// A newcomer that one member refuses is out, unless another one gives it the key soon.
+  private func settleLater() {
     Task { [weak self] in
-      try? await Task.sleep(for: time)
+      try? await Task.sleep(for: .seconds(3))
       self?.state.withLock { state in
         if let reason = state.refusal { Self.expel(reason, &state) }
       }

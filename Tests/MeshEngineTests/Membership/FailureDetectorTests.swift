@@ -361,15 +361,16 @@ struct FailureDetectorTests {
     #expect(detector.health(origin) == .online)
   }
 
-  @Test("Origins without a checkpoint are not shown, and forgotten")
+  @Test("Origins without a checkpoint are not shown, and forgotten after ten seconds")
   func withoutCheckpoint() {
     #expect(detector.change { $0.open(origin.id, at: at(0)) } == [])
     #expect(detector.change { $0.open(origin.id, at: at(0)) } == [])
     #expect(detector.health(origin) == .offline)
     #expect(detector.accept(1, of: origin, at: at(10)) == nil)
+    #expect(detector.change { $0.open(origin.id, at: at(9000)) } == [])
     #expect(
       detector.run(to: at(1_900_000)) == [
-        TimedEvent(time: 1_800_000_000_000, event: .forgotten(origin.id, nil))
+        TimedEvent(time: 10_000_000_000, event: .forgotten(origin.id, nil))
       ])
   }
 

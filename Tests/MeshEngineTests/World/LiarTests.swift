@@ -71,6 +71,36 @@ struct LiarTests {
     world.inject(message, at: node, from: other)
   }
 
+  @Test("Batches of an incarnation of which no checkpoint comes count for ten seconds")
+  func batchesWithoutCheckpoint() throws {
+    var world = try mesh(3)
+    let liar = try Liar(99)
+    // All nodes hold an earlier life, in which it said nothing.
+    let earlier = try liar.checkpoint(sequence: 1, version: 0)
+    for node in 0..<3 {
+      inject(.checkpoint(ageMilliseconds: 0, earlier), &world, at: node, from: (node + 1) % 3)
+    }
+    world.run(milliseconds: 1000)
+    var isEqual = world.agree()
+    #expect(isEqual)
+    let removal = RecordChange(
+      EntryKey(.removal, SessionID(1, 1)), counter: 1000,
+      value: RecordValues.bytes(RemovalValue(isFinal: false)))
+    let body = Batch(
+      incarnation: try #require(Incarnation(counter: 2, nonce: 77)), room: .lobby, previous: 0,
+      first: 1, changes: [removal])
+    inject(.batch(try #require(liar.verifier.sign(body)).message), &world, at: 1, from: 2)
+    world.run(milliseconds: 8000)
+    #expect(world.nodes[1].sessions[SessionID(1, 1)] == nil)
+    #expect(world.nodes[2].sessions[SessionID(1, 1)] != nil)
+    world.run(milliseconds: 6000)
+    #expect(world.nodes.allSatisfy { $0.sessions[SessionID(1, 1)] != nil })
+    isEqual = world.agree()
+    #expect(isEqual)
+    let isHeld = world.nodes[1].engine.holds(liar.origin)
+    #expect(isHeld)
+  }
+
   @Test(
     "Two bodies for one version end in quarantine everywhere, without a storm",
     arguments: ["design", ""])
