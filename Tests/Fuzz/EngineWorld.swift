@@ -139,6 +139,8 @@ extension EngineWorld {
   private mutating func take(_ output: Output) {
     switch output {
     case .persist: check(!node.isCloned, "another's words made a clone of the node")
+    // An open mesh has no members to keep.
+    case .keep, .keepKeys: check(false, "an open mesh keeps what a closed one does")
     case .event(let event): note(event)
     case .announce(let bytes): check(bytes.count <= Limits.datagramBytes, "a long datagram")
     case .send(let bytes, let address):
