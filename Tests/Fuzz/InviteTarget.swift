@@ -42,7 +42,8 @@ enum InviteTarget {
     }
     check(secret?.line == invite.line, "another invite in guarded memory")
     check(invite.addresses.count <= Invite.addressBound, "more addresses than there may be")
-    check(invite.key?.count ?? MeshKeyring.keyBytes == MeshKeyring.keyBytes, "a key of another length")
+    check(
+      invite.key?.count ?? MeshKeyring.keyBytes == MeshKeyring.keyBytes, "a key of another length")
     check((invite.key == nil) == (invite.ticket != nil), "neither key nor ticket")
     guard let again = try? Invite(line: invite.line) else {
       return check(false, "an invite that cannot be read again")
