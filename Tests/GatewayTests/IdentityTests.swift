@@ -81,6 +81,23 @@ struct IdentityTests {
     await mesh.stop()
   }
 
+  @Test(
+    "In a closed mesh a gateway speaks for the users that the certificate of its node names, and for no others"
+  )
+  func closedMesh() async throws {
+    let mesh = try await TestMesh.start(2, terms: InviteTerms(users: ["bob*"]))
+    for (node, user, status) in [(1, "bob-1", 200), (1, "ada", 403), (0, "ada", 200)] {
+      let answer = try await mesh.ask(
+        node, "POST", "/api/v1/heartbeat", body: Self.heartbeat(user, "laptop"))
+      #expect(answer.status == status, "\(node) \(user)")
+      if status == 403 { #expect(Self.code(answer.body) == "forbidden") }
+    }
+    try await HTTPTests.eventually("both nodes show both") {
+      mesh.nodes.allSatisfy { $0.isOnline("bob-1") && $0.isOnline("ada") }
+    }
+    await mesh.stop()
+  }
+
   @Test("The bound on sessions is one user's")
   func bound() async throws {
     let mesh = try await TestMesh.start(1) { $0.userBound = 1 }
