@@ -93,7 +93,8 @@ extension World {
   private func crash(_ victim: SimulatedNode, disk fault: Scenario.Fault) {
     guard victim.isUp, victim.isHonest else { return }
     // A closed mesh whose only holder of the key loses its disk has to be made anew.
-    if isClosed, fault != .crashKeptDisk, nodes.count(where: { !$0.disk.epochs.isEmpty }) < 3 { return }
+    let holders = nodes.count { !$0.disk.epochs.isEmpty }
+    if isClosed, fault != .crashKeptDisk, holders < 3 { return }
     crash(victim.index)
     if fault == .crashOldDisk, let old = victim.backups.first { victim.disk = old }
     if fault == .crashLostDisk {

@@ -245,7 +245,8 @@ async def check_return(bases, room, watcher):
     )
 
     bob = await Socket.open(near)
-    await bob.join(room, "bob", sessionId=session)
+    # The id is made into one of this user's.
+    session = (await bob.join(room, "bob", sessionId=session))["sessionId"]
     sync = await bob.sync(room, "bob has a sync")
     await watcher.wait("bob is seen", about("presence.online", room, "bob"))
     carl = await Socket.open(near)
