@@ -30,9 +30,11 @@ extension PresenceMesh {
   /// The id of a session of a user. Ids belong to their users: a node that may speak for some users alone
   /// hosts no others, and what one user calls its session is another session than another user's of that name.
   ///
-  /// - Parameter name: What the client calls it: the same id on every node of the mesh, not to be found from
-  ///   the name without the key of the mesh. The 32 hexadecimal digits of an id of the user stand for
-  ///   themselves. `nil`: a random id.
+  /// - Parameters:
+  ///   - user: The id of the user.
+  ///   - name: What the client calls it: the same id on every node of the mesh, not to be found from the name
+  ///     without the key of the mesh. The 32 hexadecimal digits of an id of the user stand for themselves. `nil`:
+  ///     a random id.
   public func sessionID(of user: String, named name: String? = nil) -> SessionID {
     let key = meshID.hashKey
     guard let name else { return SessionID(of: user, .random(in: .min ... .max), key: key) }

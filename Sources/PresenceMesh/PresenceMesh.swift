@@ -23,7 +23,7 @@ import Synchronization
 public final class PresenceMesh: Sendable {
   /// The id of this node: its public key.
   public let nodeID: NodeID
-  /// True when joining made a new mesh. Then give others an ``invite(addresses:)``.
+  /// True when joining made a new mesh. Then give others an ``invite(addresses:terms:)``.
   public let isNewMesh: Bool
 
   let configuration: Configuration

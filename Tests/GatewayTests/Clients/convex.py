@@ -147,7 +147,7 @@ async def main(options):
         **{**ada, "roomId": room + "2"},
     )
     # The same id of another user is another session.
-    other = await near.mutation("heartbeat", **{**ada, "userId": "eve"})
+    other = await near.mutation("heartbeat", **{**ada, "userId": "eve", "roomId": room + "3"})
     await near.mutation("disconnect", sessionToken=other["sessionToken"])
     session = tokens["sessionToken"]
     for times, content in (
