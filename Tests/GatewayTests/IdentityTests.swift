@@ -183,6 +183,30 @@ struct IdentityTests {
   }
 }
 
+@Suite("Sessions of one room", .serialized)
+struct BoundSessionTests {
+  @Test("A session that belongs to a room is refused in another one, on every node")
+  func roomsOnAllNodes() async throws {
+    let mesh = try await TestMesh.start(2)
+    func beat(_ node: Int, _ room: String, _ user: String = "ada") async throws -> Int {
+      try await mesh.ask(
+        node, "POST", "/api/v1/heartbeat",
+        body: #"{"room":"\#(room)","user":{"id":"\#(user)"},"sessionId":"c"}"#
+      ).status
+    }
+    #expect(try await beat(0, "r1") == 200)
+    try await HTTPTests.eventually("the session is seen at the other node") {
+      RoomName("r1").map { mesh.nodes[1].room($0).users().count == 1 } ?? false
+    }
+    #expect(try await beat(1, "r2") == 409)
+    #expect(try await beat(0, "r2") == 409)
+    // Of another user it is another session.
+    #expect(try await beat(1, "r2", "eve") == 200)
+    #expect(try await beat(1, "r1") == 200)
+    await mesh.stop()
+  }
+}
+
 @Suite("The tokens of sessions", .serialized)
 struct SessionTokenTests {
   /// The time that a token says its stay began at.

@@ -110,7 +110,6 @@ struct ConvexFunctions {
         room: room, profile: profile, sessionName: session,
         lease: .interval(.milliseconds(interval)))
       heartbeat.device = "convex"
-      heartbeat.bindsRoom = true
       sessions.heartbeat(heartbeat) { result in
         switch result {
         case .failure(let error): fail(error)
