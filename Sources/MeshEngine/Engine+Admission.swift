@@ -21,6 +21,12 @@ extension Engine {
     return context.crypto.check(ofEpoch: epoch) == check
   }
 
+  /// The epoch to seal under in the end: the highest whose key is held and decreed. A key whose decree was lost, or is
+  /// that of an admin who was revoked, opens what others say, and seals nothing while there is another.
+  var usableEpoch: UInt32 {
+    trust.epochs.last { isHeld($0.epoch, $0.decree) }?.epoch ?? context.crypto.newestEpoch
+  }
+
   /// Handles a datagram about admission. False: it is none.
   mutating func receiveAdmission(_ datagram: [UInt8], from address: PeerAddress) -> Bool {
     let tag = configuration.mesh.tag
@@ -301,11 +307,12 @@ extension Engine {
   /// Seals with the newest key from now on, and opens older ones for a while.
   mutating func goOverToNewestEpoch() {
     guard context.admitted != nil, context.crypto.newestEpoch > 0 else { return }
-    if context.sealingEpoch != context.crypto.newestEpoch {
-      context.sealingEpoch = context.crypto.newestEpoch
+    let epoch = usableEpoch
+    if context.sealingEpoch != epoch {
+      context.sealingEpoch = epoch
       context.setTimer(.epoch, after: EngineLimits.epochOverlap)
-    } else if context.crypto.epochs.count > 1 {
-      context.setCrypto(context.crypto.retiring(below: context.crypto.newestEpoch))
+    } else if context.crypto.epochs[0] < epoch {
+      context.setCrypto(context.crypto.retiring(below: epoch))
       keysChanged = true
     }
   }

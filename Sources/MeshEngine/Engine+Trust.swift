@@ -35,11 +35,7 @@ extension Engine {
     _ = add(configuration.certificate)
     view.setRights(slot: ownSlot, ownRights)
     hosting.setRights(ownRights)
-    // A key whose decree was lost opens what others say, and seals nothing.
-    let decreed = context.crypto.epochs.last { epoch in
-      trust.epochs.contains { $0.epoch == epoch && isHeld($0.epoch, $0.decree) }
-    }
-    context.sealingEpoch = decreed ?? context.crypto.newestEpoch
+    context.sealingEpoch = usableEpoch
     context.setTimer(.trust, after: EngineLimits.trustPeriod)
     if context.crypto.epochs.count > 1 {
       context.setTimer(.epoch, after: EngineLimits.epochOverlap)

@@ -265,6 +265,29 @@ struct AdmissionTests {
     #expect(world.nodes[0].engine.paths.table.path(at: address) == nil)
   }
 
+  @Test("Nobody goes on with the key of an admin who was revoked")
+  func revokedAdminsKey() throws {
+    let certificates = try (0..<4).map {
+      try ClosedMesh.certificate($0, role: $0 < 2 ? .admin : .member)
+    }
+    var world = try world(certificates)
+    try start(3, &world)
+    try world.nodes[1].engine.rotate(now: world.now)
+    world.run(milliseconds: 10_000)
+    let epoch = world.nodes[0].engine.context.sealingEpoch
+    #expect(epoch > 1 && world.nodes[2].engine.context.sealingEpoch == epoch)
+    world.publish(
+      0, try ClosedMesh.authority.decree(.revokedNode(world.origin(1)), at: world.wall))
+    world.run(milliseconds: 1000)
+    for index in [0, 2] {
+      #expect(!world.nodes[index].engine.trust.epochs.contains { $0.epoch == epoch })
+    }
+    try world.nodes[0].engine.rotate(now: world.now)
+    world.run(milliseconds: 5000)
+    let next = world.nodes[0].engine.context.sealingEpoch
+    #expect(next > epoch && world.nodes[2].engine.context.sealingEpoch == next)
+  }
+
   @Test("Only an admin begins an epoch")
   func membersDoNotRotate() throws {
     var world = try world()
