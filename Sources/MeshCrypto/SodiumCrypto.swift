@@ -9,15 +9,23 @@ package final class SodiumCrypto: Crypto {
   private let node: NodeKey
   package let keyring: MeshKeyring
   private let tokenKey: SecretBytes
+  private let newKey: @Sendable (_ epoch: UInt32) -> SecretBytes
 
-  /// - Parameter tokenKey: 32 bytes that are new in each life of the node; simulations give their
-  ///   own, to be repeatable.
+  /// Simulations give random bytes of their own, to be repeatable.
+  ///
+  /// - Parameters:
+  ///   - tokenKey: 32 bytes that are new in each life of the node.
+  ///   - newKey: makes the mesh key of a new epoch.
   package init(
-    node: NodeKey, keyring: MeshKeyring, tokenKey: SecretBytes = .random(count: 32)
+    node: NodeKey, keyring: MeshKeyring, tokenKey: SecretBytes = .random(count: 32),
+    newKey: @escaping @Sendable (_ epoch: UInt32) -> SecretBytes = { _ in
+      .random(count: MeshKeyring.keyBytes)
+    }
   ) {
     Sodium.start()
     precondition(tokenKey.count == 32)
     self.tokenKey = tokenKey
+    self.newKey = newKey
     self.node = node
     self.keyring = keyring
     origin = node.origin
@@ -90,7 +98,7 @@ package final class SodiumCrypto: Crypto {
 
 extension SodiumCrypto {
   private func with(_ keyring: MeshKeyring) -> SodiumCrypto {
-    SodiumCrypto(node: node, keyring: keyring, tokenKey: tokenKey)
+    SodiumCrypto(node: node, keyring: keyring, tokenKey: tokenKey, newKey: newKey)
   }
 
   package func admissionKey(epoch: UInt32) -> [UInt8]? { keyring.admissionKey(epoch: epoch) }
@@ -135,7 +143,7 @@ extension SodiumCrypto {
 
   package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
     var keyring = keyring
-    let key = SecretBytes.random(count: MeshKeyring.keyBytes)
+    let key = newKey(epoch)
     keyring.add(epoch: epoch, key: key)
     return (with(keyring), MeshKeyring.check(of: key, epoch: epoch))
   }
