@@ -34,7 +34,7 @@ let targets: [Target] = [
   .target(
     name: "MeshTransport",
     dependencies: [
-      "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto",
+      "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Logging", package: "swift-log"),
@@ -43,7 +43,7 @@ let targets: [Target] = [
   .target(
     name: "PresenceMesh",
     dependencies: [
-      "MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
+      "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto", "MeshTransport",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "Metrics", package: "swift-metrics"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -122,7 +122,9 @@ let targets: [Target] = [
     swiftSettings: strict),
   .testTarget(
     name: "StateDirectoryTests",
-    dependencies: ["MeshCRDT", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh"],
+    dependencies: [
+      "MeshCRDT", "MeshWire", "MeshTrust", "MeshEngine", "MeshCrypto", "PresenceMesh",
+    ],
     swiftSettings: strict),
   .testTarget(name: "RosterTests", dependencies: ["MeshCRDT"], swiftSettings: plantable),
   .testTarget(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from beats import CHECKPOINT_EACH, LENGTH, Chain
+from crypto import siphash
 from paths import Path, Paths
 from state import RECENT, Key, Log, Logs, Source, answer, trees
 from wire import (CURSOR, OCCUPANCY, PRESENCE, SESSION, Batch, Beats, Checkpoint, Compare, Cursor, CursorFrame,
@@ -53,7 +54,7 @@ class Publisher(Paths):
     self._beat, chain = self.chain.beat(now), self.chain
     changed = tuple(sorted(self._changed.items(), key=lambda item: item[0].encode()))
     body = Checkpoint(self.incarnation, self.sequence, self.version, root, chain.value(self._beat), chain.number,
-                      chain.schedule, chain.offset, self._beat, self.period, leaving | 4, changed=changed[:64])
+                      chain.schedule, chain.offset, self._beat, self.period, leaving | 2, changed=changed[:64])
     while len(changed) > 64 or body.size > Checkpoint.LONGEST:
       changed = changed[:min(64, len(changed) - 1)]
       body = replace(body, flags=int(leaving), changed=changed)
@@ -91,7 +92,8 @@ class Publisher(Paths):
 
   def open(self, session: Session, rooms: Iterable[str], now: float) -> bytes:
     """Opens a session in the lobby and these rooms."""
-    key = self.random(16)
+    # The first half says whose it is.
+    key = siphash(self.mesh_id, session.user.encode()).to_bytes(8, "big") + self.random(16)[8:]
     for room in sorted({"", *rooms}, reverse=True):
       self.say(key, room, now)
     self.write("", [Record(SESSION, key, self._count(key), session)], now)

@@ -343,9 +343,8 @@ class Checkpoint(Body):
   offset: int = wire(varint(1 << 42))
   beat: int = wire(beat_index)
   period: int = wire(varint(3_600_001, 100))
-  flags: int = wire(small(8), default=0)  # 1: leaving, 2: a certificate follows, 4: names all changed rooms
+  flags: int = wire(small(4), default=0)  # 1: leaving, 2: names all changed rooms
   features: int = wire(varint(1 << 56), default=0)
-  certificate: bytes = wire(blob(400, 1), lambda c: c.flags & 2, default=b"")
   changed: Tuple[Tuple[str, int], ...] = wire(many(row(room_name, counter), 64, 0), default=())
 
   FRONT: ClassVar[int] = 12  # fields

@@ -13,7 +13,7 @@ struct Presence: AsyncParsableCommand {
     abstract: "Who is online, without a server.",
     discussion: """
       Run a node:        presence up --name Ada --room design
-      Let others in:     presence mesh invite
+      Let others in:     presence invite
       Enter and watch:   presence join design --name Grace
       Look around:       presence who design
 
@@ -35,6 +35,12 @@ struct Presence: AsyncParsableCommand {
       name: "Node",
       subcommands: [
         UpCommand.self, DownCommand.self, MeshCommand.self, TokenCommand.self,
+      ]),
+    CommandGroup(
+      name: "Membership",
+      subcommands: [
+        InviteCommand.self, InvitesCommand.self, MembersCommand.self, RevokeCommand.self,
+        RotateCommand.self, AuthorityCommand.self,
       ]),
     CommandGroup(
       name: "Presence",

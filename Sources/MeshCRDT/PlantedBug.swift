@@ -157,6 +157,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case datagramTooLong
   /// Everybody is sent what is said in rooms that it does not subscribe to.
   case subscriptionNotHeeded
+  /// What an origin says of users that its certificate does not name is shown.
+  case anybodySpeaksForAll
+  /// Words of origins without a certificate are heard.
+  case strangersHeard
+  /// A revocation changes nothing.
+  case revocationIgnored
 
   #if PLANTED_BUGS
     /// The fault that is switched on for the current task.

@@ -1,65 +1,57 @@
 import CSodium
 package import MeshCRDT
-import MeshTrust
+package import MeshTrust
 import MeshWire
 
 /// The protocol's cryptography by libsodium: Ed25519, XChaCha20-Poly1305, keyed BLAKE2b.
 package final class SodiumCrypto: Crypto {
   package let origin: OriginID
   private let node: NodeKey
-  private let keyring: MeshKeyring
+  package let keyring: MeshKeyring
   private let tokenKey: SecretBytes
+  private let newKey: @Sendable (_ epoch: UInt32) -> SecretBytes
 
-  /// - Parameter tokenKey: 32 bytes that are new in each life of the node; simulations give their
-  ///   own, to be repeatable.
+  /// Simulations give random bytes of their own, to be repeatable.
+  ///
+  /// - Parameters:
+  ///   - tokenKey: 32 bytes that are new in each life of the node.
+  ///   - newKey: makes the mesh key of a new epoch.
   package init(
-    node: NodeKey, keyring: MeshKeyring, tokenKey: SecretBytes = .random(count: 32)
+    node: NodeKey, keyring: MeshKeyring, tokenKey: SecretBytes = .random(count: 32),
+    newKey: @escaping @Sendable (_ epoch: UInt32) -> SecretBytes = { _ in
+      .random(count: MeshKeyring.keyBytes)
+    }
   ) {
     Sodium.start()
     precondition(tokenKey.count == 32)
     self.tokenKey = tokenKey
+    self.newKey = newKey
     self.node = node
     self.keyring = keyring
     origin = node.origin
   }
 
-  package var sealingEpoch: UInt32 { keyring.sealing.epoch }
+  package var epochs: [UInt32] { keyring.keys.map(\.epoch) }
 
   package func sign(_ bytes: [UInt8]) -> [UInt8] {
-    var signature = [UInt8](repeating: 0, count: 64)
-    node.secretKey.withBytes { secret in
-      _ = crypto_sign_detached(&signature, nil, bytes, UInt64(bytes.count), secret)
-    }
-    return signature
+    node.sign(bytes)
   }
 
   package func verify(
     _ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID
   ) -> Bool {
-    guard signature.count == 64 else { return false }
-    // Words are big-endian: swapped into place without an allocation.
-    let key = (
-      origin.word0.bigEndian, origin.word1.bigEndian, origin.word2.bigEndian,
-      origin.word3.bigEndian
-    )
-    return withUnsafeBytes(of: key) { key in
-      signature.withUnsafeBufferPointer { signature in
-        guard let signature = signature.baseAddress,
-          let key = key.assumingMemoryBound(to: UInt8.self).baseAddress
-        else { return false }
-        return crypto_sign_verify_detached(signature, bytes, UInt64(bytes.count), key) == 0
-      }
-    }
+    NodeKey.verify(bytes, signature: signature, by: origin)
   }
 
-  package func seal(_ datagram: inout [UInt8]) {
+  package func seal(_ datagram: inout [UInt8], epoch: UInt32) {
+    guard let key = keyring.key(epoch: epoch) else { return datagram.removeAll() }
     let clear = DatagramHeader.clearBytes
     let inner = datagram.count - clear
     precondition(inner > 0)
     datagram.append(contentsOf: repeatElement(0, count: DatagramHeader.authenticatorBytes))
     datagram.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
-      keyring.sealing.key.withBytes { key in
+      key.withBytes { key in
         _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
           base + clear, nil, base + clear, UInt64(inner), base,
           UInt64(DatagramHeader.additionalBytes), nil, base + DatagramHeader.additionalBytes, key)
@@ -99,5 +91,66 @@ package final class SodiumCrypto: Crypto {
       _ = crypto_generichash(&hash, 16, bytes, UInt64(bytes.count), key, 32)
     }
     return max(1, hash[0..<8].reduce(0) { $0 << 8 | UInt64($1) })
+  }
+}
+
+// MARK: - Admission
+
+extension SodiumCrypto {
+  private func with(_ keyring: MeshKeyring) -> SodiumCrypto {
+    SodiumCrypto(node: node, keyring: keyring, tokenKey: tokenKey, newKey: newKey)
+  }
+
+  package func admissionKey(epoch: UInt32) -> [UInt8]? { keyring.admissionKey(epoch: epoch) }
+
+  package func seal(_ bytes: [UInt8], toAdmissionKey key: [UInt8]) -> [UInt8]? {
+    BoxKey.seal(bytes, to: key)
+  }
+
+  package func openAdmission(_ sealed: [UInt8], epoch: UInt32) -> [UInt8]? {
+    keyring.admissionSeed(epoch: epoch).flatMap { BoxKey(seed: $0).open(sealed) }
+  }
+
+  package func seal(_ bytes: [UInt8], keyOf epoch: UInt32?, to node: OriginID) -> [UInt8]? {
+    guard let publicKey = BoxKey.publicKey(of: node) else { return nil }
+    guard let epoch else { return BoxKey.seal(bytes, to: publicKey) }
+    guard let key = keyring.key(epoch: epoch) else { return nil }
+    var plain = key.withBytes { bytes + UnsafeBufferPointer(start: $0, count: key.count) }
+    defer { Sodium.wipe(&plain) }
+    return BoxKey.seal(plain, to: publicKey)
+  }
+
+  package func openSealed(_ sealed: [UInt8]) -> [UInt8]? { BoxKey(node).open(sealed) }
+
+  package func learning(
+    _ sealed: [UInt8], judge: ([UInt8]) -> (epoch: UInt32, check: Hash256)?
+  ) -> (any Crypto)? {
+    guard var plain = openSealed(sealed), plain.count >= MeshKeyring.keyBytes else { return nil }
+    defer { Sodium.wipe(&plain) }
+    guard let (epoch, check) = judge(Array(plain.dropLast(MeshKeyring.keyBytes))) else {
+      return nil
+    }
+    let key = SecretBytes(plain.suffix(MeshKeyring.keyBytes))
+    guard MeshKeyring.check(of: key, epoch: epoch) == check else { return nil }
+    var keyring = keyring
+    keyring.add(epoch: epoch, key: key)
+    return with(keyring)
+  }
+
+  package func check(ofEpoch epoch: UInt32) -> Hash256? {
+    keyring.key(epoch: epoch).map { MeshKeyring.check(of: $0, epoch: epoch) }
+  }
+
+  package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
+    var keyring = keyring
+    let key = newKey(epoch)
+    keyring.add(epoch: epoch, key: key)
+    return (with(keyring), MeshKeyring.check(of: key, epoch: epoch))
+  }
+
+  package func retiring(below epoch: UInt32) -> any Crypto {
+    var keyring = keyring
+    keyring.retire(below: epoch)
+    return with(keyring)
   }
 }

@@ -11,6 +11,14 @@ extension Engine {
     return OriginSummary(complete.body.facts)
   }
 
+  /// The highest counter of a session record that is held of a session; 0: none is.
+  package func counter(of session: SessionID) -> UInt64 {
+    records.homes(of: session).reduce(0) { highest, home in
+      let record = records.record(EntryKey(.session, session), in: .lobby, slot: home.slot)
+      return max(highest, record?.counter ?? 0)
+    }
+  }
+
   /// True when an incarnation of an origin contradicted itself.
   package func isQuarantined(_ other: OriginID, _ incarnation: Incarnation) -> Bool {
     quarantine.contains(other, incarnation)

@@ -17,6 +17,10 @@ extension Engine {
       return hearOwnWords(position.incarnation, message, from: address)
     }
     let isOwnWord = sender.origin == message.origin
+    guard context.isAdmitted(message.origin) else {
+      context.counters.count(.messagesUncertified)
+      return trust.wait(for: message.origin, position, from: address)
+    }
     guard !quarantine.contains(message.origin, position.incarnation),
       removedPeers.admits(
         message.origin, incarnation: position.incarnation, sequence: position.sequence)
@@ -71,11 +75,15 @@ extension Engine {
     let isNewLife =
       records.slot(of: checkpoint.origin).flatMap { records.replica.replica(slot: $0) }?.incarnation
       != checkpoint.body.incarnation
-    guard let opened = records.open(checkpoint.origin, checkpoint.body.incarnation) else {
+    let bounds = trust.bounds(of: checkpoint.origin)
+    guard
+      let opened = records.open(checkpoint.origin, checkpoint.body.incarnation, bounds: bounds)
+    else {
       return context.counters.count(.originsRefused)
     }
     let remembered = removedPeers.remove(checkpoint.origin)
     _ = quarantine.release(checkpoint.origin, by: checkpoint.body.incarnation)
+    setRights(of: checkpoint.origin, slot: opened.slot)
     noteChanges(opened.changes, slot: opened.slot)
     records.ingest(checkpoint, slot: opened.slot, from: address)
     comparison.note(checkpoint, from: address)

@@ -21,6 +21,8 @@ extension Engine {
       let demand = demand()
       paths.receive(peers, from: address, demand, &context)
     case .prune(let origins): receivePrune(origins, from: address)
+    case .certificate(let certificate): receive(certificate, from: address)
+    case .decree(let decree): receive(decree, from: address)
     case .challenge, .pathProof: break
     }
   }
@@ -42,6 +44,16 @@ extension Engine {
     return authentic
   }
 
+  /// True while an origin says no more in a second than its certificate lets it: the rest is dropped, and found
+  /// by comparing.
+  private mutating func isWithinQuota(_ message: SignedMessage) -> Bool {
+    guard context.admitted != nil,
+      !trust.take(bytes: message.bytes.count, of: message.origin, now: context.now)
+    else { return true }
+    context.counters.count(.quotasExceeded)
+    return false
+  }
+
   /// Charges a path for what it made this node do in vain.
   mutating func charge(_ waste: Waste, to address: PeerAddress) {
     if let lost = paths.charge(waste, to: address, &context) { handle(lost) }
@@ -49,7 +61,7 @@ extension Engine {
 
   /// True when words of an incarnation of an origin may be heard.
   private func isHeard(_ origin: OriginID, _ incarnation: Incarnation, sequence: UInt64) -> Bool {
-    !quarantine.contains(origin, incarnation)
+    context.isAdmitted(origin) && !quarantine.contains(origin, incarnation)
       && removedPeers.admits(origin, incarnation: incarnation, sequence: sequence)
   }
 
@@ -67,7 +79,7 @@ extension Engine {
     guard let body = try? message.read(Batch.self) else {
       return context.counters.count(.messagesMalformed)
     }
-    guard let batch = verified(message, body, from: address) else { return }
+    guard let batch = verified(message, body, from: address), isWithinQuota(message) else { return }
     guard let slot = open(batch.origin, body.incarnation) else { return }
     ingest(batch, slot: slot, from: address)
   }
@@ -75,7 +87,7 @@ extension Engine {
   /// Makes room for an incarnation of an origin whose signed word has come.
   private mutating func open(_ origin: OriginID, _ incarnation: Incarnation) -> Int? {
     let held = records.slot(of: origin).flatMap { records.replica.incarnation(slot: $0) }
-    guard let opened = records.open(origin, incarnation) else {
+    guard let opened = records.open(origin, incarnation, bounds: trust.bounds(of: origin)) else {
       context.counters.count(.originsRefused)
       return nil
     }
@@ -88,6 +100,7 @@ extension Engine {
     if !opened.changes.isEmpty { comparison.forget(origin) }
     _ = quarantine.release(origin, by: incarnation)
     _ = removedPeers.remove(origin)
+    setRights(of: origin, slot: opened.slot)
     noteChanges(opened.changes, slot: opened.slot)
     return opened.slot
   }
@@ -135,7 +148,9 @@ extension Engine {
       frame.incarnation == records.replica.incarnation(slot: slot),
       view.isWanted(frame.updates, in: frame.room, slot: slot, records)
     else { return context.counters.count(.cursorFramesKnown) }
-    guard let authentic = verified(message, frame, from: address) else { return }
+    guard let authentic = verified(message, frame, from: address), isWithinQuota(message) else {
+      return
+    }
     let outcome = view.move(frame.updates, in: frame.room, slot: slot, records)
     context.counters.count(.cursorUpdatesJoined, outcome.news)
     context.counters.count(.cursorUpdatesRefused, outcome.refused)
@@ -149,7 +164,7 @@ extension Engine {
 
   private mutating func receive(_ contradiction: Contradiction, from address: PeerAddress) {
     context.counters.count(.contradictionsReceived)
-    guard contradiction.origin != origin,
+    guard contradiction.origin != origin, context.isAdmitted(contradiction.origin),
       !quarantine.contains(contradiction.origin, contradiction.incarnation),
       paths.takeWork(2 * WorkUnits.signature, of: address, isOwnWord: false, &context)
     else { return }

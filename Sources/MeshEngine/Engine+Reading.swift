@@ -5,7 +5,9 @@ import MeshWire
 
 extension Engine {
   /// True when the next output is a datagram, so that others wait for it.
-  package var hasDatagram: Bool { durable == nil && (!context.outbox.isEmpty || farewell != nil) }
+  package var hasDatagram: Bool {
+    durable == nil && (!context.outbox.isEmpty || farewell != nil || admission.hasDatagram)
+  }
 
   /// True when something is held of an origin.
   package func holds(_ origin: OriginID) -> Bool { records.slot(of: origin) != nil }

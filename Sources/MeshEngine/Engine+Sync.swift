@@ -111,6 +111,12 @@ extension Engine {
         {
           send(complete, to: address)
         }
+      case .learned(let key, let value, let address):
+        paths.noteComparison(false, with: address, context)
+        learn(key, value, from: address)
+      case .untold(let key, let address):
+        paths.noteComparison(false, with: address, context)
+        tell(key, to: address)
       case .fetched(let other, let fetched, let checkpoint, let holders):
         adopt(fetched, checkpoint, of: other, heldBy: holders)
       case .wrong(let address): charge(.wrongAnswer, to: address)
@@ -124,6 +130,7 @@ extension Engine {
   private mutating func want(
     _ other: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
   ) {
+    guard context.isAdmitted(other) else { return trust.wait(for: other, position, from: address) }
     guard !quarantine.contains(other, position.incarnation) else {
       return sendProof(of: other, to: address)
     }
@@ -158,6 +165,15 @@ extension Engine {
       other, position, from: address, timeout: patience(address),
       first: records.replica.firstWants(slot: slot),
       newest: slot.flatMap { records.newest(slot: $0)?.checkpoint }, &records, &context)
+  }
+
+  /// Fetches an origin that has just been admitted, from a peer that has it.
+  mutating func wantOrAsk(
+    _ other: OriginID, _ position: Checkpoint.Position, from address: PeerAddress
+  ) {
+    guard paths.table.path(at: address) != nil else { return }
+    probe(other, at: [address], anything: true)
+    want(other, position, from: address)
   }
 
   private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {

@@ -36,6 +36,8 @@ package struct Engine: Sendable {
   var hosting: Hosting
   var view: SessionView
   var router: Router
+  var trust: TrustSet
+  var admission: Admission
   /// Where the own records stand.
   private(set) var ownSlot: Int
   /// Origins of which something came with the present input: what they need is looked at once at its end,
@@ -57,8 +59,12 @@ package struct Engine: Sendable {
   /// When contradictions of an origin were sent on last.
   var contradictedAt: [OriginID: MonotonicTime] = [:]
   private(set) var durable: DurableState?
+  /// What is to be kept of the membership.
+  var keptDecrees: [Decree]?
+  /// True when the mesh keys are to be kept anew.
+  var keysChanged = false
   /// What went in and came out, when that is asked for.
-  package private(set) var recording: EngineRecording?
+  package internal(set) var recording: EngineRecording?
 
   package init(
     configuration: EngineConfiguration, crypto: any Crypto, treeHash: any TreeHash,
@@ -78,6 +84,8 @@ package struct Engine: Sendable {
       origin: context.origin, directPeers: configuration.directPeers, rings: configuration.rings,
       hashKey: configuration.mesh.hashKey)
     // An empty store has room for its own origin.
+    trust = TrustSet(root: configuration.trust?.authority)
+    admission = Admission(now: now)
     ownSlot = records.open(context.origin, context.incarnation, scope: .all)?.slot ?? 0
     view.visibility(slot: ownSlot, isVisible: true)
     durable = DurableState(incarnationCounter: context.incarnation.counter)
@@ -87,6 +95,7 @@ package struct Engine: Sendable {
       recording = EngineRecording(configuration: configuration, start: now)
     }
     self.context = context
+    beginTrust()
     setTimers()
   }
 
@@ -130,7 +139,10 @@ extension Engine {
     recording?.note(.receive(datagram, from: address, now: now))
     begin(now)
     guard !hasLeft else { return }
-    let received = paths.receive(datagram, from: address, &context)
+    if receiveAdmission(datagram, from: address) { return finish() }
+    var received = paths.receive(datagram, from: address, &context)
+    if let epoch = received.unknownEpoch { hearUnknownEpoch(epoch, from: address) }
+    if let applicant = received.applicant { received = admit(applicant) }
     for lost in received.lost { handle(lost) }
     if let other = received.ownKey { hearOwnKey(other) }
     guard var arrival = received.arrival else { return finish() }
@@ -186,6 +198,15 @@ extension Engine {
     recording?.note(.addPeers(addresses, now: now))
     begin(now)
     for address in addresses { paths.addConfigured(address, &context) }
+    finish()
+  }
+
+  /// Takes the wall clock in: what certificates are judged by. To be called now and then.
+  package mutating func setWall(_ milliseconds: UInt64, now: MonotonicTime) {
+    recording?.note(.setWall(milliseconds, now: now))
+    begin(now)
+    context.setWall(milliseconds)
+    if context.admitted != nil { dropEndedTrust() }
     finish()
   }
 
@@ -258,6 +279,9 @@ extension Engine {
     case .beats: flushBeats()
     case .hosting:
       for event in hosting.advance(mesh, now: context.now) { context.emit(event) }
+    case .trust: dropEndedTrust()
+    case .admission: askAgain()
+    case .epoch: goOverToNewestEpoch()
     case .outbox, .view: break
     }
   }
@@ -278,6 +302,15 @@ extension Engine {
       self.durable = nil
       return .persist(durable)
     }
+    // A key is of no use without its decree.
+    if let decrees = keptDecrees {
+      keptDecrees = nil
+      return .keep(decrees)
+    }
+    if keysChanged {
+      keysChanged = false
+      return .keepKeys
+    }
     if let datagram = nextDatagram() {
       return datagram.address.map { .send(datagram.bytes, to: $0) } ?? .announce(datagram.bytes)
     }
@@ -285,6 +318,12 @@ extension Engine {
   }
 
   private mutating func nextDatagram() -> (bytes: [UInt8], address: PeerAddress?)? {
+    // Without a mesh key there is one thing to say to anybody.
+    while context.sealingEpoch == 0, let departure = context.nextDeparture() {
+      askForKey(at: departure.address)
+    }
+    if let datagram = admission.nextDatagram() { return datagram }
+    guard context.sealingEpoch != 0 else { return nil }
     if let datagram = paths.nextDatagram(&context) { return datagram }
     guard let checkpoint = farewell else { return nil }
     farewell = nil
@@ -343,14 +382,30 @@ struct MeshRecords: MeshReading {
   var ownUsage: OriginUsage { records.replica.replica(slot: ownSlot)?.usage ?? OriginUsage() }
 
   func origin(slot: Int) -> OriginID? { records.origin(slot: slot) }
-  func homes(of session: SessionID) -> [SessionHome] { records.homes(of: session) }
+  func homes(of session: SessionID) -> [SessionHome] {
+    let homes = records.homes(of: session)
+    guard view.isRestricted else { return homes }
+    let evaluation = view.evaluation
+    return homes.filter { evaluation.mayHost(session, slot: $0.slot, records) }
+  }
   func record(_ key: EntryKey, in room: RoomName, slot: Int) -> StoredRecord? {
     records.record(key, in: room, slot: slot)
   }
   func removals(
     of session: SessionID, from room: RoomName
   ) -> [(slot: Int, record: StoredRecord)] {
-    records.removals(of: session, from: room)
+    let removals = records.removals(of: session, from: room)
+    guard view.isRestricted, !removals.isEmpty else { return removals }
+    let (homes, evaluation) = (homes(of: session), view.evaluation)
+    return removals.filter { removal in
+      // Of a session that nobody hosts, whose it is cannot be told.
+      guard !homes.isEmpty else {
+        return removal.slot == ownSlot || evaluation.mayRemoveAll(removal.slot)
+      }
+      return homes.allSatisfy {
+        evaluation.mayRemove(session, by: removal.slot, hostedBy: $0.slot, records)
+      }
+    }
   }
   func sessions(slot: Int) -> [SessionID] { records.sessions(slot: slot) }
 }

@@ -10,10 +10,12 @@ struct EngineContext: Sendable {
   /// The time of the present input. It never goes back.
   private(set) var now: MonotonicTime
   let configuration: EngineConfiguration
-  let crypto: any Crypto
+  private(set) var crypto: any Crypto
   let treeHash: any TreeHash
   /// Signs and verifies.
-  let verifier: SignatureVerifier
+  private(set) var verifier: SignatureVerifier
+  /// The epoch whose mesh key seals datagrams; 0: this node has none yet.
+  var sealingEpoch: UInt32
   /// The node's id.
   let origin: OriginID
   /// This life of the node. It rises once the mesh is found to know of a later one.
@@ -22,6 +24,12 @@ struct EngineContext: Sendable {
   var timers = TimerQueue<EngineTimer>()
   var counters = Counters()
   var outbox: Outbox
+  /// The origins whose words count; `nil`: everybody's.
+  var admitted: Set<OriginID>?
+  /// This node's own certificate, for whoever has not seen it.
+  var ownCertificate: Certificate?
+  /// Milliseconds since 1970 at a moment of ``now``.
+  private var wallClock: (milliseconds: UInt64, at: MonotonicTime)
   private var events: [MeshEvent] = []
   private var nextEventIndex = 0
 
@@ -34,10 +42,31 @@ struct EngineContext: Sendable {
     self.treeHash = treeHash
     self.now = now
     origin = crypto.origin
+    sealingEpoch = crypto.newestEpoch
     incarnation = configuration.incarnation
     verifier = SignatureVerifier(mesh: configuration.mesh, crypto: crypto, hash: treeHash)
     random = RandomSource(seed: configuration.seed)
     outbox = Outbox(configuration: configuration, now: now)
+    wallClock = (configuration.trust?.wallMilliseconds ?? 0, now)
+    ownCertificate = configuration.trust?.certificate
+    if configuration.trust != nil { admitted = [] }
+  }
+
+  /// Milliseconds since 1970, as far as this node knows.
+  var wall: UInt64 { wallClock.milliseconds &+ now.since(wallClock.at).milliseconds }
+
+  /// Goes on with other keys.
+  mutating func setCrypto(_ crypto: any Crypto) {
+    self.crypto = crypto
+    verifier = SignatureVerifier(mesh: configuration.mesh, crypto: crypto, hash: treeHash)
+  }
+
+  /// Takes the wall clock in.
+  mutating func setWall(_ milliseconds: UInt64) { wallClock = (milliseconds, now) }
+
+  /// True when an origin's words count.
+  func isAdmitted(_ origin: OriginID) -> Bool {
+    admitted?.contains(origin) ?? true || PlantedBug.isActive(.strangersHeard)
   }
 
   /// Takes the time of an input in. One that lies back is taken for the last one.

@@ -20,6 +20,12 @@ enum EngineTimer: Hashable, Sendable {
   case beats
   /// Something of the sessions that this node hosts is due.
   case hosting
+  /// The mesh key is missing still.
+  case admission
+  /// A newer mesh key is to be used, or older ones no more.
+  case epoch
+  /// Some certificate begins or ends.
+  case trust
   /// Sessions are to be reported.
   case view
 }

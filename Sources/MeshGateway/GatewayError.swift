@@ -63,7 +63,8 @@ struct GatewayError: Error, Equatable {
       case .sessionRemoved, .removedFromRoom: .sessionRemoved
       case .tooManyRemovals, .tooManySubscriptions: .tooManyRequests
       case .unknownStatus: .unknownStatus
-      case .meshLeft, .cloned, .invalidInvite, .noMesh, .stateDirectory,
+      case .userNotCovered, .mayNotRemove, .mayNotAdminister: .forbidden
+      case .expelled, .meshLeft, .cloned, .invalidInvite, .noMesh, .stateDirectory,
         .network:
         .unavailable
       }

@@ -15,11 +15,3 @@ extension Status {
     return status
   }
 }
-
-extension SessionID {
-  /// A new id from the system's random source.
-  public static func random() -> SessionID {
-    var generator = SystemRandomNumberGenerator()
-    return .random(using: &generator)
-  }
-}

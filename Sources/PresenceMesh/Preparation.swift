@@ -1,12 +1,18 @@
 import MeshCrypto
 import MeshEngine
+import MeshTransport
 import MeshTrust
+import MeshWire
 import Synchronization
 
 /// Everything that a node needs before it opens its sockets.
 struct Preparation: Sendable {
   let node: NodeKey
   let credentials: MeshCredentials
+  /// `nil`: this node lets nobody in.
+  let issuer: Issuer?
+  let decrees: [Decree]
+  let tickets: [Ticket]
   let life: DurableState
   let directory: StateDirectory?
   let isNewMesh: Bool
@@ -21,24 +27,55 @@ struct Preparation: Sendable {
     let invite = try Self.invite(of: configuration.membership)
     let directory = try Self.directory(of: configuration.identity)
     let known = try stateful { () throws(StateError) in try directory?.mesh() }
-    let (chosen, keyWarning) = try Self.credentials(
-      configuration.membership.kind, invite: invite, known: known, directory: directory)
-    let remembered = directory?.rememberedAddresses()
-    let (node, life) = try stateful { () throws(StateError) in
-      guard let directory else {
-        return (NodeKey.random(), DurableState(incarnationCounter: 1))
+    let node = try stateful { () throws(StateError) in try directory?.identity() ?? .random() }
+    let now = WallClock.now
+    let chosen: MeshCredentials
+    var (warning, authority, first): (String?, NodeKey?, [Decree]) = (nil, nil, [])
+    switch (configuration.membership.kind, known) {
+    case (.storedOrNew, let known?), (.stored, let known?): chosen = known
+    case (.stored, nil): throw .noMesh(stateDirectory: directory?.path ?? "a node in memory")
+    // A directory that has a mesh refuses to store another.
+    case (.new(isOpen: true), _), (.storedOrNew(isOpen: true), nil): chosen = .random()
+    case (.new, _), (.storedOrNew, nil):
+      // One that a start left which went no further is used.
+      let left = try stateful { () throws(StateError) in
+        known == nil ? try directory?.authority() : nil
       }
-      let node = try directory.identity()
-      try directory.store(chosen)
-      return (node, try directory.beginLife())
+      let key = left ?? .random()
+      let made = MeshCredentials.closed(by: key, node: node.origin, at: now)
+      (chosen, authority, first) = (made.credentials, key, [made.decree])
+    case (.invite, _):
+      guard let invite else { throw .invalidInvite(reason: "there is none") }
+      (chosen, warning) = try Self.credentials(invite, known: known, node: node, at: now)
     }
+    // A certificate that nobody believes now.
+    if let reason = chosen.membership.flatMap({ Expulsion($0, at: now) }) {
+      throw .expelled(reason)
+    }
+    let remembered = directory?.rememberedAddresses()
+    let (newAuthority, newDecrees) = (authority, first)
+    let stored = try stateful { () throws(StateError) in
+      guard let directory else {
+        return (DurableState(incarnationCounter: 1), newAuthority, newDecrees, [Ticket]())
+      }
+      if known == nil, let newAuthority {
+        try directory.store(authority: newAuthority)
+        try directory.store(newDecrees)
+      }
+      try directory.store(chosen)
+      return (
+        try directory.beginLife(), try directory.authority(), try directory.decrees(),
+        try directory.tickets()
+      )
+    }
+    (life, authority, decrees, tickets) = stored
     self.node = node
-    self.life = life
     self.directory = directory
     credentials = chosen
+    issuer = Issuer(chosen, node: node, authority: authority)
     isNewMesh = known == nil && invite == nil
     addresses = (invite?.addresses ?? []) + (remembered?.addresses ?? [])
-    warnings = [remembered?.warning.map { "\($0)" }, keyWarning].compactMap { $0 }
+    warnings = [remembered?.warning.map { "\($0)" }, warning].compactMap { $0 }
   }
 
   private static func invite(
@@ -59,39 +96,26 @@ struct Preparation: Sendable {
     return try stateful { () throws(StateError) in try StateDirectory(path: path) }
   }
 
-  /// The membership to begin with, and a warning when the key of the invite is not part of it.
+  /// The membership that an invite gives, and a warning when it gives nothing to a mesh that is known. An
+  /// invite that stands in a script since the first start must not keep a node from starting.
   private static func credentials(
-    _ kind: PresenceMesh.Membership.Kind, invite: Invite?, known: MeshCredentials?,
-    directory: StateDirectory?
+    _ invite: Invite, known: MeshCredentials?, node: NodeKey, at now: WallTime
   ) throws(PresenceError) -> (MeshCredentials, warning: String?) {
-    switch kind {
-    case .invite, .new:
-      guard let invite else {
-        // A directory that has a mesh refuses to store another.
-        return (.random(), nil)
-      }
-      guard let known, known.mesh == invite.mesh else { return (MeshCredentials(invite), nil) }
-      return try adding(invite, to: known)
-    case .stored:
-      guard let known else { throw .noMesh(stateDirectory: directory?.path ?? "a node in memory") }
-      return (known, nil)
-    case .storedOrNew: return (known ?? .random(), nil)
-    }
-  }
-
-  private static func adding(
-    _ invite: Invite, to known: MeshCredentials
-  ) throws(PresenceError) -> (MeshCredentials, warning: String?) {
-    var credentials = known
     do throws(InviteError) {
-      guard case .olderKey(let epoch, let newest) = try credentials.learn(from: invite) else {
-        return (credentials, nil)
+      guard var credentials = known, credentials.mesh == invite.mesh else {
+        // A directory that has another mesh refuses to store this one.
+        return (try MeshCredentials(invite, node: node.origin, at: now), nil)
       }
-      // An invite that stands in a script since the first start must not keep a node from starting.
-      return (
-        credentials,
-        "the invite is of epoch \(epoch), and the mesh has a key of epoch \(newest), which is used"
-      )
+      switch try credentials.learn(from: invite, node: node.origin, at: now) {
+      case .nothing, .newerKey, .newerCertificate: return (credentials, nil)
+      case .olderKey(let epoch, let newest):
+        return (
+          credentials,
+          "the invite is of epoch \(epoch), and the mesh has a key of epoch \(newest), which is used"
+        )
+      case .olderTicket:
+        return (credentials, "the invite is older than the certificate of this node, which is used")
+      }
     } catch {
       throw .invalidInvite(reason: "\(error)")
     }
@@ -109,11 +133,26 @@ private func stateful<Value>(
   }
 }
 
-/// Holds the state directory until the mesh is left, so that its lock ends then.
+/// What a node holds of its mesh, in memory and in the state directory: that until the mesh is left, so that
+/// its lock ends then.
 final class StateKeeper: Sendable {
-  private let directory: Mutex<StateDirectory?>
+  private struct State {
+    var directory: StateDirectory?
+    var credentials: MeshCredentials
+    var tickets: [Ticket]
+  }
 
-  init(_ directory: StateDirectory?) { self.directory = Mutex(directory) }
+  private let state: Mutex<State>
+
+  init(_ preparation: Preparation) {
+    state = Mutex(
+      State(
+        directory: preparation.directory, credentials: preparation.credentials,
+        tickets: preparation.tickets))
+  }
+
+  var credentials: MeshCredentials { state.withLock(\.credentials) }
+  var tickets: [Ticket] { state.withLock(\.tickets) }
 
   /// Keeps what must survive a restart. Returns what went wrong, if anything did.
   ///
@@ -123,18 +162,38 @@ final class StateKeeper: Sendable {
     withDirectory { directory throws(StateError) in try directory.store(state) }
   }
 
+  /// Keeps what is known of the membership, or the keys of the mesh.
+  func store(_ kept: MeshDriver.Kept) -> StateError? {
+    switch kept {
+    case .decrees(let decrees):
+      return withDirectory { directory throws(StateError) in try directory.store(decrees) }
+    case .keys(let keyring):
+      let credentials = state.withLock { state in
+        state.credentials.keyring = keyring
+        return state.credentials
+      }
+      return withDirectory { directory throws(StateError) in try directory.store(credentials) }
+    }
+  }
+
+  /// Notes a ticket that was issued.
+  func note(_ ticket: Ticket) -> StateError? {
+    state.withLock { $0.tickets = $0.tickets.suffix(StateDirectory.ticketBound - 1) + [ticket] }
+    return withDirectory { directory throws(StateError) in try directory.note(ticket) }
+  }
+
   /// Remembers addresses for the next start.
   func remember(_ addresses: [PeerAddress]) -> StateError? {
     withDirectory { directory throws(StateError) in try directory.remember(addresses) }
   }
 
   /// Lets go of the directory, so that another life can begin.
-  func release() { directory.withLock { $0 = nil } }
+  func release() { state.withLock { $0.directory = nil } }
 
   private func withDirectory(
     _ body: (StateDirectory) throws(StateError) -> Void
   ) -> StateError? {
-    guard let directory = directory.withLock({ $0 }) else { return nil }
+    guard let directory = state.withLock(\.directory) else { return nil }
     do throws(StateError) {
       try body(directory)
       return nil

@@ -38,6 +38,14 @@ public enum PresenceError: Error, Hashable, Sendable {
   /// Another process speaks with this node's key, and this one says nothing any more: its state directory
   /// was copied. Stop one of them.
   case cloned
+  /// This node is no member of the mesh (any more); the reason says what to do.
+  case expelled(Expulsion)
+  /// This node may not speak for the user: its certificate names others.
+  case userNotCovered(String)
+  /// This node may not remove the session, which is another user's: that takes a moderator.
+  case mayNotRemove(SessionID)
+  /// This node may not let others in, revoke, or rotate the key: the reason says why.
+  case mayNotAdminister(reason: String)
 
   // MARK: What was asked for
 
@@ -90,6 +98,15 @@ extension PresenceError: CustomStringConvertible {
     case .meshLeft: "this node has left the mesh: join again"
     case .cloned:
       "another process speaks with this node's key: give one of the two a state directory of its own"
+    case .expelled(let reason): "\(reason)"
+    case .userNotCovered(let user):
+      """
+      this node may not speak for user \(user.debugDescription): its invite names other users; join by \
+      one that names this one
+      """
+    case .mayNotRemove(let id):
+      "this node may not remove session \(id), which is another user's: that takes a moderator"
+    case .mayNotAdminister(let reason): "\(reason)"
     case .invalidRoomName(let name):
       """
       \(name.debugDescription) cannot name a room: use at most \(Limits.roomNameBytes) bytes of \
@@ -112,7 +129,7 @@ extension PresenceError: CustomStringConvertible {
 
 extension PresenceError {
   /// The same refusal in the words of this module.
-  init(_ error: OperationError) {
+  init(_ error: OperationError, _ expulsion: Expulsion?) {
     self =
       switch error {
       case .unknownSession(let id): .unknownSession(id)
@@ -130,6 +147,10 @@ extension PresenceError {
       case .tooManySubscriptions(let limit): .tooManySubscriptions(limit: limit)
       case .tooManyRoomLogs(let limit): .tooManyRoomsOnNode(limit: limit)
       case .cloned: .cloned
+      case .expelled: .expelled(expulsion ?? .revokedNode)
+      case .userNotCovered(let user): .userNotCovered(user)
+      case .mayNotRemove(let id): .mayNotRemove(id)
+      case .notAdmin: .mayNotAdminister(reason: Issuer.notAnAdmin)
       }
   }
 

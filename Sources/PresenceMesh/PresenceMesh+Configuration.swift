@@ -71,14 +71,13 @@ extension PresenceMesh {
     enum Kind: Sendable {
       case invite(SecretBytes)
       case stored
-      case storedOrNew
-      case new
+      case storedOrNew(isOpen: Bool)
+      case new(isOpen: Bool)
     }
 
     let kind: Kind
 
-    /// The mesh of an invite, a line that begins with `presence-mesh:1:`. The state directory
-    /// remembers it.
+    /// The mesh of an invite, a line that begins with `presence-mesh:`. The state directory remembers it.
     public static func invite(_ line: String) -> Membership {
       invite(SecretBytes(Array(line.utf8)))
     }
@@ -91,11 +90,22 @@ extension PresenceMesh {
     /// The mesh that the state directory remembers.
     public static let stored = Membership(kind: .stored)
 
-    /// The mesh that the state directory remembers; a new one when it remembers none.
-    public static let storedOrNew = Membership(kind: .storedOrNew)
+    /// The mesh that the state directory remembers; a new closed one when it remembers none.
+    public static let storedOrNew = Membership(kind: .storedOrNew(isOpen: false))
 
-    /// A new mesh. A state directory that remembers another is not changed: that is an error.
-    public static let new = Membership(kind: .new)
+    /// The mesh that the state directory remembers; a new one when it remembers none. Whoever has the key of
+    /// an open mesh is a member of it, and may say anything; nobody can be put out of it.
+    public static func storedOrNew(open isOpen: Bool) -> Membership {
+      Membership(kind: .storedOrNew(isOpen: isOpen))
+    }
+
+    /// A new closed mesh. A state directory that remembers another is not changed: that is an error.
+    public static let new = Membership(kind: .new(isOpen: false))
+
+    /// A new mesh, closed or open.
+    public static func new(open isOpen: Bool) -> Membership {
+      Membership(kind: .new(isOpen: isOpen))
+    }
   }
 }
 

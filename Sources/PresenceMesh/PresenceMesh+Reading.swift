@@ -61,6 +61,10 @@ extension PresenceMesh {
   /// True when another process speaks with this node's key, because its state directory was copied. This
   /// one has stopped writing for good, and others do not show its sessions: see ``PresenceError/cloned``.
   public var isCloned: Bool { hub.isCloned }
+
+  /// Why this node is no member of the mesh any more; `nil`: it is one. It says nothing then, and is heard by
+  /// nobody.
+  public var expulsion: Expulsion? { hub.expulsion }
 }
 
 // MARK: - Events

@@ -1,5 +1,6 @@
 import MeshEngine
 import MeshTransport
+import MeshTrust
 
 extension PresenceMesh {
   /// Opens a session on this node, or takes one up again.
@@ -10,20 +11,35 @@ extension PresenceMesh {
   ///
   /// - Parameters:
   ///   - profile: Who the user is. Sizes are bounded: see `Limits`.
-  ///   - id: The id of the session; a random one when it is `nil`.
+  ///   - id: The id of the session: see ``sessionID(of:named:)``; a random one when it is `nil`.
   ///   - device: What the session runs on, at most `Limits.deviceBytes` bytes.
   ///   - lease: How long it lives without a ``LocalSession/heartbeat()``.
   /// - Throws: ``PresenceError``; no state changed then.
   public func openSession(
     _ profile: Profile, id: SessionID? = nil, device: String = "", lease: SessionLease = .process
   ) async throws(PresenceError) -> LocalSession {
-    let id = id ?? .random()
+    let id = id ?? sessionID(of: profile.userID)
     let subscription = hub.subscribe(session: id, capacity: LocalSessionEvents.capacity)
     try await perform(.open(id, profile, device: device, lease.engineLease, at: WallClock.now))
     hub.own(id, user: profile.userID)
     // The engine tells of it in the same step.
     let wasRestored = subscription.mailbox.takeAll().contains(.restored)
     return LocalSession(id: id, mesh: self, wasRestored: wasRestored)
+  }
+
+  /// The id of a session of a user. Ids belong to their users: a node that may speak for some users alone
+  /// hosts no others, and what one user calls its session is another session than another user's of that name.
+  ///
+  /// - Parameters:
+  ///   - user: The id of the user.
+  ///   - name: What the client calls it: the same id on every node of the mesh, not to be found from the name
+  ///     without the key of the mesh. The 32 hexadecimal digits of an id of the user stand for themselves. `nil`:
+  ///     a random id.
+  public func sessionID(of user: String, named name: String? = nil) -> SessionID {
+    let key = meshID.hashKey
+    guard let name else { return SessionID(of: user, .random(in: .min ... .max), key: key) }
+    if let id = SessionID(name), id.belongs(to: user, key: key) { return id }
+    return SessionID(of: user, SipHash.hash(Array("session \(name)".utf8), key: key), key: key)
   }
 
   /// A session that this node hosts; `nil` for any other.
@@ -76,7 +92,7 @@ extension PresenceMesh {
     do throws(OperationError) {
       try await driver.perform(operation)
     } catch {
-      throw PresenceError(error)
+      throw PresenceError(error, hub.expulsion)
     }
   }
 }

@@ -2,6 +2,7 @@ import Logging
 import MeshCrypto
 import MeshEngine
 import MeshTransport
+import MeshTrust
 import Synchronization
 
 /// A node of a mesh: what a program holds to be present, and to see who is.
@@ -22,7 +23,7 @@ import Synchronization
 public final class PresenceMesh: Sendable {
   /// The id of this node: its public key.
   public let nodeID: NodeID
-  /// True when joining made a new mesh. Then give others an ``invite(addresses:)``.
+  /// True when joining made a new mesh. Then give others an ``invite(addresses:terms:)``.
   public let isNewMesh: Bool
 
   let configuration: Configuration
@@ -30,13 +31,17 @@ public final class PresenceMesh: Sendable {
   let driver: MeshDriver
   let subscriptions: RoomSubscriptions
   let logger: Logger
-  let credentials: MeshCredentials
-  private let keeper: StateKeeper
+  let meshID: MeshID
+  /// `nil`: this node lets nobody in.
+  let issuer: Issuer?
+  let keeper: StateKeeper
   private let chores: Task<Void, Never>
   private let leaving = Mutex<Task<Void, Never>?>(nil)
 
   /// How often addresses are remembered for the next start.
   private static let rememberPeriod: Duration = .seconds(30)
+  /// How often the engine is told what the wall clock says.
+  private static let wallPeriod: Duration = .seconds(60)
 
   private init(
     configuration: Configuration, preparation: Preparation, hub: Hub, driver: MeshDriver,
@@ -50,11 +55,17 @@ public final class PresenceMesh: Sendable {
     self.logger = logger
     nodeID = preparation.node.origin
     isNewMesh = preparation.isNewMesh
-    credentials = preparation.credentials
+    meshID = preparation.credentials.mesh
+    issuer = preparation.issuer
     let node = nodeID
     chores = Task {
       await withTaskGroup { group in
         group.addTask { await Self.rememberAddresses(driver, keeper, logger) }
+        group.addTask {
+          while (try? await Task.sleep(for: Self.wallPeriod)) != nil {
+            await driver.update { $0.setWall(WallClock.now.milliseconds, now: $1) }
+          }
+        }
         if let period = configuration.metricsPeriod {
           let reporter = MetricsReporter(driver: driver, hub: hub, node: node, period: period)
           group.addTask { await reporter.report(every: period) }
@@ -95,7 +106,7 @@ public final class PresenceMesh: Sendable {
     for warning in preparation.warnings { logger.warning("\(warning)") }
 
     let hub = Hub(node: preparation.node.origin)
-    let keeper = StateKeeper(preparation.directory)
+    let keeper = StateKeeper(preparation)
     let log = logger
     let driver: MeshDriver
     do throws(TransportError) {
@@ -112,10 +123,18 @@ public final class PresenceMesh: Sendable {
         },
         onPersist: { state in
           if let error = keeper.store(state) { log.error("\(error)") }
+        },
+        onKeep: { kept in
+          if let error = keeper.store(kept) { log.error("\(error)") }
         })
     } catch {
       keeper.release()
       throw PresenceError(error)
+    }
+    if let refusal = await driver.read({ engine, _ in engine.refusal }) {
+      await driver.shutdown()
+      keeper.release()
+      throw .expelled(Expulsion(refusal))
     }
     logger.info(
       "joined the mesh",
@@ -147,30 +166,6 @@ public final class PresenceMesh: Sendable {
     }
     await task.value
   }
-
-  /// An invite to this mesh, a single line.
-  ///
-  /// It holds the key of the mesh: whoever reads it can join and read along. Hand it over as a
-  /// password.
-  /// - Parameter addresses: Where others find a node of the mesh, the first eight; without any, this
-  ///   node's own.
-  /// - Throws: ``PresenceError/network(reason:)`` for text that is no numeric address.
-  public func invite(addresses: [String] = []) throws(PresenceError) -> String {
-    var chosen: [PeerAddress] = []
-    for address in addresses {
-      do throws(TransportError) {
-        chosen.append(try PeerAddress(parsing: address))
-      } catch {
-        throw PresenceError(error)
-      }
-    }
-    if chosen.isEmpty {
-      let own = driver.localAddresses
-      let abroad = own.filter { !$0.isLoopback }
-      chosen = abroad.isEmpty ? own : abroad
-    }
-    return credentials.invite(by: chosen).line
-  }
 }
 
 // MARK: - Parts of joining
@@ -191,6 +186,12 @@ extension PresenceMesh {
     result.sendRate = configuration.sendRate.map { UInt64($0) }
     result.peerRate = configuration.peerRate.map { UInt64($0) }
     result.announcePeriod = configuration.multicast ? .seconds(2) : nil
+    result.trust = preparation.credentials.membership.map {
+      TrustConfiguration(
+        authority: $0.authority, certificate: $0.certificate, decrees: preparation.decrees,
+        admission: $0.admission.map { ($0.epoch, $0.key) },
+        wallMilliseconds: WallClock.now.milliseconds)
+    }
     return result
   }
 
@@ -245,6 +246,12 @@ extension PresenceMesh {
         it starts anew
         """,
         metadata: [LogKeys.peer: "\(node)"])
+    case .expelled(let refusal): logger.error("\(Expulsion(refusal))")
+    case .admitted(let epoch): logger.info("the mesh key of epoch \(epoch) has come")
+    case .admissionRefused(let reason, let address):
+      logger.warning(
+        "a member does not admit this node: \(Expulsion(reason))",
+        metadata: [LogKeys.addresses: "\(address)"])
     case .appeared, .changed, .disappeared, .cursor, .restored: break
     }
   }

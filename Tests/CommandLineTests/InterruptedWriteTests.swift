@@ -24,7 +24,7 @@ import Testing
 
     init() async throws {
       known = base + "-known"
-      first = try await Program.run("mesh", "create", "--state", known).lines.first ?? ""
+      first = try await Program.run("mesh", "create", "--open", "--state", known).lines.first ?? ""
       let invite = try Invite(line: first)
       second = Invite(mesh: invite.mesh, epoch: 2, key: .random(count: 32), addresses: []).line
     }

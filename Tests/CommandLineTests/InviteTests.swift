@@ -20,7 +20,7 @@ struct InviteTests {
 
     /// Makes a mesh, and returns its invite.
     func create() async throws -> String {
-      try await Program.run("mesh", "create", "--state", state).lines.first ?? ""
+      try await Program.run("mesh", "create", "--open", "--state", state).lines.first ?? ""
     }
 
     func join(_ line: String) async throws -> Program.Outcome {
@@ -98,7 +98,7 @@ struct InviteTests {
 
   @Test("While a node is running, an invite with another key or mesh is refused aloud")
   func runningNode() async throws {
-    let node = try await TestNode()
+    let node = try await TestNode(isOpen: true)
     let other = Place()
     defer { other.remove() }
     let line = try await node.invite()

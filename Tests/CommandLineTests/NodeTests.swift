@@ -14,7 +14,7 @@ struct NodeTests {
     #expect(node.child.output.hasPrefix("ready node="))
     #expect(try node.readyWord("node").count == 64)
     #expect(try node.readyWord("addresses").hasPrefix("127.0.0.1:"))
-    #expect(node.child.errors.contains("presence mesh invite"))
+    #expect(node.child.errors.contains("presence invite"))
     let other = try await TestNode(["--invite", node.invite()])
     try await Program.eventually("the other node sees Ada") {
       try await other.users("design")["Ada"]?["online"] as? Bool == true

@@ -139,6 +139,8 @@ extension EngineWorld {
   private mutating func take(_ output: Output) {
     switch output {
     case .persist: check(!node.isCloned, "another's words made a clone of the node")
+    // An open mesh has no members to keep.
+    case .keep, .keepKeys: check(false, "an open mesh keeps what a closed one does")
     case .event(let event): note(event)
     case .announce(let bytes): check(bytes.count <= Limits.datagramBytes, "a long datagram")
     case .send(let bytes, let address):
@@ -195,7 +197,7 @@ extension EngineWorld {
   private mutating func send(raw: [UInt8], echo: UInt64) {
     counter += 1
     var bytes = DatagramHeader.assembled(
-      DatagramHeader.Clear(tag: Self.mesh.tag, epoch: authors[0].crypto.sealingEpoch),
+      DatagramHeader.Clear(tag: Self.mesh.tag, epoch: authors[0].crypto.newestEpoch),
       processNonce: (11, 11),
       DatagramHeader.Inner(
         sender: authors[0].origin, incarnation: authors[0].incarnation, counter: counter,

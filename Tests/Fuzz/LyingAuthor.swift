@@ -102,8 +102,7 @@ struct LyingAuthor {
         ? chain.value(ofBeat: index, hash: StandInTreeHash()) ?? chain.anchor
         : Hash128(input.number(), 5),
       chain: field(5, 1), schedule: field(6, 1), offsetMilliseconds: field(7, 0), beat: index,
-      periodMilliseconds: field(8, 2000), isLeaving: form & 0x200 != 0, features: field(10, 0),
-      certificate: form & 0x800 == 0 ? [] : input.blob(atMost: 410))
+      periodMilliseconds: field(8, 2000), isLeaving: form & 0x200 != 0, features: field(10, 0))
     let facts = CheckpointFacts(
       incarnation: incarnation, sequence: body.sequence, version: body.version, root: body.root)
     let signed = sign(form & 0x1000 == 0 ? body.naming(changed) : body)

@@ -9,7 +9,7 @@ import MeshTransport
 ///
 /// A damaged file is an error, and stays as it is; what is taken is written and read again.
 enum StateTarget {
-  private static let kinds = ["identity", "mesh", "durable", "addresses"]
+  private static let kinds = ["identity", "mesh", "durable", "addresses", "decrees", "tickets"]
   /// A directory of this process, in memory where the system has such.
   private static let path: String = {
     let base = FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : "/tmp"
@@ -20,7 +20,7 @@ enum StateTarget {
 
   static func test(_ input: [UInt8]) {
     guard let form = input.first else { return }
-    let kind = kinds[Int(form & 3)]
+    let kind = kinds[Int(form & 3) + (form & 16 == 0 || form & 3 > 1 ? 0 : 4)]
     let bytes = Array(input.dropFirst())
     // As it is, or with a right first and last line.
     let content =
@@ -81,7 +81,7 @@ enum StateTarget {
         guard let again = try? state.mesh() else { return check(false, "the mesh is lost") }
         check(again.mesh == mesh.mesh, "another mesh")
         check(
-          again.keyring.keys.map(\.epoch) == mesh.keyring.keys.map(\.epoch), "other epochs")
+          again.epochs == mesh.epochs && again.membership == mesh.membership, "another membership")
       }
     case "durable":
       let life = try? state.beginLife()
@@ -91,6 +91,11 @@ enum StateTarget {
         check(
           next.map { $0.incarnationCounter == life.incarnationCounter + 1 } ?? true, "a life twice")
       }
+    case "decrees":
+      let decrees = try? state.decrees()
+      isTaken = decrees != nil
+      if let decrees { check((try? state.store(decrees)) != nil, "the decrees cannot be kept") }
+    case "tickets": isTaken = (try? state.tickets()) != nil
     default:
       let (addresses, warning) = state.rememberedAddresses()
       check(addresses.count <= StateDirectory.addressBound, "more addresses than there may be")

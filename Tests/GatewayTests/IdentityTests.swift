@@ -49,27 +49,52 @@ struct IdentityTests {
       try Self.data(mesh, decomposed) == ["1"]
     }
     #expect(try Self.data(mesh, composed) == [""])
-    // The other's session is not taken up.
-    let foreign = try await Self.call(
+    // What the other calls its session is another one of this user.
+    let own = try await Self.call(
       mesh, "heartbeat", #""roomId":"r","userId":"\#(decomposed)","sessionId":"a""#)
-    #expect(Self.code(foreign) == "session_conflict")
+    #expect(own["status"] as? String == "success")
+    try await HTTPTests.eventually("each has its own") {
+      try Self.data(mesh, composed) == [""] && Self.data(mesh, decomposed).sorted() == ["", "1"]
+    }
     await mesh.stop()
   }
 
-  @Test("A session of another user is not taken up at another node")
-  func otherNode() async throws {
+  @Test("Two users call their sessions alike, at one node and at two", arguments: [0, 1])
+  func sameNames(node: Int) async throws {
     let mesh = try await TestMesh.start(2)
-    let first = try await mesh.ask(
-      0, "POST", "/api/v1/heartbeat", body: Self.heartbeat(composed, "s"))
-    #expect(first.status == 200)
-    try await HTTPTests.eventually("the other node sees it") {
-      mesh.nodes[1].isOnline(composed)
+    for (user, node) in [("eve", 0), ("ada", node)] {
+      let answer = try await mesh.ask(
+        node, "POST", "/api/v1/heartbeat", body: Self.heartbeat(user, "laptop"))
+      #expect(answer.status == 200)
+      try await HTTPTests.eventually("\(user) is seen") {
+        mesh.nodes.allSatisfy { $0.isOnline(user) }
+      }
     }
-    let foreign = try await mesh.ask(
-      1, "POST", "/api/v1/heartbeat", body: Self.heartbeat(decomposed, "s"))
-    #expect(foreign.status == 409)
-    #expect(Self.code(foreign.body) == "session_conflict")
-    #expect(!mesh.nodes[1].isOnline(decomposed))
+    for user in ["eve", "ada"] {
+      let ids = mesh.nodes[0].user(user)?.sessions.map(\.id)
+      #expect(ids == [mesh.nodes[1].sessionID(of: user, named: "laptop")])
+      // The printed id stands for itself, of its user alone.
+      let id = mesh.nodes[0].sessionID(of: user, named: "laptop")
+      #expect(mesh.nodes[1].sessionID(of: user, named: "\(id)") == id)
+      #expect(mesh.nodes[1].sessionID(of: "mallory", named: "\(id)") != id)
+    }
+    await mesh.stop()
+  }
+
+  @Test(
+    "In a closed mesh a gateway speaks for the users that the certificate of its node names, and for no others"
+  )
+  func closedMesh() async throws {
+    let mesh = try await TestMesh.start(2, terms: InviteTerms(users: ["bob*"]))
+    for (node, user, status) in [(1, "bob-1", 200), (1, "ada", 403), (0, "ada", 200)] {
+      let answer = try await mesh.ask(
+        node, "POST", "/api/v1/heartbeat", body: Self.heartbeat(user, "laptop"))
+      #expect(answer.status == status, "\(node) \(user)")
+      if status == 403 { #expect(Self.code(answer.body) == "forbidden") }
+    }
+    try await HTTPTests.eventually("both nodes show both") {
+      mesh.nodes.allSatisfy { $0.isOnline("bob-1") && $0.isOnline("ada") }
+    }
     await mesh.stop()
   }
 
@@ -158,6 +183,30 @@ struct IdentityTests {
   }
 }
 
+@Suite("Sessions of one room", .serialized)
+struct BoundSessionTests {
+  @Test("A session that belongs to a room is refused in another one, on every node")
+  func roomsOnAllNodes() async throws {
+    let mesh = try await TestMesh.start(2)
+    func beat(_ node: Int, _ room: String, _ user: String = "ada") async throws -> Int {
+      try await mesh.ask(
+        node, "POST", "/api/v1/heartbeat",
+        body: #"{"room":"\#(room)","user":{"id":"\#(user)"},"sessionId":"c"}"#
+      ).status
+    }
+    #expect(try await beat(0, "r1") == 200)
+    try await HTTPTests.eventually("the session is seen at the other node") {
+      RoomName("r1").map { mesh.nodes[1].room($0).users().count == 1 } ?? false
+    }
+    #expect(try await beat(1, "r2") == 409)
+    #expect(try await beat(0, "r2") == 409)
+    // Of another user it is another session.
+    #expect(try await beat(1, "r2", "eve") == 200)
+    #expect(try await beat(1, "r1") == 200)
+    await mesh.stop()
+  }
+}
+
 @Suite("The tokens of sessions", .serialized)
 struct SessionTokenTests {
   /// The time that a token says its stay began at.
@@ -207,7 +256,7 @@ struct SessionTokenTests {
     try await Task.sleep(for: .milliseconds(2))
     let second = try await beat()
     #expect(second != first)
-    let id = mesh.nodes[0].sessionID(named: "s")
+    let id = mesh.nodes[0].sessionID(of: "ada", named: "s")
     let nameless = "\(id).0.\(mesh.nodes[0].seal(of: "session \(id) 0"))"
     for token in [first, nameless] {
       #expect(try await update(token) == 404)

@@ -15,19 +15,21 @@ struct TestMesh {
 
   var urls: [String] { gateways.map { String($0.url.dropLast()) } }
 
+  /// - Parameter terms: What the others join the first by; `nil`: the mesh is open.
   static func start(
-    _ count: Int, keys: TokenKeys? = nil,
+    _ count: Int, keys: TokenKeys? = nil, terms: InviteTerms? = nil,
     _ change: (inout GatewayConfiguration) -> Void = { _ in }
   ) async throws -> TestMesh {
     var nodes: [PresenceMesh] = []
     var gateways: [Gateway] = []
     for _ in 0..<count {
-      var configuration = PresenceMesh.Configuration(identity: .inMemory)
+      var configuration = PresenceMesh.Configuration(
+        identity: .inMemory, membership: .new(open: terms == nil))
       configuration.listen = .loopback(port: 0)
       configuration.multicast = false
       configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
       if let first = nodes.first {
-        configuration.membership = .invite(try first.invite())
+        configuration.membership = .invite(try first.invite(terms: terms))
       }
       let node = try await PresenceMesh.join(configuration)
       var gateway = GatewayConfiguration(address: "127.0.0.1:0")

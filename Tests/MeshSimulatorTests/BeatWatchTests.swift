@@ -59,8 +59,11 @@ struct BeatWatchTests {
     note(at: milliseconds)
   }
 
-  private func silence(diedAt: UInt64, at milliseconds: UInt64) -> BeatWatch.Silence {
-    watch.silence(of: origin, diedAt: nanoseconds(diedAt), standing(at: milliseconds))
+  private func silence(
+    diedAt: UInt64, at milliseconds: UInt64, areLies: Bool = false
+  ) -> BeatWatch.Silence {
+    watch.silence(
+      of: origin, diedAt: nanoseconds(diedAt), standing(at: milliseconds), areLies: areLies)
   }
 
   /// The age that the clock believes is the silence that the watch demands, but for the drift.
@@ -96,6 +99,18 @@ struct BeatWatchTests {
     #expect(
       silence(diedAt: 57_000, at: 64_000)
         == BeatWatch.Silence(since: nanoseconds(57_000), allowance: BeatWatch.period))
+  }
+
+  @Test("Where members lie, an age that one told counts from its coming while told ages count")
+  mutating func lie() {
+    meet(beat: 20, age: 0, isOwnWord: false, at: 60_000)
+    #expect(
+      silence(diedAt: 50_000, at: 61_000, areLies: true)
+        == BeatWatch.Silence(since: nanoseconds(60_000), allowance: BeatWatch.period))
+    #expect(silence(diedAt: 50_000, at: 61_000).since == nanoseconds(50_000))
+    // The origin itself has spoken.
+    meet(beat: 30, age: 0, isOwnWord: true, at: 62_000)
+    #expect(silence(diedAt: 50_000, at: 63_000, areLies: true).since == nanoseconds(50_000))
   }
 
   @Test("Whom the origin itself spoke to is excused a period, whatever comes late")

@@ -16,7 +16,8 @@ struct PlantedBugTests {
     init(
       _ bug: PlantedBug, _ check: String, seed: UInt64 = 1, nodes: Int = 3, sessions: Int = 0,
       seconds: UInt64 = 10, _ faults: Set<Scenario.Fault> = [], lies: Set<Lie>? = nil,
-      multicast: Bool = false, rooms: Int? = nil, delay: ClosedRange<UInt64>? = nil
+      multicast: Bool = false, rooms: Int? = nil, delay: ClosedRange<UInt64>? = nil,
+      closed: Bool = false
     ) {
       self.bug = bug
       self.check = check
@@ -29,6 +30,7 @@ struct PlantedBugTests {
       world.faultMilliseconds = seconds * 1000
       world.boundMilliseconds = 8000
       world.hasMulticast = multicast
+      world.isClosed = closed
       world.gatewayRooms = rooms
       world.links.delayMicroseconds = delay
       self.world = world
@@ -38,6 +40,11 @@ struct PlantedBugTests {
   }
 
   static let findings: [Finding] = [
+    Finding(
+      .revocationIgnored, "convergence", nodes: 6, seconds: 16, [.keyRotation], closed: true),
+    Finding(
+      .strangersHeard, "convergence", nodes: 6, seconds: 12, [.liars], lies: [.fillTables],
+      closed: true),
     Finding(.versionReused, "quarantine", sessions: 2),
     Finding(.sequenceReused, "quarantine", sessions: 2),
     Finding(.changesNotSigned, "convergence", sessions: 2),
@@ -116,6 +123,11 @@ struct PlantedBugTests {
       .subscriptionNotTold,
       "A subscription is written at once, as a record that all rooms take back",
       "nodes of worlds subscribe to all rooms"
+    ),
+    (
+      .anybodySpeaksForAll,
+      "A session of a user whom its host's certificate does not name is shown by nobody",
+      "the nodes of worlds may speak for all users"
     ),
     (
       .unsubscribedRoomKept,

@@ -11,7 +11,7 @@ struct IncarnationTests {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let (path, copy) = (folder.appending(path: "a").path, folder.appending(path: "b").path)
     let first = try await PresenceMesh.join(
-      .loopback(identity: .stateDirectory(path), membership: .storedOrNew))
+      .loopback(identity: .stateDirectory(path), membership: .storedOrNew(open: true)))
     try FileManager.default.copyItem(atPath: path, toPath: copy)
     let second = try await PresenceMesh.join(
       .loopback(

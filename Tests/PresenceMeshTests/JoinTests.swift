@@ -19,7 +19,7 @@ struct JoinTests {
     try await withPath { path in
       let identity = PresenceMesh.Configuration.Identity.stateDirectory(path)
       let first = try await PresenceMesh.join(
-        .loopback(identity: identity, membership: .storedOrNew))
+        .loopback(identity: identity, membership: .storedOrNew(open: true)))
       #expect(first.isNewMesh)
       let incarnation = await first.incarnation()
       let invite = try first.invite()

@@ -73,6 +73,7 @@ extension PresenceEvent {
     case .nodeForgotten: "nodeForgotten"
     case .cloned: "cloned"
     case .contradicted: "contradicted"
+    case .expelled: "expelled"
     case .lagged: "lagged"
     }
   }
@@ -93,7 +94,7 @@ func eventually(
 extension PresenceMesh.Configuration {
   /// A node on this machine alone, which finds others by the given addresses only.
   static func loopback(
-    identity: Identity = .inMemory, membership: PresenceMesh.Membership = .new,
+    identity: Identity = .inMemory, membership: PresenceMesh.Membership = .new(open: true),
     peers: [String] = [], beatPeriod: Duration = .milliseconds(300)
   ) -> Self {
     var configuration = Self(

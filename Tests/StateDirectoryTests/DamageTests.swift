@@ -1,6 +1,7 @@
 import Foundation
 import MeshCrypto
 import MeshEngine
+import MeshWire
 import Testing
 
 @testable import PresenceMesh
@@ -8,7 +9,9 @@ import Testing
 @Suite("Damaged state files")
 struct DamageTests {
   let scratch = Scratch()
-  static let files = ["identity", "mesh", "durable"]
+  static let files = ["identity", "mesh", "durable", "authority", "decrees", "tickets"]
+  private static let authority = "authority " + String(repeating: "01", count: 32)
+  private let mesh = Closed()
 
   private func open() throws(StateError) -> StateDirectory {
     try StateDirectory(path: scratch.path)
@@ -19,7 +22,9 @@ struct DamageTests {
     let directory = try open()
     _ = try directory.identity()
     _ = try directory.beginLife()
-    try directory.store(.random())
+    try directory.makeMesh(open: false, at: Closed.now)
+    try directory.store([mesh.decree(.revokedUser("eve"))])
+    try directory.note(try #require(mesh.invite().ticket?.ticket))
     try directory.remember([PeerAddress(ipv4: 1, port: 2)])
   }
 
@@ -31,6 +36,9 @@ struct DamageTests {
       switch name {
       case "identity": _ = try directory.identity()
       case "mesh": _ = try directory.mesh()
+      case "authority": _ = try directory.authority()
+      case "decrees": _ = try directory.decrees()
+      case "tickets": _ = try directory.tickets()
       default: _ = try directory.beginLife()
       }
     }
@@ -110,8 +118,9 @@ struct DamageTests {
   @Test("A file that is far too long is named", arguments: files)
   func longFileIsNamed(name: String) throws {
     try fill()
-    try scratch.write([UInt8](repeating: 10, count: 70_000), to: name)
-    try expectDamage(name, .tooLong(limit: 65_536))
+    let bound = try #require(StateDirectory.File(rawValue: name)).byteBound
+    try scratch.write([UInt8](repeating: 10, count: bound + 1), to: name)
+    try expectDamage(name, .tooLong(limit: bound))
   }
 
   @Test("A file of a later version is named with its version", arguments: files)
@@ -134,6 +143,11 @@ struct DamageTests {
       ("mesh", 3, ["mesh 00112233445566778899aabbccddeeff"]),
       ("mesh", 3, ["mesh 00112233445566778899aabbccddeeff", "key 1 00"]),
       ("mesh", 3, ["mesh 00112233445566778899aabbccddeeff", "key 4294967296 00"]),
+      ("mesh", 3, ["mesh 00112233445566778899aabbccddeeff", "authority 00"]),
+      ("mesh", 4, ["mesh 00112233445566778899aabbccddeeff", Self.authority]),
+      ("mesh", 4, ["mesh 00112233445566778899aabbccddeeff", Self.authority, "certificate 00"]),
+      ("authority", 2, ["seed 00"]), ("decrees", 2, ["decree 00"]), ("decrees", 2, ["ticket 00"]),
+      ("tickets", 2, ["ticket 0011"]),
     ] as [(String, Int, [String])])
   func malformedLineIsNamed(name: String, line: Int, lines: [String]) throws {
     try fill()
@@ -190,7 +204,7 @@ struct DamageTests {
     let seed = String(repeating: "00", count: 32)
     try write("identity", ["seed \(seed)", "origin \(NodeKey.random().origin)"])
     try expectDamage(
-      "identity", .malformedLine(number: 3, expected: "the node id that belongs to the seed"))
+      "identity", .malformedLine(number: 3, expected: "the id that belongs to the seed"))
   }
 
   @Test("An identity without its durable state is refused: it could repeat itself")

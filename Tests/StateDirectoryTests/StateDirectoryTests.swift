@@ -2,6 +2,7 @@ import Foundation
 import MeshCrypto
 import MeshEngine
 import MeshTrust
+import MeshWire
 import Testing
 
 @testable import PresenceMesh
@@ -43,7 +44,7 @@ struct StateDirectoryTests {
       origin = try directory.identity().origin
       let mesh = try #require(try directory.mesh())
       #expect(mesh.mesh == credentials.mesh)
-      #expect(mesh.keyring.sealing.key.exposed() == credentials.keyring.sealing.key.exposed())
+      #expect(mesh.keyring.sealing?.key.exposed() == credentials.keyring.sealing?.key.exposed())
       #expect(directory.rememberedAddresses().addresses == addresses)
       #expect(
         try directory.beginLife() == DurableState(incarnationCounter: UInt64(life)))
@@ -132,15 +133,93 @@ struct StateDirectoryTests {
     #expect(stateError { () throws(StateError) in _ = try path([:]) } == .noDefaultPath)
   }
 
+  @Test("A closed mesh is kept with its certificate, and the key that a newcomer seals to")
+  func closedMeshIsKept() throws {
+    let mesh = Closed()
+    let node = try open().identity()
+    let invite = try mesh.invite()
+    var credentials = try MeshCredentials(invite, node: node.origin, at: Closed.now)
+    try open().store(credentials)
+    #expect(try open().mesh()?.membership == credentials.membership)
+    #expect(try open().mesh()?.membership?.admission?.key == invite.ticket?.admissionKey)
+    #expect(try open().authority() == nil)
+    // It was admitted since.
+    credentials.keyring = mesh.credentials.keyring
+    credentials.membership?.admission = nil
+    try open().store(credentials)
+    let read = try #require(try open().mesh())
+    #expect(read.membership == credentials.membership && read.epochs == credentials.epochs)
+    // Keys came and went.
+    for epoch: UInt32 in 2...9 { credentials.keyring.add(epoch: epoch, key: .random(count: 32)) }
+    credentials.keyring.retire(below: 8)
+    try open().store(credentials)
+    let rotated = try #require(try open().mesh())
+    #expect(rotated.epochs == [8, 9])
+    for epoch: UInt32 in 1...9 {
+      #expect(
+        rotated.keyring.admissionKey(epoch: epoch)
+          == credentials.keyring.admissionKey(epoch: epoch))
+    }
+  }
+
+  @Test(
+    "Who makes a closed mesh is its first admin and keeps the authority's key, which nothing replaces"
+  )
+  func makerKeepsTheAuthority() throws {
+    let directory = try open()
+    try directory.makeMesh(open: false, at: Closed.now)
+    let known = try #require(try directory.mesh())
+    let membership = try #require(known.membership)
+    let authority = try #require(try directory.authority())
+    let node = try directory.identity()
+    #expect(membership.authority == authority.origin && membership.certificate.node == node.origin)
+    #expect(membership.certificate.rights.role == .admin)
+    #expect(membership.certificate.isGenuine(known.mesh, authority.origin))
+    let decrees = try directory.decrees()
+    guard case .epoch(1, _)? = decrees.first?.subject, decrees.count == 1 else {
+      Issue.record("the first epoch has no decree")
+      return
+    }
+    #expect(Issuer(known, node: node, authority: authority)?.link == nil)
+    #expect(Issuer(known, node: node, authority: nil)?.link != nil)
+    for name in ["authority", "mesh", "tickets"] where try scratch.names().contains(name) {
+      #expect(try scratch.mode(of: name) == 0o600)
+    }
+    let refusal = stateError { () throws(StateError) in try directory.store(authority: .random()) }
+    #expect(refusal == .otherMesh(path: scratch.file("authority")))
+  }
+
+  @Test(
+    "Decrees and tickets are kept, the tickets without their secrets, and the oldest of too many goes"
+  )
+  func decreesAndTickets() throws {
+    let mesh = Closed()
+    let directory = try open()
+    let decrees = try (0..<300).map { try mesh.decree(.revokedUser("user \($0)")) }
+    try directory.store(decrees)
+    #expect(try directory.decrees() == decrees)
+    try directory.store([])
+    #expect(try directory.decrees().isEmpty)
+    var tickets: [Ticket] = []
+    for _ in 0..<StateDirectory.ticketBound + 3 {
+      let held = try #require(mesh.invite().ticket)
+      tickets.append(held.ticket)
+      try directory.note(held.ticket)
+      let text = String(decoding: try scratch.bytes("tickets"), as: UTF8.self)
+      #expect(!text.contains(hexadecimal(held.key.seed.exposed())))
+    }
+    #expect(try directory.tickets() == Array(tickets.suffix(StateDirectory.ticketBound)))
+  }
+
   @Test("Secrets do not print")
   func secretsDoNotPrint() throws {
     let credentials = MeshCredentials.random()
-    let invite = credentials.invite(by: [])
+    let invite = try #require(credentials.invite(by: []))
     var dumped = ""
     dump(credentials, to: &dumped)
     dump(invite, to: &dumped)
     let text = dumped + "\(credentials) \(invite) \(String(reflecting: invite))"
-    let key = credentials.keyring.sealing.key.exposed()
+    let key = try #require(credentials.keyring.sealing).key.exposed()
     // Whatever would show them, as a list or one by one, would have a row for each.
     #expect(text.count(where: \.isNewline) < 10)
     #expect(!text.contains("\(key[0]), \(key[1])"))

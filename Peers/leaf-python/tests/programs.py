@@ -72,6 +72,10 @@ class Node:
 
   def __init__(self, case: Case, *arguments: str, state: str = "node") -> None:
     self.folder, self.environment = str(case.folder / state), {**os.environ, "HOME": str(case.folder)}
+    if not os.path.exists(self.folder) and "--invite" not in arguments:
+      # The leaf speaks in open meshes.
+      create = [PRESENCE, "mesh", "create", "--open", "--state", self.folder]
+      subprocess.run(create, env=self.environment, capture_output=True, check=True)
     self.process = subprocess.Popen(
       [PRESENCE, "up", "--state", self.folder, "--listen", "127.0.0.1:0", "--no-multicast", *arguments],
       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.environment)

@@ -72,8 +72,8 @@ def message_of(v: Any) -> wire.Message:
       body = wire.Checkpoint(
         i, f["sequence"], f["version"], b(f["root"]), b(f["value"]), f["chain"], f["schedule"],
         f["offset_milliseconds"], f["beat"], f["period_milliseconds"],
-        f["is_leaving"] | (f["certificate"] != "") << 1 | f["names_all_changed"] << 2, f["features"],
-        b(f["certificate"]), tuple((c["room"], c["version"]) for c in f["changed"]))
+        f["is_leaving"] | f["names_all_changed"] << 1, f["features"],
+        tuple((c["room"], c["version"]) for c in f["changed"]))
     else:
       body = wire.CursorFrame(i, f["room"], tuple(
         (b(u["session"]), u["counter"], value_of(wire.CURSOR, u["cursor"])) for u in f["updates"]))
@@ -96,6 +96,10 @@ def message_of(v: Any) -> wire.Message:
   if kind == 12:
     return wire.PeerExchange(tuple((b(x["origin"]), b(x["address"]) + x["port"].to_bytes(2, "big")) for x in m))
   return wire.Prune(tuple(map(b, m)))
+
+
+# Those of closed meshes are passed over: this leaf is a member of open ones.
+MESSAGES = [v for v in vectors("messages") if v["kind"] <= 13]
 
 
 class Vectors(unittest.TestCase):
@@ -146,7 +150,7 @@ class Vectors(unittest.TestCase):
 
   def test_messages_are_read_written_and_signed(self) -> None:
     kinds = set()
-    for v in vectors("messages"):
+    for v in MESSAGES:
       with self.subTest(v["name"]):
         kinds.add(v["kind"])
         message, = wire.read_messages(b(v["encoded"]))
@@ -202,7 +206,7 @@ class Vectors(unittest.TestCase):
       return True
 
   def test_what_was_cut_short_or_went_on_is_refused(self) -> None:
-    for v in vectors("messages"):
+    for v in MESSAGES:
       whole = b(v["encoded"])
       for cut in range(1, len(whole)):
         self.assertTrue(self.refused("message", whole[:cut]), (v["name"], cut))
@@ -211,8 +215,8 @@ class Vectors(unittest.TestCase):
 
   def test_kinds_above_13_are_passed_over(self) -> None:
     challenge = wire.Challenge(bytes(7) + b"\1")
-    found = list(wire.read_messages(wire.frame(14, b"later") + challenge.encode()))
-    self.assertEqual(found, [wire.Passed(14), challenge])
+    found = list(wire.read_messages(wire.frame(16, b"later") + challenge.encode()))
+    self.assertEqual(found, [wire.Passed(16), challenge])
 
   def test_the_invite_of_the_document(self) -> None:
     line = ("presence-mesh:1:oKGio6SlpqeoqaqrrK2urwAAAAEAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHwEAAAAA"

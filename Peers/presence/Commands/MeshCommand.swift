@@ -7,59 +7,36 @@ import PresenceMesh
 struct MeshCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mesh", abstract: "Make a mesh, and let others in.",
-    subcommands: [Create.self, Invite.self, Join.self])
+    subcommands: [Create.self, InviteCommand.self, Join.self])
 
   /// `presence mesh create`.
   struct Create: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "create",
       abstract: "Make a mesh in the state directory, and print the invite to it.",
-      discussion: "The invite is one line and holds the key of the mesh: keep it like a password.")
+      discussion: """
+        The node of the state directory is the first member, and keeps the key of the authority, which \
+        lets others in. The invite is one line: keep it like a password.
+        """)
 
     @OptionGroup var state: StateOptions
+
+    @Flag(
+      help: ArgumentHelp(
+        "Make an open mesh: whoever has its key is a member, and may say anything.",
+        discussion: "The invite holds the key. Nobody can be put out of an open mesh."))
+    var open = false
 
     func run() async throws {
       let line = try Membership.open(state.path()) { directory in
         guard try directory.mesh() == nil else {
           throw CommandFailure(
-            "\(directory.path) has a mesh already: `presence mesh invite` prints its invite")
+            "\(directory.path) has a mesh already: `presence invite` prints an invite to it")
         }
-        let credentials = MeshCredentials.random()
-        _ = try directory.identity()
-        try directory.store(credentials)
-        return credentials.invite(by: []).line
+        try directory.makeMesh(open: open, at: Membership.now)
+        return try directory.invite(nil, by: [], at: Membership.now).line
       }
       try Output.print(line)
-    }
-  }
-
-  /// `presence mesh invite`.
-  struct Invite: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "invite",
-      abstract: "Print the invite to the mesh, with the addresses of the running node.",
-      discussion: """
-        The invite is one line and holds the key of the mesh: keep it like a password. When no \
-        node is running, it names the addresses that are remembered of others.
-        """)
-
-    @OptionGroup var state: StateOptions
-
-    @Option(
-      help: ArgumentHelp(
-        "Name this address instead of the node's own; may be repeated.", valueName: "host:port"))
-    var address: [String] = []
-
-    func run() async throws {
-      let directory = try state.path()
-      do {
-        let answer = try await ControlClient.ask(.invite(addresses: address), state: directory)
-        guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
-        try Output.print(line)
-      } catch let failure as CommandFailure where failure == .noNode(state: directory) {
-        guard address.isEmpty else { throw failure }
-        try Output.print(try Membership.storedInvite(directory))
-      }
     }
   }
 
@@ -69,9 +46,9 @@ struct MeshCommand: ParsableCommand {
       commandName: "join",
       abstract: "Keep the mesh of an invite in the state directory.",
       discussion: """
-        `presence up` joins it then. `presence up --invite-file …` does both. An invite with a newer key \
-        of the mesh that is kept already adds that key; another key of an epoch that is known is \
-        refused.
+        `presence up` joins it then. `presence up --invite-file …` does both. A newer invite to the mesh \
+        that is kept already takes the place of the older one; one that is older, or contradicts what \
+        is kept, is refused.
         """)
 
     @OptionGroup var state: StateOptions
@@ -117,13 +94,13 @@ enum Membership {
     }
   }
 
-  /// The invite to the mesh of a directory, by the addresses that it remembers.
-  static func storedInvite(_ path: String) throws -> String {
-    // To look does not make a directory.
-    guard access(path, F_OK) == 0 else { throw Self.noMesh(path) }
-    return try open(path) { directory in
-      guard let credentials = try directory.mesh() else { throw Self.noMesh(path) }
+  static var now: WallTime { WallTime(milliseconds: ClockText.nowMilliseconds) }
+
+  /// A new invite to the mesh of a directory, by the addresses that it remembers.
+  static func storedInvite(_ path: String, _ terms: InviteTerms?) throws -> String {
+    try openKnown(path) { directory in
       let (addresses, _) = directory.rememberedAddresses()
+      let line = try directory.invite(terms, by: addresses, at: now).line
       if addresses.isEmpty {
         Output.note(
           """
@@ -131,50 +108,71 @@ enum Membership {
           one LAN find each other all the same; for others, run `presence up` and ask again.
           """)
       }
-      return credentials.invite(by: addresses).line
+      return line
     }
   }
 
-  /// Keeps the mesh of an invite, or the newer key that it has.
+  /// The invites that were issued from a directory.
+  static func storedInvites(_ path: String) throws -> InvitesRecord {
+    try openKnown(path) { directory in
+      InvitesRecord(
+        invites: try IssuedInvite.stored(in: directory).map { .init($0, isCounted: false) })
+    }
+  }
+
+  /// Opens a directory that is there: to look does not make one.
+  private static func openKnown<Value>(
+    _ path: String, _ body: (StateDirectory) throws -> Value
+  ) throws -> Value {
+    guard access(path, F_OK) == 0 else { throw Self.noMesh(path) }
+    return try open(path, body)
+  }
+
+  /// Keeps the mesh of an invite, or what is newer in it.
   static func join(_ path: String, text: SecretBytes) async throws {
     let invite = try invite(text)
     if await ControlClient.isRunning(state: path) {
       try await check(invite, againstNodeOf: path, refusingOlder: true)
       return Output.note(nothingNew)
     }
-    let isKnown = try open(path) { directory in
+    let news = try open(path) { directory in
       let news = try keep(invite, in: directory)
-      _ = try directory.identity()
       let (known, _) = directory.rememberedAddresses()
       try directory.remember(invite.addresses + known.filter { !invite.addresses.contains($0) })
-      if case .newerKey(let epoch) = news {
-        Output.note(
-          "The key of epoch \(epoch) of the mesh was added: `presence up` uses it from now on.")
-      }
-      return news == .nothing
+      return news
     }
-    if isKnown { Output.note(nothingNew) }
+    switch news {
+    case .newerKey(let epoch):
+      Output.note(
+        "The key of epoch \(epoch) of the mesh was added: `presence up` uses it from now on.")
+    case .newerCertificate:
+      Output.note("A new certificate took the place of the one before: `presence up` uses it.")
+    case .nothing: Output.note(nothingNew)
+    case .olderKey, .olderTicket, nil: break
+    }
   }
 
-  private static let nothingNew = "This mesh and this key of it are known already: nothing changed."
+  private static let nothingNew = "This invite is known already: nothing changed."
 
   /// Keeps the membership that an invite gives. Returns what was new of a mesh that was known.
   private static func keep(
     _ invite: Invite, in directory: StateDirectory
   ) throws -> MeshCredentials.News? {
-    guard var credentials = try directory.mesh(), credentials.mesh == invite.mesh else {
+    let known = try directory.mesh()
+    let node = try directory.identity().origin
+    guard var credentials = known, credentials.mesh == invite.mesh else {
       // A directory that has another mesh refuses.
-      try directory.store(MeshCredentials(invite))
+      try directory.store(MeshCredentials(invite, node: node, at: now))
       return nil
     }
-    let news = try credentials.learn(from: invite)
-    if case .olderKey(let epoch, let known) = news { throw outdated(epoch, known: known) }
-    if news != .nothing { try directory.store(credentials) }
+    let news = try credentials.learn(from: invite, node: node, at: now)
+    if let refusal = refusal(of: news) { throw refusal }
+    try directory.store(credentials)
     return news
   }
 
-  /// Refuses an invite that asks for another mesh or another key than the running node has, which
-  /// takes up neither while it runs. An older key of its mesh is passed over.
+  /// Refuses an invite that asks for another mesh, key or certificate than the running node has, which
+  /// takes up none while it runs. An older one of its mesh is passed over.
   static func check(_ text: SecretBytes, againstNodeOf path: String) async throws {
     try await check(invite(text), againstNodeOf: path, refusingOlder: false)
   }
@@ -182,24 +180,32 @@ enum Membership {
   private static func check(
     _ invite: Invite, againstNodeOf path: String, refusingOlder: Bool
   ) async throws {
-    let answer = try await ControlClient.ask(.invite(addresses: []), state: path)
-    guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
-    var credentials = MeshCredentials(try self.invite(SecretBytes(line.utf8)))
-    guard credentials.mesh == invite.mesh else {
+    guard case .membership(let node) = try await ControlClient.ask(.membership, state: path) else {
+      throw ControlResponse.mismatch
+    }
+    guard node.mesh == invite.meshText, node.open == (invite.key != nil) else {
       throw CommandFailure(
         "the node that is running for \(path) is in another mesh: name another state directory")
     }
+    if let held = invite.ticket {
+      guard "\(held.key.origin)" != node.certificate?.ticket else { return }
+      throw CommandFailure(
+        """
+        the node that is running for \(path) joined by another invite: end it with `presence down`, take \
+        this one with `presence mesh join`, and start it again
+        """)
+    }
+    let answer = try await ControlClient.ask(.invite(addresses: [], terms: nil), state: path)
+    guard case .invite(let line) = answer else { throw ControlResponse.mismatch }
+    let known = try self.invite(SecretBytes(line.utf8))
     let news: MeshCredentials.News
     do {
-      news = try credentials.learn(from: invite)
+      news = try MeshCredentials.news(of: invite, to: known)
     } catch {
       throw CommandFailure("\(error)")
     }
-    switch news {
-    case .nothing: break
-    case .olderKey(let epoch, let known):
-      if refusingOlder { throw outdated(epoch, known: known) }
-    case .newerKey(let epoch):
+    if refusingOlder, let refusal = refusal(of: news) { throw refusal }
+    if case .newerKey(let epoch) = news {
       throw CommandFailure(
         """
         the invite has the key of epoch \(epoch), and the node that is running for \(path) does \
@@ -208,12 +214,23 @@ enum Membership {
     }
   }
 
-  private static func outdated(_ epoch: UInt32, known: UInt32) -> CommandFailure {
-    CommandFailure(
-      """
-      the invite is of epoch \(epoch), and a key of epoch \(known) of this mesh is kept: nothing \
-      was changed; ask for a new invite (`presence mesh invite` on a node that works)
-      """)
+  /// Why an older invite is not taken; `nil`: it is no older one.
+  private static func refusal(of news: MeshCredentials.News) -> CommandFailure? {
+    switch news {
+    case .olderKey(let epoch, let known):
+      CommandFailure(
+        """
+        the invite is of epoch \(epoch), and a key of epoch \(known) of this mesh is kept: nothing \
+        was changed; ask for a new invite (`presence mesh invite` on a node that works)
+        """)
+    case .olderTicket:
+      CommandFailure(
+        """
+        the invite has ended, or is older than the one that this node joined by: nothing was changed; ask \
+        an admin for a new one (`presence invite`)
+        """)
+    case .newerKey, .newerCertificate, .nothing: nil
+    }
   }
 
   private static func invite(_ text: SecretBytes) throws -> Invite {

@@ -96,10 +96,8 @@ struct TokenCommand: AsyncParsableCommand {
   }
 
   private static func duration(_ text: String) throws -> Duration {
-    let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = text.last.flatMap({ units[$0] }), let count = Int(text.dropLast()),
-      count > 0, count <= 100_000
+    guard let span = Span(argument: text)
     else { throw ValidationError("--expires needs a time such as 30m, 8h or 7d.") }
-    return .seconds(count * unit)
+    return span.duration
   }
 }

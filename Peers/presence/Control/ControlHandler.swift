@@ -32,7 +32,17 @@ struct ControlHandler: Sendable {
         .map { CountersRecord.Counter(name: $0.name, value: $0.value) } + [refusals.counter]
       return .counters(CountersRecord(node: "\(mesh.nodeID)", counters: counters))
     case .rooms: return .rooms(rooms())
-    case .invite(let addresses): return .invite(try mesh.invite(addresses: addresses))
+    case .invite(let addresses, let terms):
+      return .invite(try mesh.invite(addresses: addresses, terms: terms))
+    case .membership: return .membership(MembershipRecord(mesh))
+    case .members: return .members(await members())
+    case .invites:
+      return .invites(
+        InvitesRecord(invites: await mesh.invites().map { .init($0, isCounted: true) }))
+    case .revoke(let request): return .told(try await revoke(request))
+    case .rotate:
+      let epoch = try await mesh.rotate()
+      return .told("Epoch \(epoch) of the mesh has begun: members get its key as they are heard.")
     case .who(let room, let onlineOnly, let limit, let offset):
       return .who(
         try await roster(mesh.room(room), onlineOnly: onlineOnly, limit: limit, offset: offset))

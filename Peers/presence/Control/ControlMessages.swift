@@ -1,3 +1,5 @@
+import PresenceMesh
+
 /// What a command asks of the running node: one line of JSON on the control socket.
 ///
 /// A connection carries requests one after the other, and one answer to each. After `watch` it
@@ -6,7 +8,14 @@ enum ControlRequest: Codable, Hashable, Sendable {
   case peers
   case counters
   case rooms
-  case invite(addresses: [String])
+  /// `terms`: of a closed mesh; `nil`: the usual ones.
+  case invite(addresses: [String], terms: InviteTerms?)
+  case membership
+  case members
+  case invites
+  case revoke(RevokeRequest)
+  /// Begins an epoch.
+  case rotate
   case who(room: String, onlineOnly: Bool, limit: Int, offset: Int)
   /// Follows a room, and what happens to a session of the node.
   case watch(room: String, session: String?)
@@ -56,6 +65,11 @@ enum ControlResponse: Codable, Hashable, Sendable {
   case rooms(RoomsRecord)
   case who(RosterRecord)
   case invite(String)
+  case membership(MembershipRecord)
+  case members(MembersRecord)
+  case invites(InvitesRecord)
+  /// It was done, in words for the user.
+  case told(String)
   /// The id of a session, and whether it was there before.
   case opened(session: String, restored: Bool)
 }

@@ -36,9 +36,11 @@ struct DoctorCommand: AsyncParsableCommand {
       guard case .peers(let peers) = try await client.ask(.peers),
         case .counters(let counters) = try await client.ask(.counters),
         case .who(let roster) = try await client.ask(
-          .who(room: "", onlineOnly: true, limit: 1000, offset: 0))
+          .who(room: "", onlineOnly: true, limit: 1000, offset: 0)),
+        case .membership(let membership) = try await client.ask(.membership)
       else { throw ControlResponse.mismatch }
-      return NodeChecks.Facts(peers: peers, counters: counters, roster: roster)
+      return NodeChecks.Facts(
+        peers: peers, counters: counters, roster: roster, membership: membership)
     }
   }
 }

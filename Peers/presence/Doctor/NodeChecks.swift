@@ -7,6 +7,7 @@ enum NodeChecks {
     var peers: PeersRecord
     var counters: CountersRecord
     var roster: RosterRecord
+    var membership: MembershipRecord
   }
 
   /// Counters that tell of trouble, and what they tell.
@@ -47,7 +48,7 @@ enum NodeChecks {
 
   static func all(_ facts: Facts) -> [Check] {
     [addresses(facts.peers), identity(facts.peers), peers(facts.peers), agreement(facts.peers)]
-      .compactMap(\.self) + counters(facts.counters)
+      .compactMap(\.self) + MembershipChecks.all(facts.membership) + counters(facts.counters)
   }
 
   private static func identity(_ node: PeersRecord) -> Check? {
@@ -126,7 +127,7 @@ enum NodeChecks {
   }
 }
 
-/// What can be wrong with the clock. Nothing is decided by it, but people read what it says.
+/// What can be wrong with the clock. People read what it says, and certificates end by it.
 enum ClockChecks {
   /// How far another clock may be ahead.
   private static let toleranceMilliseconds: UInt64 = 60_000
@@ -158,7 +159,9 @@ enum ClockChecks {
       return [
         Check(
           "clock", .warn, "sessions of \(names) begin in the future",
-          advice: "the clock of this machine or of theirs is wrong; only shown times suffer")
+          advice:
+            "the clock of this machine or of theirs is wrong: shown times suffer, and in a closed mesh "
+            + "certificates are judged by it, ten minutes more or less")
       ]
     }
     return [Check("clock", .ok, "is set and steady")]

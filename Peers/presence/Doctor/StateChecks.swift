@@ -1,3 +1,4 @@
+import CoreFoundation
 import Foundation
 import MeshCrypto
 import PresenceMesh
@@ -22,7 +23,7 @@ enum StateChecks {
     let permissions =
       permissions(directory, status) + [above(directory), socket(directory)].compactMap(\.self)
     guard permissions.allSatisfy({ $0.result != .fail }) else { return permissions }
-    return permissions + [isRunning ? running(directory) : content(directory)]
+    return permissions + (isRunning ? [running(directory)] : content(directory))
   }
 
   /// No other user can put another directory in the place of this one.
@@ -94,27 +95,33 @@ enum StateChecks {
   }
 
   /// No node answers: whether one could start.
-  private static func content(_ directory: String) -> Check {
+  private static func content(_ directory: String) -> [Check] {
     do {
       let state = try StateDirectory(path: directory)
       let hasIdentity = access(directory + "/identity", F_OK) == 0
       if hasIdentity { _ = try state.identity() }
-      guard try state.mesh() != nil else {
-        return Check(
-          "node", .warn, "no mesh is known",
-          advice: "`presence up` makes one, `presence mesh join` takes one from an invite")
+      let record = try MembershipRecord(state, atMs: ClockText.nowMilliseconds)
+      guard let record else {
+        return [
+          Check(
+            "node", .warn, "no mesh is known",
+            advice: "`presence up` makes one, `presence mesh join` takes one from an invite")
+        ]
       }
       let leftover =
         ControlSocket.exists(state: directory) ? "; a killed one left its socket behind" : ""
-      return Check(
+      let check = Check(
         "node", .warn, "no node is running" + leftover, advice: "`presence up` starts one")
+      return [check] + MembershipChecks.all(record)
     } catch StateError.locked(_, let process) {
-      return Check(
-        "node", .fail,
-        "process \(process.map(String.init) ?? "?") has the directory, and does not answer",
-        advice: "it may be paused (continue it), starting (wait), or hung (end it)")
+      return [
+        Check(
+          "node", .fail,
+          "process \(process.map(String.init) ?? "?") has the directory, and does not answer",
+          advice: "it may be paused (continue it), starting (wait), or hung (end it)")
+      ]
     } catch {
-      return Check("node", .fail, "\(error)")
+      return [Check("node", .fail, "\(error)")]
     }
   }
 }

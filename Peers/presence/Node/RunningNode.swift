@@ -26,6 +26,14 @@ struct RunningNode: Sendable {
       let handler = ControlHandler(mesh: mesh, refusals: refusals) { continuation.yield() }
       let server = try await ControlServer(state: state, handler: handler)
       let serving = Task { await server.run() }
+      // A node that is put out of the mesh has nothing more to do.
+      let watching = Task {
+        await mesh.untilExpelled()
+        if mesh.expulsion != nil { continuation.yield() }
+      }
+      defer { watching.cancel() }
+      let waiting = Task { try await tellWhenNotAdmitted(mesh) }
+      defer { waiting.cancel() }
       let result: Result<Value, any Error>
       do {
         result = .success(try await body(RunningNode(mesh: mesh, shutdownRequests: requests)))
@@ -37,11 +45,21 @@ struct RunningNode: Sendable {
       serving.cancel()
       await serving.value
       await mesh.leave()
+      if let reason = mesh.expulsion { throw CommandFailure("\(reason)") }
       return try result.get()
     } catch {
       await mesh.leave()
       throw error
     }
+  }
+
+  /// Tells that no member was reached which gives this node the key of the mesh.
+  private static func tellWhenNotAdmitted(_ mesh: PresenceMesh) async throws {
+    try await Task.sleep(for: .seconds(5))
+    guard mesh.epochs.isEmpty, mesh.expulsion == nil else { return }
+    Output.note(
+      "presence: no member of the mesh was reached yet, and this node is alone until one is: is one "
+        + "running, and does the invite name its address? Else name one with --peer")
   }
 
   /// The log on the standard error.
@@ -91,12 +109,12 @@ struct RunningNode: Sendable {
     guard mesh.isNewMesh else { return }
     guard isatty(STDERR_FILENO) == 1 else {
       return Output.note(
-        "A new mesh was made. `presence mesh invite` prints the invite by which others join it.")
+        "A new mesh was made. `presence invite` prints an invite by which others join it.")
     }
     Output.note(
       """
-      A new mesh was made. Others join it by `presence up --invite-file -` and this line, which \
-      holds its key: keep it like a password.
+      A new mesh was made. Others join it within a day by `presence up --invite-file -` and this line: \
+      keep it like a password. `presence invite` prints others.
 
         \(try mesh.invite())
 

@@ -20,6 +20,8 @@ struct WatchRecord: Codable, Hashable, Sendable {
     case cloned
     /// A node contradicts itself, and is hidden until it starts anew: `node`.
     case contradicted
+    /// The node is no member of the mesh any more: `reason`.
+    case expelled
     /// The watcher was too slow; a snapshot follows.
     case lagged
     /// What happened to the session of `presence join`.
@@ -39,11 +41,12 @@ struct WatchRecord: Codable, Hashable, Sendable {
   var stale: Bool?
   var node: String?
   var health: String?
+  var reason: String?
 
   private enum CodingKeys: String, CodingKey {
     case event, atMs, users, user
     case userIdentifier = "userId"
-    case session, cursor, stale, node, health
+    case session, cursor, stale, node, health, reason
   }
 
   init(_ event: Event, atMs: UInt64) {
@@ -87,6 +90,9 @@ struct WatchRecord: Codable, Hashable, Sendable {
     case .contradicted(let node):
       self = record(.contradicted)
       self.node = "\(node)"
+    case .expelled(let reason):
+      self = record(.expelled)
+      self.reason = reason.description
     case .lagged: self = record(.lagged)
     }
   }

@@ -1,4 +1,5 @@
 import Foundation
+import PresenceMesh
 
 /// Times for people to read.
 enum ClockText {
@@ -16,6 +17,11 @@ enum ClockText {
   /// The time of day of a record.
   static func time(ofMilliseconds milliseconds: UInt64) -> String {
     time(of: Date(timeIntervalSince1970: Double(milliseconds) / 1000))
+  }
+
+  /// The day of a record: `2026-11-27`.
+  static func date(ofMilliseconds milliseconds: UInt64) -> String {
+    String(WallTime(milliseconds: milliseconds).text.prefix(10))
   }
 
   /// How long ago something was, roughly: `3 s`, `12 min`, `5 h`, `2 d`. What is ahead of the clock

@@ -45,7 +45,7 @@ struct RoomModel: Sendable {
     case .nodeForgotten:
       if let node = record.node { nodes[node] = nil }
     case .sessionMoved, .sessionEnded: ending = record
-    case .cloned, .contradicted, .lagged, .sessionRestored: break
+    case .cloned, .contradicted, .expelled, .lagged, .sessionRestored: break
     }
   }
 

@@ -115,6 +115,8 @@ enum RecordText {
     case .contradicted:
       let node = shortened(record.node)
       return [line("node", "\(node) contradicts itself, and is hidden until it starts anew")]
+    case .expelled:
+      return [line("expelled", record.reason ?? "this node is no member of the mesh any more")]
     case .lagged: return [line("lagged", "this reader was too slow; the whole list follows")]
     case .sessionRestored: return [line("session", "is back with all that it said")]
     case .sessionMoved: return [line("session", "goes on at node \(shortened(record.node))")]

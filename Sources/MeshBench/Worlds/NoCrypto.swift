@@ -6,7 +6,7 @@ import MeshWire
 /// left is the work of the engine.
 final class NoCrypto: Crypto {
   let origin: OriginID
-  let sealingEpoch: UInt32 = 1
+  let epochs: [UInt32] = [1]
 
   /// The crypto of a node that is told from others by a number.
   init(node: UInt64) {
@@ -21,7 +21,7 @@ final class NoCrypto: Crypto {
 
   func verify(_ bytes: [UInt8], signature: ArraySlice<UInt8>, by origin: OriginID) -> Bool { true }
 
-  func seal(_ datagram: inout [UInt8]) {
+  func seal(_ datagram: inout [UInt8], epoch: UInt32) {
     datagram.append(contentsOf: repeatElement(0, count: DatagramHeader.authenticatorBytes))
   }
 

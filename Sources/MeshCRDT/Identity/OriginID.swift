@@ -32,6 +32,12 @@ public struct OriginID: Hashable, Comparable, Sendable {
     self.init(words.0, words.1, words.2, words.3)
   }
 
+  /// Reads 64 hexadecimal digits; `nil` for anything else.
+  public init?(_ text: String) {
+    guard let bytes = MeshCRDT.bytes(fromHexadecimal: text) else { return nil }
+    self.init(bytes: bytes)
+  }
+
   /// The 32 bytes of the id.
   public var bytes: [UInt8] {
     [word0, word1, word2, word3].flatMap(\.bigEndianBytes)

@@ -12,6 +12,17 @@ public struct SessionID: Hashable, Comparable, Sendable {
     self.low = low
   }
 
+  /// An id that belongs to a user: its first half is a hash of the user's id under the key of the mesh. Who
+  /// may speak for some users alone can host no other sessions.
+  package init(of user: String, _ low: UInt64, key: HashKey) {
+    self.init(SipHash.hash(Array(user.utf8), key: key), low)
+  }
+
+  /// True when the id belongs to a user.
+  package func belongs(to user: String, key: HashKey) -> Bool {
+    high == SipHash.hash(Array(user.utf8), key: key)
+  }
+
   /// The id in records that concern no session.
   package static let nobody = SessionID(0, 0)
 

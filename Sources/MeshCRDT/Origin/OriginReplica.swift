@@ -29,7 +29,7 @@ package struct OriginReplica: Sendable {
   package let incarnation: Incarnation
   /// The rooms that are held.
   package private(set) var scope: RoomScope
-  let bounds: OriginBounds
+  var bounds: OriginBounds
   package private(set) var usage = OriginUsage()
   /// The rooms whose records are still to be dropped, the last first; `nil`: nothing is.
   private var leaving: [RoomName]?

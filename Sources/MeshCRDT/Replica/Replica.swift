@@ -53,15 +53,19 @@ package struct Replica: Sendable {
   /// Makes room for an incarnation of an origin. A higher one than the one held takes its place, and
   /// everything that was held goes.
   ///
-  /// - Parameter scope: the rooms that are held of it, where these are not ``scope``.
+  /// - Parameters:
+  ///   - scope: the rooms that are held of it, where these are not ``scope``.
+  ///   - bounds: how much a new incarnation may be, where that is not what any origin may.
   /// - Returns: the slot, and what changed by that; `nil`, and nothing changed, when the incarnation is
   ///   lower than the one held, or ``Limits/origins`` are held.
   package mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil,
+    bounds: OriginBounds? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     func replica() -> OriginReplica {
       OriginReplica(
-        incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope, bounds: bounds)
+        incarnation: incarnation, hashKey: hashKey, scope: scope ?? self.scope,
+        bounds: bounds ?? self.bounds)
     }
     if let slot = slots[origin], let held = replicas[slot]?.incarnation {
       guard incarnation >= held else { return nil }
@@ -81,6 +85,15 @@ package struct Replica: Sendable {
     }
     slots[origin] = slot
     return (slot, [])
+  }
+
+  /// Sets how much an origin may be; `nil`: as much as any. True when that is another bound.
+  package mutating func setBounds(_ bounds: OriginBounds?, slot: Int) -> Bool {
+    guard replicas.indices.contains(slot), let known = replicas[slot]?.bounds,
+      known != bounds ?? self.bounds
+    else { return false }
+    replicas[slot]?.bounds = bounds ?? self.bounds
+    return true
   }
 
   /// Drops an origin, and about so many of its records at the most. Its slot is free, and has no origin, once
@@ -210,6 +223,18 @@ package struct Replica: Sendable {
     guard replicas.indices.contains(slot), let changes = replicas[slot]?.revert() else { return [] }
     note(changes, slot)
     return changes
+  }
+
+  /// Sets what stands in the tree beside the origins, under a key that has another length than an origin's id;
+  /// `nil`: nothing.
+  package mutating func setEntry(_ key: [UInt8], to value: [UInt8]?) {
+    guard key.count != OriginID.byteCount else { return }
+    if let value { tree.set(key, to: value) } else { tree.remove(key) }
+  }
+
+  /// What stands beside the origins under a key.
+  package func entry(_ key: [UInt8]) -> [UInt8]? {
+    key.count == OriginID.byteCount ? nil : tree[key].map { Array($0) }
   }
 
   // MARK: Hashes

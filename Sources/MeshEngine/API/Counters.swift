@@ -64,6 +64,19 @@ package struct Counters: Hashable, Sendable {
     case prunesSent, prunesReceived
     case pausesForgiven
 
+    // Trust.
+    /// A node without a certificate that counts wanted a path.
+    case pathsWithoutCertificate
+    case certificatesReceived, decreesReceived
+    /// Not signed by an authority of the mesh, or of more than a bound lets in.
+    case certificatesRefused, decreesRefused
+    /// Mesh keys that were given, asked for, refused, and not looked at for the sake of a rate.
+    case admissionsGranted, keysAskedFor, admissionsRefused, admissionsWithheld
+    /// Batches and cursor frames of an origin that says more in a second than its certificate lets it.
+    case quotasExceeded
+    /// Of an origin without a certificate that counts.
+    case messagesUncertified
+
     // Records.
     case batchesSent, batchesReceived, batchesKnown
     case cursorFramesSent, cursorFramesReceived, cursorFramesKnown

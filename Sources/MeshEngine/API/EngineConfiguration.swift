@@ -1,5 +1,6 @@
 package import MeshCRDT
 package import MeshTrust
+package import MeshWire
 
 /// The settings of an engine. All spans are by the monotonic clock.
 ///
@@ -12,6 +13,9 @@ package struct EngineConfiguration: Sendable {
   package var incarnation: Incarnation
   /// 32 random bytes, new in each process: nonces, jitter and choices are drawn from them.
   package var seed: (UInt64, UInt64, UInt64, UInt64)
+
+  /// What a closed mesh goes by; `nil`: the mesh is open, and whoever has its key is a member.
+  package var trust: TrustConfiguration?
 
   // MARK: Signs of life
 
@@ -84,5 +88,30 @@ package struct EngineConfiguration: Sendable {
     self.mesh = mesh
     self.incarnation = incarnation
     self.seed = seed
+  }
+}
+
+/// What a member of a closed mesh begins with.
+package struct TrustConfiguration: Sendable {
+  /// The first authority of the mesh.
+  package var authority: OriginID
+  /// The certificate of this node.
+  package var certificate: Certificate
+  /// What is known of the membership, as far as the disk remembers.
+  package var decrees: [Decree]
+  /// The admission key of an epoch, from a ticket: what a node without mesh key seals its requests to.
+  package var admission: (epoch: UInt32, key: [UInt8])?
+  /// Milliseconds since 1970 at the start of the engine.
+  package var wallMilliseconds: UInt64
+
+  package init(
+    authority: OriginID, certificate: Certificate, decrees: [Decree] = [],
+    admission: (epoch: UInt32, key: [UInt8])? = nil, wallMilliseconds: UInt64
+  ) {
+    self.admission = admission
+    self.authority = authority
+    self.certificate = certificate
+    self.decrees = decrees
+    self.wallMilliseconds = wallMilliseconds
   }
 }

@@ -162,6 +162,38 @@ enum EngineLimits {
   /// How long an answer may take of an address to which there is no path any more.
   static let answerTimeout = Span.milliseconds(400)
 
+  // MARK: Trust
+
+  /// How far the wall clocks of members may be apart.
+  static let clockTolerance = Span.seconds(600)
+  /// How long certificates and decrees are kept after their end.
+  static let endedKept = Span.seconds(7 * 86_400)
+  /// The longest time until what ended is looked for.
+  static let trustPeriod = Span.seconds(3600)
+
+  /// Hellos that are answered with a cookie in a second,
+  static let cookiesPerSecond: UInt64 = 200
+  /// and requests with a cookie that are looked at: up to half a millisecond each.
+  static let admissionsPerSecond: UInt64 = 50
+  /// Datagrams of unknown epochs that are a reason to ask for a key, in a second.
+  static let epochHintsPerSecond: UInt64 = 32
+  /// The time between two hellos to one address.
+  static let helloPause = Span.seconds(1)
+  /// How long after a hello an answer is read.
+  static let helloAnswerTime = Span.seconds(5)
+  /// How long an address is asked again each ``helloPause``.
+  static let askedAgainFor = Span.seconds(8)
+  /// Requests that go with one cookie, before another one is asked for.
+  static let requestsPerCookie = 3
+  /// How long after a new key came it is used for sealing: so long others have to get it.
+  static let epochDelay = Span.seconds(3)
+  /// How long after that the old ones still open datagrams.
+  static let epochOverlap = Span.seconds(60)
+  /// Epochs are so far apart, plus something below this that is random.
+  static let epochStep: UInt32 = 4096
+  /// How long a decree that has no end of its own is kept.
+  static let decreeLifetime = Span.seconds(10 * 365 * 86_400)
+
   // MARK: View
 
   /// Sessions that are looked at in one turn, so that no turn takes longer than about 2 ms.

@@ -1,5 +1,6 @@
 package import MeshCRDT
 package import MeshTrust
+package import MeshWire
 
 /// Everything that went into an engine, and a hash of everything that came out: what is needed to
 /// live through it again.
@@ -10,6 +11,9 @@ package struct EngineRecording: Sendable {
     case perform(LocalOperation, now: MonotonicTime)
     case tick(now: MonotonicTime)
     case addPeers([PeerAddress], now: MonotonicTime)
+    case setWall(UInt64, now: MonotonicTime)
+    case decree(Decree, now: MonotonicTime)
+    case rotate(now: MonotonicTime)
   }
 
   package let configuration: EngineConfiguration
@@ -44,6 +48,8 @@ package struct EngineRecording: Sendable {
     case .announce(let bytes): for byte in bytes { hasher.combine(byte) }
     case .event(let event): for byte in "\(event)".utf8 { hasher.combine(byte) }
     case .persist(let state): hasher.combine(state.incarnationCounter)
+    case .keepKeys: hasher.combine(UInt64(1))
+    case .keep(let decrees): for byte in decrees.flatMap({ $0.encoded() }) { hasher.combine(byte) }
     }
   }
 
@@ -61,6 +67,9 @@ package struct EngineRecording: Sendable {
       case .perform(let operation, let now): try? engine.perform(operation, now: now)
       case .tick(let now): engine.tick(now: now)
       case .addPeers(let addresses, let now): engine.addPeers(addresses, now: now)
+      case .setWall(let wall, let now): engine.setWall(wall, now: now)
+      case .rotate(let now): try? engine.rotate(now: now)
+      case .decree(let decree, let now): engine.publish(decree, now: now)
       }
       while engine.nextOutput() != nil {}
     }

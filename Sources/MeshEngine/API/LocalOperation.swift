@@ -66,8 +66,16 @@ package enum OperationError: Error, Hashable, Sendable {
   case tooManySubscriptions(limit: Int)
   /// This node has sessions in as many rooms as it may.
   case tooManyRoomLogs(limit: Int)
+  /// The certificate of this node does not let it speak for the user.
+  case userNotCovered(String)
+  /// The certificate of this node does not let it remove sessions of the user.
+  case mayNotRemove(SessionID)
   /// Another process speaks with this node's key: this one does not write any more.
   case cloned
+  /// This node is no member any more.
+  case expelled
+  /// An authority of the mesh has not made this node an admin.
+  case notAdmin
   case meshLeft
 }
 
@@ -98,6 +106,12 @@ extension OperationError: CustomStringConvertible {
     case .sessionRemoved(let id): "session \(id) was removed: use another session id"
     case .removedFromRoom(let id, let room): "session \(id) was removed from room \(room)"
     case .tooManyRemovals(let limit): "\(limit) removals are on their way already: try again later"
+    case .userNotCovered(let user):
+      "the certificate of this node does not let it speak for \(user.debugDescription)"
+    case .mayNotRemove(let id):
+      "the certificate of this node does not let it remove session \(id), which is another user's"
+    case .notAdmin: "this node is no admin of the mesh: do it on one that is"
+    case .expelled: "this node is no member of the mesh any more"
     case .cloned: "another process speaks with this node's key: stop one of them"
     case .meshLeft: "this node has left the mesh"
     }

@@ -1,4 +1,5 @@
 package import MeshCRDT
+package import MeshWire
 
 /// What an engine wants done.
 package enum Output: Sendable {
@@ -10,6 +11,10 @@ package enum Output: Sendable {
   case event(MeshEvent)
   /// Keep this on the disk before the process ends.
   case persist(DurableState)
+  /// Keep these in the place of those before: what is known of the membership.
+  case keep([Decree])
+  /// Keep the mesh keys that ``Engine/crypto`` holds now in the place of those before.
+  case keepKeys
 }
 
 /// What must survive a restart.
@@ -61,6 +66,12 @@ package enum MeshEvent: Hashable, Sendable {
   /// An origin has signed two statements that contradict each other. Its sessions are hidden until it
   /// has a higher incarnation.
   case contradicted(OriginID, Incarnation)
+  /// This node is no member of the mesh any more.
+  case expelled(RefusalReason)
+  /// The mesh key of an epoch has come.
+  case admitted(UInt32)
+  /// A node did not give the mesh key. Others are asked on.
+  case admissionRefused(RefusalReason, at: PeerAddress)
 }
 
 /// What is visible at one moment.

@@ -27,10 +27,14 @@ struct Hosting: Sendable {
   private(set) var incarnation: Incarnation
   /// Why no operation is done any more.
   private var refusal: OperationError?
+  /// What this node may say.
+  private var rights = Rights.unlimited
+  private let hashKey: HashKey
 
   init(origin: OriginID, configuration: EngineConfiguration) {
     self.origin = origin
     incarnation = configuration.incarnation
+    hashKey = configuration.mesh.hashKey
     sessions = LocalSessions(origin: origin)
     typing = Typing(timeout: configuration.typingTimeout)
     removals = Removals(
@@ -60,7 +64,7 @@ struct Hosting: Sendable {
   /// When ``takeCheckpoint()`` is due.
   var checkpointDeadline: MonotonicTime? { isSilenced ? nil : checkpoints.deadline }
   /// True when another process speaks with this node's key: nothing is written any more.
-  private var isSilenced: Bool { refusal == .cloned }
+  private var isSilenced: Bool { refusal == .cloned || refusal == .expelled }
   /// True when the versions of the incarnation are used up, and another one has to begin.
   var isExhausted: Bool { batches.isExhausted }
 
@@ -144,6 +148,7 @@ extension Hosting {
       actions.append(.write(change))
       effects.isUrgent = true
     case .remove(let session, let room, let isFinal):
+      try checkRemoval(of: session, mesh)
       let order = try sessions.prepareRemoval(of: session, from: room, seeing(mesh))
       let change = try removals.order(
         SessionPlace(session, room), counter: order.counter, isFinal: isFinal,
@@ -153,16 +158,70 @@ extension Hosting {
       effects.isUrgent = true
     case .leaveMesh: effects.isLeaving = true
     default:
-      if operation.addsRecords, mesh.ownUsage.exceeds(HostingLimits.records) {
+      if operation.addsRecords, mesh.ownUsage.exceeds(limits) {
         let bytes = mesh.ownUsage.bytes
         throw .tooLong(
-          field: "what this node says", bytes: bytes, limit: HostingLimits.records.bytes)
+          field: "what this node says", bytes: bytes, limit: limits.bytes)
       }
+      try checkUser(of: operation)
       let first = actions.count
       try sessions.perform(operation, seeing(mesh), &actions)
       noteDepartures(in: &actions, from: first, now: now)
     }
   }
+
+  /// What this node's records may be before operations that add to them are refused.
+  private var limits: OriginBounds {
+    var limits = HostingLimits.records
+    if rights.quotas.records > 0 {
+      limits.records = min(limits.records, Int(clamping: rights.quotas.records) / 4 * 3)
+    }
+    return limits
+  }
+
+  /// Throws unless this node may speak for the user whom an operation names, and host one session more.
+  private func checkUser(of operation: LocalOperation) throws(OperationError) {
+    if case .open(let session, _, _, _, _) = operation, rights.quotas.sessions > 0 {
+      let limit = Int(clamping: rights.quotas.sessions)
+      guard sessions.table[session] != nil || hostedCount < limit else {
+        throw .tooManySessions(limit: limit)
+      }
+    }
+    guard rights.users != .all else { return }
+    switch operation {
+    case .open(let session, let profile, _, _, _), .setProfile(let session, let profile):
+      guard rights.users.includes(profile.userID) else { throw .userNotCovered(profile.userID) }
+      guard session.belongs(to: profile.userID, key: hashKey) else {
+        throw .sessionOfAnotherUser(session)
+      }
+    default: return
+    }
+  }
+
+  private func checkRemoval(
+    of session: SessionID, _ mesh: some MeshReading
+  ) throws(OperationError) {
+    let user =
+      sessions.table[session]?.value.profile.userID
+      ?? mesh.visibleHost(of: session).flatMap { RecordValues.userID(ofSession: $0.record.value) }
+    guard user.map({ rights.mayRemove(sessionsOf: $0) }) ?? true else {
+      throw .mayNotRemove(session)
+    }
+  }
+
+  /// Sets what this node may say from now on. Sessions that it may not host any more stay, and nobody shows
+  /// them.
+  mutating func setRights(_ rights: Rights) {
+    self.rights = rights
+    let rooms = Int(clamping: rights.quotas.rooms)
+    sessions.roomLogLimit = rooms > 0 ? min(rooms, HostingLimits.roomLogs) : HostingLimits.roomLogs
+  }
+
+  /// This node is no member any more: no operation is done and nothing is written.
+  mutating func expel() { refusal = refusal ?? .expelled }
+
+  /// This node is a member again.
+  mutating func readmit() { if refusal == .expelled { refusal = nil } }
 
   /// Notes what left, so that the next operation of a list sees it.
   private mutating func noteDepartures(

@@ -31,8 +31,8 @@ extension LocalSessions {
   /// Refuses rooms that would be more than a node's sessions may be in.
   func makeRoomLogs(for rooms: some Sequence<RoomName>) throws(OperationError) {
     let new = rooms.reduce(0) { $0 + ($1.isLobby || table.hasSessions(in: $1) ? 0 : 1) }
-    guard new == 0 || table.roomCount + new <= HostingLimits.roomLogs else {
-      throw .tooManyRoomLogs(limit: HostingLimits.roomLogs)
+    guard new == 0 || table.roomCount + new <= roomLogLimit else {
+      throw .tooManyRoomLogs(limit: roomLogLimit)
     }
   }
 

@@ -13,6 +13,8 @@ import MeshWire
 /// changes at other origins (``judge(_:_:now:_:)``), and the session counts on from there.
 struct LocalSessions: Sendable {
   var table = HostedTable()
+  /// The most rooms in which sessions of this node are at a time.
+  var roomLogLimit = HostingLimits.roomLogs
   /// The highest counters of sessions that ended here. A session that is opened again goes on above
   /// them, so that cursors of its earlier stay do not count.
   var endedCounters = CounterMemory<SessionID>(bound: HostingLimits.rememberedCounters)

@@ -49,6 +49,8 @@ struct LostPath: Hashable, Sendable {
     case replaced
     /// Only waste came from there.
     case wasteful
+    /// The origin is no member any more.
+    case notAdmitted
   }
 
   let address: PeerAddress

@@ -156,16 +156,23 @@ extension PathValidation {
     return message.origin == context.origin ? .ownKey(proven) : .proven(proven)
   }
 
-  /// Sends a proof to an address, in answer to its token.
+  /// Sends a proof to an address that has proven itself, in answer to its token, with this node's certificate
+  /// if it has one.
   ///
   /// - Parameter ownToken: of the path at the address; `nil`: there is none.
   func sendProof(
-    echo: UInt64, to address: PeerAddress, ownToken: UInt64?, _ context: inout EngineContext
+    echo: UInt64, to address: PeerAddress, ownToken: UInt64?, wantsProof: Bool = false,
+    followedBy messages: [MeshMessage] = [], _ context: inout EngineContext
   ) {
     guard
-      let proof = proof(echo: echo, to: address, ownToken: ownToken, wantsProof: false, context)
+      let proof = proof(
+        echo: echo, to: address, ownToken: ownToken, wantsProof: wantsProof, context)
     else { return }
-    context.outbox.append(opening: proof.encoded(), echo: echo, to: address)
+    let certificate = context.ownCertificate.map { [MeshMessage.certificate($0)] } ?? []
+    var bytes = proof.encoded()
+    for message in (messages.isEmpty ? certificate : messages).map({ $0.encoded() })
+    where bytes.count + message.count <= DatagramHeader.messageBytes { bytes += message }
+    context.outbox.append(opening: bytes, echo: echo, to: address)
   }
 
   /// Sends a challenge to an address that is tried.

@@ -52,6 +52,22 @@ extension Paths {
     var lost: [LostPath] = []
     /// Another process has this node's key, in this incarnation.
     var ownKey: Incarnation?
+    /// The datagram is of a higher epoch than is known.
+    var unknownEpoch: UInt32?
+    /// A node that no certificate is known of has proven an address.
+    var applicant: Applicant?
+  }
+
+  /// A node that has proven its address, and is to show a certificate.
+  struct Applicant: Sendable {
+    let address: PeerAddress
+    /// The one that came with the proof.
+    let certificate: Certificate?
+    fileprivate let proven: PathValidation.Proven
+    fileprivate let header: DatagramHeader.Inner
+    fileprivate let messages: MessageReader
+
+    var origin: OriginID { proven.sender.origin }
   }
 
   /// A datagram of a proven path.
@@ -68,7 +84,10 @@ extension Paths {
   mutating func receive(
     _ datagram: [UInt8], from address: PeerAddress, _ context: inout EngineContext
   ) -> Received {
-    guard let opened = sealer.open(datagram, &context) else { return Received() }
+    var unknownEpoch: UInt32?
+    guard let opened = sealer.open(datagram, unknownEpoch: &unknownEpoch, &context) else {
+      return Received(unknownEpoch: unknownEpoch)
+    }
     let header = opened.header
     guard !budgets.isBanned(address, now: context.now) else {
       context.counters.count(.datagramsBanned)
@@ -117,10 +136,50 @@ extension Paths {
       return Received(ownKey: other.sender.incarnation)
     case .proven(let result): proven = result
     }
+    guard context.isAdmitted(proven.sender.origin) else {
+      var rest = messages
+      var certificate: Certificate?
+      if case .certificate(let shown) = try? rest.next(), shown.node == proven.sender.origin {
+        (certificate, messages) = (shown, rest)
+      }
+      return Received(
+        applicant: Applicant(
+          address: address, certificate: certificate, proven: proven, header: opened.header,
+          messages: messages))
+    }
+    return adopt(proven, opened.header, messages, from: address, &context)
+  }
+
+  /// Makes the path of a node whose certificate came with the proof.
+  mutating func admit(_ applicant: Applicant, _ context: inout EngineContext) -> Received {
+    adopt(
+      applicant.proven, applicant.header, applicant.messages, from: applicant.address, &context)
+  }
+
+  /// Shows this node's own certificate to a node that showed none, and asks for its.
+  mutating func askForCertificate(of applicant: Applicant, _ context: inout EngineContext) {
+    validation.sendProof(
+      echo: applicant.proven.token, to: applicant.address, ownToken: nil, wantsProof: true,
+      &context)
+  }
+
+  /// Tells a node why it is no member, behind a proof, so that it reads that.
+  mutating func refuse(
+    _ applicant: Applicant, _ reasons: [MeshMessage], _ context: inout EngineContext
+  ) {
+    validation.sendProof(
+      echo: applicant.proven.token, to: applicant.address, ownToken: nil, followedBy: reasons,
+      &context)
+  }
+
+  private mutating func adopt(
+    _ proven: PathValidation.Proven, _ header: DatagramHeader.Inner, _ messages: MessageReader,
+    from address: PeerAddress, _ context: inout EngineContext
+  ) -> Received {
     guard
       let adopted = table.adopt(
-        proven.sender, at: address, token: proven.token, ownToken: opened.header.echo,
-        counter: opened.header.counter, isConfigured: contacts.isConfigured(address), &context)
+        proven.sender, at: address, token: proven.token, ownToken: header.echo,
+        counter: header.counter, isConfigured: contacts.isConfigured(address), &context)
     else {
       context.counters.count(.proofsRefused)
       return Received()
@@ -187,6 +246,18 @@ extension Paths {
     close(lost, &context)
     contacts.giveUp(address)
     return lost
+  }
+
+  /// Drops all paths of an origin. Returns those that were lost.
+  mutating func drop(_ origin: OriginID, _ context: inout EngineContext) -> [LostPath] {
+    var dropped: [LostPath] = []
+    while let address = table.bestAddress(of: origin), let lost = table.drop(address, .notAdmitted)
+    {
+      close(lost, &context)
+      contacts.giveUp(address)
+      dropped.append(lost)
+    }
+    return dropped
   }
 
   /// Notes how long a request on a path took to be answered.
@@ -349,6 +420,12 @@ extension Paths {
     guard let departure = context.nextDeparture() else { return nil }
     let echo = departure.echo ?? departure.address.map { table.echo(for: $0) } ?? 0
     return (sealer.seal(departure.messages, echo: echo, &context), departure.address)
+  }
+
+  /// Tries all addresses that the user gave at once, after the first mesh key has come.
+  mutating func restart(_ context: inout EngineContext) {
+    for address in contacts.configured { contacts.noteLost(address, isNeeded: true, &context) }
+    if context.configuration.announcePeriod != nil { context.outbox.announce() }
   }
 
   /// Proves every path anew, after the incarnation has risen.

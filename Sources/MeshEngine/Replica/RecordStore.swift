@@ -52,6 +52,17 @@ struct RecordStore: Sendable {
   /// True while only a complete checkpoint is held of an origin: see ``hide(slot:)``.
   func isHidden(slot: Int) -> Bool { hidden.indices.contains(slot) && hidden[slot] }
 
+  /// Sets what stands in the tree of the replica beside the origins.
+  mutating func set(_ entries: [(key: [UInt8], value: [UInt8]?)]) {
+    for entry in entries { replica.setEntry(entry.key, to: entry.value) }
+  }
+
+  /// Sets how much an origin may be, from now on; `nil`: as much as any.
+  mutating func setBounds(_ bounds: OriginBounds?, slot: Int) {
+    guard newest.indices.contains(slot), replica.setBounds(bounds, slot: slot) else { return }
+    newest[slot]?.isExcessive = false
+  }
+
   /// One hash of everything that is complete here.
   mutating func stateHash() -> Hash128 { replica.stateHash(hash) }
 
@@ -59,10 +70,12 @@ struct RecordStore: Sendable {
 
   /// Makes room for an incarnation of an origin: see ``Replica/open(_:_:)``.
   mutating func open(
-    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil
+    _ origin: OriginID, _ incarnation: Incarnation, scope: RoomScope? = nil,
+    bounds: OriginBounds? = nil
   ) -> (slot: Int, changes: [AppliedChange])? {
     let held = slot(of: origin).flatMap { replica.incarnation(slot: $0) }
-    guard let opened = replica.open(origin, incarnation, scope: scope) else { return nil }
+    guard let opened = replica.open(origin, incarnation, scope: scope, bounds: bounds)
+    else { return nil }
     while windows.count <= opened.slot {
       windows.append(RecentBatches())
       newest.append(nil)

@@ -29,12 +29,12 @@ struct DatagramSealer: Sendable {
   ) -> [UInt8] {
     counter &+= 1
     var datagram = DatagramHeader.assembled(
-      DatagramHeader.Clear(tag: tag, epoch: context.crypto.sealingEpoch),
+      DatagramHeader.Clear(tag: tag, epoch: context.sealingEpoch),
       processNonce: processNonce,
       DatagramHeader.Inner(
         sender: context.origin, incarnation: context.incarnation, counter: counter, echo: echo),
       messages: messages.count == 1 ? messages[0] : Array(messages.joined()))
-    context.crypto.seal(&datagram)
+    context.crypto.seal(&datagram, epoch: context.sealingEpoch)
     context.counters.count(.datagramsSent)
     context.counters.count(.bytesSent, datagram.count)
     return datagram
@@ -55,7 +55,11 @@ struct DatagramSealer: Sendable {
   }
 
   /// Opens a datagram of this mesh. `nil`, and counted, when it is none, or one of this node itself.
-  func open(_ datagram: [UInt8], _ context: inout EngineContext) -> Opened? {
+  ///
+  /// - Parameter unknownEpoch: set to the epoch of a datagram whose mesh key is not held.
+  func open(
+    _ datagram: [UInt8], unknownEpoch: inout UInt32?, _ context: inout EngineContext
+  ) -> Opened? {
     context.counters.count(.datagramsReceived)
     context.counters.count(.bytesReceived, datagram.count)
     func refuse(_ counter: Counters.Name) -> Opened? {
@@ -70,6 +74,7 @@ struct DatagramSealer: Sendable {
     }
     guard clear.tag == tag else { return refuse(.datagramsForeign) }
     guard let inner = context.crypto.open(datagram, epoch: clear.epoch) else {
+      if !context.crypto.epochs.contains(clear.epoch) { unknownEpoch = clear.epoch }
       return refuse(.datagramsForged)
     }
     guard let (header, messages) = try? DatagramHeader.Inner.read(opened: inner) else {

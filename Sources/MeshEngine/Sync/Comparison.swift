@@ -9,6 +9,10 @@ enum ComparisonEvent: Sendable {
   case behind(OriginID, Checkpoint.Position, PeerAddress)
   /// A peer lacks the complete checkpoint of an origin that is held here.
   case ahead(OriginID, PeerAddress)
+  /// A peer holds something about the membership that is not held here, or not so.
+  case learned(key: [UInt8], value: [UInt8], PeerAddress)
+  /// A peer lacks something about the membership that is held here.
+  case untold(key: [UInt8], PeerAddress)
   /// Everything of a checkpoint is here. These have it, too.
   case fetched(OriginID, FetchedOrigin, Authentic<Checkpoint>, heldBy: Set<PeerAddress>)
   /// A peer sent a node that is not what it must be.
@@ -67,8 +71,8 @@ struct Comparison: Sendable {
     var silences = 0
     /// The nodes that an answer may bring: the top, and children of those that came.
     var expected: Set<TreePath> = [.top]
-    /// Origins that the peer lacks, as far as it was told.
-    var pushed: Set<OriginID> = []
+    /// What the peer lacks, as far as it was told.
+    var pushed: Set<[UInt8]> = []
     /// How many nodes may still be asked for.
     var left = EngineLimits.nodesPerWalk
     var pages = AnswerPages()
@@ -247,7 +251,11 @@ extension Comparison {
       }
     }
     events = events.filter { event in
-      if case .ahead(let origin, _) = event { walk.pushed.insert(origin).inserted } else { true }
+      switch event {
+      case .ahead(let origin, _): walk.pushed.insert(origin.bytes).inserted
+      case .untold(let key, _): walk.pushed.insert(key).inserted
+      default: true
+      }
     }
     let isWhole = walk.pages.note(answer)
     if isWhole {
@@ -268,16 +276,25 @@ extension Comparison {
     _ node: NodesAnswer.Node, with tree: HashTree, _ address: PeerAddress
   ) -> [ComparisonEvent] {
     var own: [OriginID: OriginSummary] = [:]
+    var ownTrust: [[UInt8]: [UInt8]] = [:]
     tree.visit(below: node.path) { key, value in
-      if let origin = OriginID(bytes: key), let summary = OriginSummary(bytes: value) {
-        own[origin] = summary
+      if let origin = OriginID(bytes: key) {
+        if let summary = OriginSummary(bytes: value) { own[origin] = summary }
+      } else {
+        ownTrust[Array(key)] = Array(value)
       }
     }
     var events: [ComparisonEvent] = []
     let isBucket = tree.forEachEntry(ofNode: node.bytes, at: node.path) { key, value in
-      guard let origin = OriginID(bytes: key), let theirs = OriginSummary(bytes: value) else {
+      guard let origin = OriginID(bytes: key) else {
+        let (key, value) = (Array(key), Array(value))
+        let mine = ownTrust.removeValue(forKey: key)
+        guard mine != value else { return }
+        events.append(.learned(key: key, value: value, address))
+        if mine != nil { events.append(.untold(key: key, address)) }
         return
       }
+      guard let theirs = OriginSummary(bytes: value) else { return }
       guard let mine = own.removeValue(forKey: origin) else {
         return events.append(.behind(origin, theirs.position, address))
       }
@@ -290,17 +307,25 @@ extension Comparison {
       }
     }
     guard isBucket || node.bytes.isEmpty else { return [.wrong(address)] }
-    return events + own.keys.sorted().map { .ahead($0, address) }
+    let untold = ownTrust.keys.sorted { $0.lexicographicallyPrecedes($1) }
+    // Who is heard of is known first.
+    return untold.map { .untold(key: $0, address) } + events
+      + own.keys.sorted().map { .ahead($0, address) }
   }
 
   private static func ahead(
     _ tree: HashTree, below path: TreePath, _ address: PeerAddress
   ) -> [ComparisonEvent] {
-    var origins: [OriginID] = []
+    var origins: [ComparisonEvent] = []
+    var trust: [ComparisonEvent] = []
     tree.visit(below: path) { key, _ in
-      if let origin = OriginID(bytes: key) { origins.append(origin) }
+      if let origin = OriginID(bytes: key) {
+        origins.append(.ahead(origin, address))
+      } else {
+        trust.append(.untold(key: Array(key), address))
+      }
     }
-    return origins.map { .ahead($0, address) }
+    return trust + origins
   }
 }
 

@@ -12,13 +12,20 @@ import MeshWire
 /// The records are an argument, since keeping them here would count all of their parts once more.
 struct SessionEvaluation {
   let hosts: [SessionView.Host]
+  let revokedUsers: Set<UserKey>
+  private let hashKey: HashKey
   /// What changed of the session since it was reported. What is noted here is not looked up.
   let changes: UnreportedChanges
   /// True: the session is evaluated as it was before the changes.
   private(set) var isEarlier = false
 
-  init(hosts: [SessionView.Host], changes: UnreportedChanges = UnreportedChanges()) {
+  init(
+    hosts: [SessionView.Host], revokedUsers: Set<UserKey> = [], hashKey: HashKey,
+    changes: UnreportedChanges = UnreportedChanges()
+  ) {
     self.hosts = hosts
+    self.hashKey = hashKey
+    self.revokedUsers = revokedUsers
     self.changes = changes
   }
 
@@ -47,15 +54,55 @@ struct SessionEvaluation {
   ) -> SessionHost? {
     var best: SessionHost?
     for home in homes(of: session, records) where evenHidden || isVisible(home.slot) {
-      guard let host = host(session, home, records) else { continue }
+      guard let host = host(session, home, records), mayHost(session, host) else { continue }
       let isLowest = PlantedBug.isActive(.lowestStampHosts)
       if best.map({ isLowest ? $0.stamp > host.stamp : $0.stamp < host.stamp }) ?? true {
         best = host
       }
     }
-    guard let best, !isRemoved(session, from: .lobby, since: best.record.counter, records)
+    guard let best,
+      !isRemoved(session, from: .lobby, since: best.record.counter, slot: best.slot, records)
     else { return nil }
     return best
+  }
+
+  /// True when an origin may speak for the user of its session, and the session belongs to that user.
+  private func mayHost(_ session: SessionID, _ host: SessionHost) -> Bool {
+    let scope = rights(host.slot).users
+    guard scope != .all || !revokedUsers.isEmpty, !PlantedBug.isActive(.anybodySpeaksForAll) else {
+      return true
+    }
+    // What does not decode is not shown, and hides nobody.
+    guard let user = RecordValues.userID(ofSession: host.record.value) else { return scope == .all }
+    return !revokedUsers.contains(UserKey(user))
+      && (scope == .all || scope.includes(user) && session.belongs(to: user, key: hashKey))
+  }
+
+  private func rights(_ slot: Int) -> Rights {
+    hosts.indices.contains(slot) ? hosts[slot].rights : .unlimited
+  }
+
+  /// True when an origin may speak for the user of a session that it has.
+  func mayHost(_ session: SessionID, slot: Int, _ records: some RecordReading) -> Bool {
+    host(session, SessionHome(slot: slot, rooms: []), records).map { mayHost(session, $0) }
+      ?? (rights(slot).users == .all)
+  }
+
+  /// True when an origin may remove sessions of whatever user.
+  func mayRemoveAll(_ slot: Int) -> Bool {
+    let rights = rights(slot)
+    return rights.role >= .moderator || rights.users == .all
+  }
+
+  /// True when an origin may remove a session that another one hosts.
+  func mayRemove(
+    _ session: SessionID, by slot: Int, hostedBy host: Int, _ records: some RecordReading
+  ) -> Bool {
+    let rights = rights(slot)
+    guard !mayRemoveAll(slot),
+      let user = user(of: session, slot: host, records)
+    else { return true }
+    return rights.users.includes(user)
   }
 
   private func host(
@@ -70,10 +117,12 @@ struct SessionEvaluation {
   /// True when a removal of a session from a room has this counter or a higher one. Cost: the origins that
   /// ordered one.
   private func isRemoved(
-    _ session: SessionID, from room: RoomName, since counter: UInt64, _ records: some RecordReading
+    _ session: SessionID, from room: RoomName, since counter: UInt64, slot: Int,
+    _ records: some RecordReading
   ) -> Bool {
     removals(of: session, from: room, records).contains {
       $0.record.counter >= counter && RecordValues.removal(from: $0.record.value) != nil
+        && mayRemove(session, by: $0.slot, hostedBy: slot, records)
         && !PlantedBug.isActive(.removalNotShown)
     }
   }
@@ -81,9 +130,10 @@ struct SessionEvaluation {
   /// True when a session that is shown is not in a room, in spite of its presence there. It is in the lobby
   /// always: what was said there before it was opened again, above a removal, counts.
   private func isOut(
-    _ session: SessionID, of room: RoomName, since entered: UInt64, _ records: some RecordReading
+    _ session: SessionID, of room: RoomName, since entered: UInt64, slot: Int,
+    _ records: some RecordReading
   ) -> Bool {
-    !room.isLobby && isRemoved(session, from: room, since: entered, records)
+    !room.isLobby && isRemoved(session, from: room, since: entered, slot: slot, records)
   }
 
   /// The user of a session, as an origin has it.
@@ -126,7 +176,7 @@ struct SessionEvaluation {
     _ records: some RecordReading
   ) -> SessionSnapshot.Place? {
     guard let presence = RecordValues.presence(from: record.value),
-      !isOut(session, of: room, since: presence.enteredCounter, records)
+      !isOut(session, of: room, since: presence.enteredCounter, slot: slot, records)
     else { return nil }
     return SessionSnapshot.Place(
       room: room, presence: presence,
@@ -167,7 +217,7 @@ struct SessionEvaluation {
       let record = record(EntryKey(.presence, session), in: room, slot: slot, records),
       let entered = RecordValues.enteredCounter(ofPresence: record.value)
     else { return false }
-    return !isOut(session, of: room, since: entered, records)
+    return !isOut(session, of: room, since: entered, slot: slot, records)
   }
 
   private func occupies(
@@ -177,7 +227,7 @@ struct SessionEvaluation {
     guard !room.isLobby, let record = record(key, in: .lobby, slot: slot, records),
       RecordValues.areWellFormed(record.value, kind: .occupancy)
     else { return false }
-    return !isRemoved(session, from: room, since: record.counter, records)
+    return !isRemoved(session, from: room, since: record.counter, slot: slot, records)
   }
 }
 

@@ -69,7 +69,8 @@ extension SessionView {
   ) {
     guard let counter = change.new.flatMap({ RecordValues.statusCounter(ofPresence: $0.value) }),
       let session = records.record(EntryKey(.session, change.key.session), in: .lobby, slot: slot),
-      let user = RecordValues.userID(ofSession: session.value)
+      let user = RecordValues.userID(ofSession: session.value),
+      !isRestricted || evaluation.mayHost(change.key.session, slot: slot, records)
     else { return }
     noteStatus(counter, of: user)
   }

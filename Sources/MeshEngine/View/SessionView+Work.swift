@@ -128,9 +128,10 @@ extension SessionView {
     return host.flatMap { evaluation.snapshot(session, $0, records) }
   }
 
-  var evaluation: SessionEvaluation { SessionEvaluation(hosts: hosts) }
+  var evaluation: SessionEvaluation { evaluation(UnreportedChanges()) }
 
   private func evaluation(_ changes: UnreportedChanges) -> SessionEvaluation {
-    SessionEvaluation(hosts: hosts, changes: changes)
+    SessionEvaluation(
+      hosts: hosts, revokedUsers: revokedUsers, hashKey: hashKey, changes: changes)
   }
 }

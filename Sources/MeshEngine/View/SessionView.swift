@@ -15,6 +15,8 @@ package struct SessionView: Sendable {
   /// What is known of an origin.
   struct Host: Sendable {
     var isVisible = false
+    /// Whom it may speak for, and whose sessions it may remove.
+    var rights = Rights.unlimited
     /// The sessions that were reported with this host.
     var reported = 0
     var cursors = MovingCursors()
@@ -23,6 +25,10 @@ package struct SessionView: Sendable {
   /// The reported sessions, with the slots of their hosts.
   private(set) var reported = ShardedMap<SessionID, Int32>()
   private(set) var hosts: [Host] = []
+  /// Of whom nothing counts, whoever says it.
+  private(set) var revokedUsers: Set<UserKey> = []
+  /// True when some origin may not speak for all.
+  private(set) var isRestricted = false
   var waiting = WaitingSessions()
   private(set) var scans = VisibilityScans()
   /// The sessions of origins whose visibility changed that ``work(budget:_:)`` looked at when it was called last.
@@ -41,12 +47,14 @@ package struct SessionView: Sendable {
   static let scanPage = 32
 
   let waitingBound: Int
+  let hashKey: HashKey
 
   /// - Parameters:
   ///   - hashKey: the key of the mesh.
   ///   - waitingBound: the most sessions that wait.
   package init(hashKey: HashKey, waitingBound: Int = waitingBound) {
     statuses = UserStatusCounters(hashKey: hashKey)
+    self.hashKey = hashKey
     self.waitingBound = waitingBound
   }
 
@@ -106,6 +114,23 @@ extension SessionView {
     // Also one that hosts no session: a record of its that does not decode may have hidden some.
     scans.begin(slot)
     if !isVisible && hosts[slot].reported == 0 { hosts[slot].cursors = MovingCursors() }
+  }
+
+  /// Sets what an origin may say. Cost: constant; its sessions are looked at again by ``work(budget:_:)``.
+  mutating func setRights(slot: Int, _ rights: Rights) {
+    guard grow(to: slot), hosts[slot].rights != rights else { return }
+    hosts[slot].rights = rights
+    isRestricted = true
+    scans.begin(slot)
+  }
+
+  /// Sets the users of whom nothing counts. Cost: the origins; their sessions are looked at again.
+  mutating func setRevoked(users: [String]) {
+    let users = Set(users.map { UserKey($0) })
+    guard revokedUsers != users else { return }
+    revokedUsers = users
+    isRestricted = true
+    for slot in hosts.indices { scans.begin(slot) }
   }
 
   /// Forgets an origin, whose number may be given to another one from now on. That its records are gone was

@@ -9,7 +9,7 @@ struct HTTPSessions {
   /// How long after it was done a change shows at this node, at the most.
   private static let showing = TimeAmount.milliseconds(20)
 
-  /// What a heartbeat asks for.
+  /// What a heartbeat asks for. Its session belongs to the room for good.
   struct Heartbeat {
     var room: RoomName
     var profile: Profile
@@ -18,8 +18,6 @@ struct HTTPSessions {
     var lease: SessionLease
     /// Said on each heartbeat, after the session is in the room.
     var actions: [SessionAction] = []
-    /// True: the session belongs to this room for good.
-    var bindsRoom = false
   }
 
   /// Opens a session or keeps it, and brings it into the room.
@@ -29,13 +27,11 @@ struct HTTPSessions {
       @escaping (Result<(session: ClientSession, wasRestored: Bool), GatewayError>) -> Void
   ) {
     let room = request.room
-    let id = core.mesh.sessionID(named: request.sessionName)
+    let id = core.mesh.sessionID(of: request.profile.userID, named: request.sessionName)
     do throws(GatewayError) {
       try access.check(.publish, in: room)
       try access.checkSpeaking(for: request.profile.userID)
-      if let known = core.sessions[id] {
-        try Self.check(known, serves: request)
-      }
+      try checkRoom(of: id, request)
     } catch {
       return completion(.failure(error))
     }
@@ -64,7 +60,7 @@ struct HTTPSessions {
       switch result {
       case .failure(let error): completion(.failure(error))
       case .success(let (session, wasRestored)):
-        if request.bindsRoom { session.boundRoom = request.room }
+        session.boundRoom = request.room
         keep(session, request) { error in
           completion(error.map { .failure($0) } ?? .success((session, wasRestored)))
         }
@@ -72,13 +68,17 @@ struct HTTPSessions {
     }
   }
 
-  private static func check(
-    _ known: ClientSession, serves request: Heartbeat
-  ) throws(GatewayError) {
-    guard known.profile.userID.utf8.elementsEqual(request.profile.userID.utf8) else {
-      throw GatewayError(.sessionConflict, "the session id is in use by another user")
+  /// Throws when a session belongs to another room: by a request to this node, or, where another node hosts it, by
+  /// the rooms that it is in.
+  private func checkRoom(of id: SessionID, _ request: Heartbeat) throws(GatewayError) {
+    let isElsewhere: Bool
+    if let known = core.sessions[id] {
+      isElsewhere = known.boundRoom.map { $0 != request.room } ?? false
+    } else {
+      let rooms = core.mesh.session(id)?.rooms.filter { !$0.isLobby } ?? []
+      isElsewhere = !rooms.isEmpty && !rooms.contains(request.room)
     }
-    guard !request.bindsRoom || known.boundRoom.map({ $0 == request.room }) ?? true else {
+    guard !isElsewhere else {
       throw GatewayError(.sessionConflict, "the session id is in use in another room")
     }
   }

@@ -17,7 +17,6 @@ extension PresenceAPI {
     var heartbeat = HTTPSessions.Heartbeat(
       room: room, profile: profile, sessionName: try fields.text("sessionId", atMost: 128),
       lease: try fields.lease() ?? .client)
-    heartbeat.bindsRoom = true
     heartbeat.device = try fields.optionalText("device", atMost: Limits.deviceBytes) ?? ""
     heartbeat.actions = try said(fields, in: room)
     sessions.heartbeat(heartbeat) { result in

@@ -104,16 +104,12 @@ struct ConvexFunctions {
       let user = try arguments.text("userId", atMost: Limits.userIDBytes)
       let interval = try arguments.integer("interval", in: 100...3_600_000) ?? 10_000
       let session = try arguments.text("sessionId", atMost: 128)
-      let known = core.sessions[core.mesh.sessionID(named: session)]?.profile
-      let profile =
-        known.flatMap { UserKey($0.userID) == UserKey(user) ? $0 : nil }
-        ?? core.mesh.user(user)?.profile
-        ?? Profile(userID: user)
+      let known = core.sessions[core.mesh.sessionID(of: user, named: session)]?.profile
+      let profile = known ?? core.mesh.user(user)?.profile ?? Profile(userID: user)
       var heartbeat = HTTPSessions.Heartbeat(
         room: room, profile: profile, sessionName: session,
         lease: .interval(.milliseconds(interval)))
       heartbeat.device = "convex"
-      heartbeat.bindsRoom = true
       sessions.heartbeat(heartbeat) { result in
         switch result {
         case .failure(let error): fail(error)

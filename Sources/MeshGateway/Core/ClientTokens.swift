@@ -24,7 +24,11 @@ struct ClientTokens {
 
   private func token(for session: SessionID, joinedAt: WallTime) -> String {
     let stay = joinedAt.milliseconds
-    return "\(session).\(stay).\(mesh.seal(of: "session \(session) \(stay)"))"
+    return "\(session).\(stay).\(mesh.seal(of: Self.text(of: session, stay)))"
+  }
+
+  private static func text(of session: SessionID, _ stay: UInt64) -> String {
+    "session \(session) \(stay)"
   }
 
   /// The session of a token, and when the stay began that it is good for.
@@ -32,8 +36,8 @@ struct ClientTokens {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 3, let id = SessionID(String(parts[0])), let stay = UInt64(parts[1])
     else { return nil }
-    let joinedAt = WallTime(milliseconds: stay)
-    return self.token(for: id, joinedAt: joinedAt) == token ? (id, joinedAt) : nil
+    let isReal = "\(stay)" == parts[1] && mesh.isSeal(parts[2], of: Self.text(of: id, stay))
+    return isReal ? (id, WallTime(milliseconds: stay)) : nil
   }
 
   /// A token that reads a room for a time, and not after `bound`, in milliseconds since 1970.
@@ -48,13 +52,17 @@ struct ClientTokens {
   }
 
   private func token(for room: RoomName, end: UInt64) -> String {
-    "\(Data(room.text.utf8).base64URL).\(end).\(mesh.seal(of: "room \(end) \(room.text)"))"
+    "\(Data(room.text.utf8).base64URL).\(end).\(mesh.seal(of: Self.text(of: room, end)))"
+  }
+
+  private static func text(of room: RoomName, _ end: UInt64) -> String {
+    "room \(end) \(room.text)"
   }
 
   func room(_ token: String, now: WallTime = .now) -> RoomToken {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 3, let text = base64URLText(String(parts[0])), let room = RoomName(text),
-      let end = UInt64(parts[1]), self.token(for: room, end: end) == token
+      let end = UInt64(parts[1]), mesh.isSeal(parts[2], of: Self.text(of: room, end))
     else { return .unknown }
     return now.milliseconds < end ? .room(room) : .hasEnded
   }

@@ -108,13 +108,6 @@ final class GatewayCore {
     guard !isLeaving else {
       return completion(.failure(.leaving))
     }
-    // The session may be one of another node.
-    if let known = sessions[id]?.profile ?? mesh.session(id)?.value.profile,
-      UserKey(known.userID) != UserKey(profile.userID)
-    {
-      return completion(
-        .failure(GatewayError(.sessionConflict, "the session id is in use by another user")))
-    }
     let user = UserKey(profile.userID)
     let isNew = sessions[id] == nil
     if isNew, userSessions[user, default: 0] >= configuration.userBound {

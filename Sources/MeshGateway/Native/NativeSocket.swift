@@ -206,15 +206,16 @@ final class NativeSocket: RefusingLogic, RoomSubscriber, SessionOwner {
     let device = try fields.optionalText("device", atMost: Limits.deviceBytes) ?? ""
     let lease = try fields.lease() ?? session?.lease ?? .client
     let name = try fields.optionalText("sessionId", atMost: 128)
+    let named = name.map { core.mesh.sessionID(of: profile.userID, named: $0) }
     if let session, !session.hasEnded {
       guard UserKey(session.profile.userID) == UserKey(profile.userID),
-        name.map({ core.mesh.sessionID(named: $0) == session.id }) ?? true
+        named.map({ $0 == session.id }) ?? true
       else {
         throw GatewayError(
           .sessionConflict, "this socket speaks for another session: open another socket")
       }
     }
-    let id = name.map { core.mesh.sessionID(named: $0) } ?? session?.id ?? SessionID.random()
+    let id = named ?? session?.id ?? core.mesh.sessionID(of: profile.userID)
     waiting = []
     core.open(id, profile, device: device, lease: lease, owner: self) { [weak self] result in
       guard let self else { return }

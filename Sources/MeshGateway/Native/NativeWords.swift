@@ -132,7 +132,8 @@ enum NativeWords {
         writer.member("stale", isStale)
         writer.member("resume", resume)
       }
-    case .snapshot, .cursor, .node, .nodeForgotten, .cloned, .contradicted, .lagged: return nil
+    case .snapshot, .cursor, .node, .nodeForgotten, .cloned, .contradicted, .expelled, .lagged:
+      return nil
     }
   }
 

@@ -43,13 +43,17 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
 
   func noteLife() { if let session { core.noteLife(of: session) } }
 
+  private static var guest: String {
+    "guest-" + String(UInt32.random(in: .min ... .max), radix: 16)
+  }
+
   // MARK: What the client says
 
   func join(_ frame: PhoenixFrame) {
     if isSupabase {
       let config = frame.payload["config"]?["presence"]
       let key = config?["key"]?.string ?? ""
-      self.key = key.isEmpty ? access.user ?? "guest-\(SessionID.random().short)" : key
+      self.key = key.isEmpty ? access.user ?? Self.guest : key
       reply(
         to: frame, ok: [.init(key: "postgres_changes", value: .array([]))], joinRef: joinRef)
       return core.subscribe(self, to: room)
@@ -192,7 +196,8 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
       return speak(session)
     }
     core.open(
-      SessionID.random(), profile, device: "phoenix", lease: .interval(.seconds(30)), owner: self
+      core.mesh.sessionID(of: user), profile, device: "phoenix", lease: .interval(.seconds(30)),
+      owner: self
     ) { [weak self] result in
       switch result {
       case .failure(let error): completion(error)
@@ -256,9 +261,4 @@ final class PhoenixChannel: RoomSubscriber, SessionOwner {
   func sessionRemoved(from room: RoomName) {
     if room == self.room { socket?.expel(self) }
   }
-}
-
-extension SessionID {
-  /// The first 8 hexadecimal digits.
-  var short: String { String(description.prefix(8)) }
 }

@@ -188,7 +188,8 @@ final class YjsSocket: SocketLogic, RoomSubscriber, SessionOwner {
     entry.isOpening = true
     entry.next = state
     owned[client] = entry
-    let id = core.mesh.sessionID(named: "yjs/\(room.text)/\(state.profile.userID)/\(client)")
+    let id = core.mesh.sessionID(
+      of: state.profile.userID, named: "yjs/\(room.text)/\(client)")
     core.open(
       id, state.profile, device: "yjs:\(client)", lease: Self.lease, owner: self
     ) { [weak self] result in

@@ -63,9 +63,19 @@ struct BeatWatch {
     contacts[origin] = contact
   }
 
-  /// - Parameter beat: the newest that the node knows.
-  func silence(of origin: OriginID, diedAt: UInt64, _ beat: BeatStanding) -> Silence {
+  /// - Parameters:
+  ///   - beat: the newest that the node knows.
+  ///   - areLies: true where members may tell false ages: who first heard of the origin by one of them
+  ///     believes that, until somebody tells a higher one.
+  func silence(
+    of origin: OriginID, diedAt: UInt64, _ beat: BeatStanding, areLies: Bool
+  ) -> Silence {
     if isTimely(origin, beat.schedule) { return Silence(since: diedAt, allowance: 0) }
+    if areLies, beat.isTold, let contact = contacts[origin], contact.schedule == beat.schedule,
+      contact.isThroughOthers
+    {
+      return Silence(since: max(diedAt, contact.at), allowance: Self.period)
+    }
     guard let contact = contacts[origin], contact.schedule == beat.schedule,
       contact.isThroughOthers, !beat.isTold, contact.signAt >= contact.at + Self.toldAtLeast
     else { return Silence(since: diedAt, allowance: Self.period) }

@@ -9,7 +9,9 @@ extension World {
     let up = honest
     let live = Dictionary(
       uniqueKeysWithValues: up.compactMap { node in node.engine.map { ($0.origin, node) } })
-    if let unequal = unequalState(up, live) ?? quarantineGap(up) ?? unequalHealth(up, live) {
+    if let unequal = unequalTrust(up) ?? unequalState(up, live) ?? quarantineGap(up)
+      ?? unequalHealth(up, live)
+    {
       return unequal
     }
     for node in up {

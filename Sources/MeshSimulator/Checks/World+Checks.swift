@@ -153,7 +153,8 @@ extension World {
       guard let beat = engine.newestBeat(of: origin, at: node.local(time)),
         isWitness(node, of: diedAt)
       else { continue }
-      let silence = node.beats.silence(of: origin, diedAt: diedAt, beat)
+      let silence = node.beats.silence(
+        of: origin, diedAt: diedAt, beat, areLies: faults.contains(.liars))
       let span = time - silence.since
       let bound = span / 40 + beatDelay + silence.allowance
       if beat.age.nanoseconds < span - min(span, bound) {
@@ -204,7 +205,8 @@ extension World {
       guard let engine = node.engine, !engine.isStale,
         let beat = engine.newestBeat(of: origin, at: node.local(time))
       else { continue }
-      let silence = node.beats.silence(of: origin, diedAt: diedAt, beat)
+      let silence = node.beats.silence(
+        of: origin, diedAt: diedAt, beat, areLies: faults.contains(.liars))
       let due = silence.since + patience + silence.allowance
       guard time >= due else {
         next = min(next ?? due, due)

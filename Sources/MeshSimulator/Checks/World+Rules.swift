@@ -22,7 +22,11 @@ extension World {
     guard let diedAt = deaths[origin], node.startedAt > diedAt, node.disturbedAt == node.startedAt,
       let beat = noteBeat(of: origin, at: node)
     else { return }
-    let span = time - node.beats.silence(of: origin, diedAt: diedAt, beat).since
+    let span =
+      time
+      - node.beats.silence(
+        of: origin, diedAt: diedAt, beat, areLies: faults.contains(.liars)
+      ).since
     if span > patience + span / 40 + 2 * slowest {
       fail(
         "dead",

@@ -182,7 +182,7 @@ extension World {
     }
     liar.counter += 1
     var bytes = DatagramHeader.assembled(
-      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.sealingEpoch),
+      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.newestEpoch),
       processNonce: (node.life, UInt64(node.index)),
       DatagramHeader.Inner(
         sender: crypto.origin, incarnation: incarnation, counter: liar.counter, echo: echo),
@@ -283,6 +283,6 @@ extension Checkpoint {
       root: Hash256(Hash128(sequence, 1), Hash128(2, 3)), value: value, chain: chain,
       schedule: schedule,
       offsetMilliseconds: offsetMilliseconds, beat: beat, periodMilliseconds: periodMilliseconds,
-      isLeaving: isLeaving, features: features, certificate: certificate)
+      isLeaving: isLeaving, features: features)
   }
 }

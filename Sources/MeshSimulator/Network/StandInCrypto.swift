@@ -1,5 +1,5 @@
 package import MeshCRDT
-import MeshTrust
+package import MeshTrust
 import MeshWire
 
 /// A fast hash of 128 bits: two lanes of folded multiplications (as in wyhash). Nobody in a simulated world
@@ -77,8 +77,8 @@ package struct StandInTreeHash: TreeHash {
 /// world signs with a key that was not given to him.
 package final class StandInCrypto: Crypto {
   package let origin: OriginID
-  package let sealingEpoch: UInt32
-  private let epochs: ClosedRange<UInt32>
+  package let epochs: [UInt32]
+  private let secrets: NodeSecrets
   private let meshSecret: UInt64
   private let nodeKey: HashKey
   private let tokenKey: HashKey
@@ -88,7 +88,7 @@ package final class StandInCrypto: Crypto {
     tokenKey = HashKey(secrets.node, secrets.process)
     meshSecret = secrets.mesh
     epochs = secrets.epochs
-    sealingEpoch = secrets.newestEpoch
+    self.secrets = secrets
     // The id is found from the secret, as a public key is from a seed.
     let hash = FoldedHash([], key: HashKey(secrets.node, 0x6964))
     origin = OriginID(hash.first, hash.second, hash.word(2), secrets.node)
@@ -111,7 +111,9 @@ package final class StandInCrypto: Crypto {
     Self.signature(bytes, HashKey(origin.word3, 0x6e6f_6465))[...] == signature
   }
 
-  package func seal(_ datagram: inout [UInt8]) { datagram += authenticator(datagram, sealingEpoch) }
+  package func seal(_ datagram: inout [UInt8], epoch: UInt32) {
+    datagram += authenticator(datagram, epoch)
+  }
 
   package func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? {
     let end = datagram.count - 16
@@ -123,5 +125,86 @@ package final class StandInCrypto: Crypto {
 
   package func token(forAddress bytes: [UInt8]) -> UInt64 {
     max(1, FoldedHash(bytes, key: tokenKey).first)
+  }
+}
+
+// MARK: - Admission
+
+extension StandInCrypto {
+  private static func words(_ bytes: [UInt8], _ key: HashKey) -> [UInt8] {
+    let hash = FoldedHash(bytes, key: key)
+    return (0..<4).flatMap { hash.word($0).bigEndianBytes }
+  }
+
+  private static func sealed(_ bytes: [UInt8], _ key: [UInt8]) -> [UInt8] {
+    let hash = FoldedHash(bytes, key: HashKey(FoldedHash(key).first, 0x626f78))
+    return bytes + (0..<6).flatMap { hash.word($0).bigEndianBytes }
+  }
+
+  private static func opened(_ sealed: [UInt8], _ key: [UInt8]) -> [UInt8]? {
+    guard sealed.count >= 48 else { return nil }
+    let bytes = Array(sealed.dropLast(48))
+    return Self.sealed(bytes, key) == sealed ? bytes : nil
+  }
+
+  private func meshKey(_ epoch: UInt32) -> [UInt8] {
+    Self.words([], HashKey(meshSecret, UInt64(epoch)))
+  }
+
+  /// What an epoch's admission key is. Nobody in the simulated world opens with it who has not had the epoch.
+  private func key(ofAdmission epoch: UInt32) -> [UInt8] {
+    Self.words([1], HashKey(meshSecret, UInt64(epoch)))
+  }
+
+  private func with(_ epochs: Set<UInt32>) -> StandInCrypto {
+    StandInCrypto(
+      NodeSecrets(
+        node: secrets.node, mesh: secrets.mesh, process: secrets.process, epochs: epochs.sorted()))
+  }
+
+  package func admissionKey(epoch: UInt32) -> [UInt8]? {
+    epoch > 0 && epoch <= newestEpoch ? key(ofAdmission: epoch) : nil
+  }
+
+  package func seal(_ bytes: [UInt8], toAdmissionKey key: [UInt8]) -> [UInt8]? {
+    Self.sealed(bytes, key)
+  }
+
+  package func openAdmission(_ sealed: [UInt8], epoch: UInt32) -> [UInt8]? {
+    epoch <= newestEpoch ? Self.opened(sealed, key(ofAdmission: epoch)) : nil
+  }
+
+  package func seal(_ bytes: [UInt8], keyOf epoch: UInt32?, to node: OriginID) -> [UInt8]? {
+    if let epoch, !epochs.contains(epoch) { return nil }
+    return Self.sealed(bytes + (epoch.map { meshKey($0) } ?? []), node.bytes)
+  }
+
+  package func openSealed(_ sealed: [UInt8]) -> [UInt8]? { Self.opened(sealed, origin.bytes) }
+
+  package func learning(
+    _ sealed: [UInt8], judge: ([UInt8]) -> (epoch: UInt32, check: Hash256)?
+  ) -> (any Crypto)? {
+    guard let plain = openSealed(sealed), plain.count >= 32,
+      let (epoch, check) = judge(Array(plain.dropLast(32))),
+      Array(plain.suffix(32)) == meshKey(epoch), self.check(epoch) == check
+    else { return nil }
+    return with(Set(epochs + [epoch]))
+  }
+
+  /// What the decree of an epoch names its key by.
+  package func check(_ epoch: UInt32) -> Hash256 {
+    StandInTreeHash().hash256(meshKey(epoch))
+  }
+
+  package func check(ofEpoch epoch: UInt32) -> Hash256? {
+    epochs.contains(epoch) ? check(epoch) : nil
+  }
+
+  package func beginning(epoch: UInt32) -> (crypto: any Crypto, check: Hash256) {
+    (with(Set(epochs + [epoch])), check(epoch))
+  }
+
+  package func retiring(below epoch: UInt32) -> any Crypto {
+    with(Set(epochs.filter { $0 >= epoch }))
   }
 }

@@ -11,6 +11,8 @@ package struct Scenario: Sendable {
   package var links = Links()
   /// Whether announcements reach everybody; `nil`: by the seed.
   package var hasMulticast: Bool?
+  /// True: an authority says who is a member; `nil`: so it is for one seed in four.
+  package var isClosed: Bool?
   /// Sessions that each node opens when the mesh comes up, beside those of the random clients.
   package var sessionsPerNode = 0
   /// The faults that may happen; each seed draws some of them. `isExact`: all of them happen.
@@ -62,19 +64,19 @@ package struct NodeSecrets: Sendable {
   package let mesh: UInt64
   /// Another one in each process of a node.
   package let process: UInt64
-  /// The highest epoch of the mesh key, with which it seals.
-  package let newestEpoch: UInt32
+  /// The epochs of the mesh key that it can open, rising: at most as many as a keyring holds.
+  package let epochs: [UInt32]
 
   package init(node: UInt64, mesh: UInt64, process: UInt64, newestEpoch: UInt32 = 1) {
+    let lowest = max(1, newestEpoch &- min(3, newestEpoch))
+    self.init(node: node, mesh: mesh, process: process, epochs: Array(lowest...newestEpoch))
+  }
+
+  package init(node: UInt64, mesh: UInt64, process: UInt64, epochs: [UInt32]) {
     self.node = node
     self.mesh = mesh
     self.process = process
-    self.newestEpoch = newestEpoch
-  }
-
-  /// The epochs of the mesh key that it can open: as many as a keyring holds.
-  package var epochs: ClosedRange<UInt32> {
-    max(1, newestEpoch &- min(3, newestEpoch))...newestEpoch
+    self.epochs = epochs
   }
 }
 

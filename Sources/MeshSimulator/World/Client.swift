@@ -144,6 +144,8 @@ extension World {
         fail("refusals", "client \(index) is refused as removed, which nobody ordered")
       }
     case .cloned, .meshLeft: clients[index].phase = .lost
+    // Its node was revoked; that an honest one is not, agreement checks.
+    case .expelled: clients[index].isStolen = true
     case .tooManyRemovals, .tooManyRooms, .notInRoom: break
     default: fail("refusals", "client \(index): \(refusal)")
     }
@@ -392,11 +394,13 @@ extension World {
     guard client.orders.isEmpty, !client.isStolen else { return }
     let room =
       random.chance(0.6) ? .lobby : client.places.keys.sorted().last { !$0.isLobby } ?? .lobby
-    // What the host wrote since, and the node has not heard, outweighs the order.
+    // What the host wrote since, and the node has not heard, outweighs the order: also that it was opened again,
+    // which changes nothing that is seen.
+    let (here, there) = (nodes[node].process?.engine, nodes[client.node].process?.engine)
     let isKnown =
-      !client.wasSplit && nodes[node].process?.engine.session(client.id) != nil
-      && nodes[node].process?.engine.session(client.id)
-        == nodes[client.node].process?.engine.session(client.id)
+      !client.wasSplit && here?.session(client.id) != nil
+      && here?.session(client.id) == there?.session(client.id)
+      && here?.counter(of: client.id) == there?.counter(of: client.id)
     clients[index].orders.insert(room)
     note("node \(node) orders client \(index) out of \(room)")
     guard perform(node, .remove(client.id, from: room, isFinal: random.chance(0.5))) == nil else {

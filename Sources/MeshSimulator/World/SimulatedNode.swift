@@ -1,6 +1,7 @@
 import MeshCRDT
 import MeshEngine
 import MeshTrust
+import MeshWire
 
 /// What a node keeps over its lives.
 struct Disk {
@@ -8,6 +9,9 @@ struct Disk {
   /// The counter of the highest incarnation.
   var counter: UInt64 = 0
   var addresses: [PeerAddress] = []
+  /// What is known of the membership of a closed mesh.
+  var decrees: [Decree] = []
+  var epochs: [UInt32] = []
 }
 
 /// Holds an engine where it is: a big value to copy.
@@ -33,6 +37,8 @@ final class SimulatedNode {
   var life: UInt64 = 0
   /// A process that shares its key with another node.
   var isClone = false
+  /// Somebody has said that it is no member any more.
+  var isRevoked = false
   /// Its key was once used by two processes: what it does then is not checked.
   var hasClone = false
   /// What a member that lies does with its datagrams.
@@ -96,7 +102,7 @@ final class SimulatedNode {
   /// A copy of the engine, to look at.
   var engine: Engine? { process?.engine }
   /// True when it runs now and says the truth.
-  var isHonest: Bool { liar == nil && !isClone }
+  var isHonest: Bool { liar == nil && !isClone && !isRevoked }
   var isAwake: Bool { process != nil && pausedUntil == nil }
 
   func local(_ time: UInt64) -> MonotonicTime {

@@ -65,7 +65,7 @@ extension World {
       leave(victim)
       queue.add(.start(node: victim.index), at: time + UInt64(1 + random.below(8)) * Self.second)
     case .clone: clone(victim)
-    case .keyRotation: rotateKeys(victim)
+    case .keyRotation: if isClosed { changeMembership(by: victim) } else { rotateKeys(victim) }
     case .joinStorm: for _ in 0..<20 { act() }
     case .sendRate:
       guard victim.isUp, victim.isHonest else { return }
@@ -92,6 +92,9 @@ extension World {
 
   private func crash(_ victim: SimulatedNode, disk fault: Scenario.Fault) {
     guard victim.isUp, victim.isHonest else { return }
+    // A closed mesh whose only holder of the key loses its disk has to be made anew.
+    let holders = nodes.count { !$0.disk.epochs.isEmpty }
+    if isClosed, fault != .crashKeptDisk, holders < 3 { return }
     crash(victim.index)
     if fault == .crashOldDisk, let old = victim.backups.first { victim.disk = old }
     if fault == .crashLostDisk {
@@ -207,8 +210,8 @@ extension World {
       node.diesAtPersist = false
       node.stall = nil
       node.setRate(1_000_000, at: time)
-      let mustRestart = node.hasClone || node.newestEpoch != epoch
-      node.newestEpoch = epoch
+      let mustRestart = node.hasClone || !isClosed && node.newestEpoch != epoch
+      if !isClosed { node.newestEpoch = epoch }
       if node.pausedUntil != nil { endPause(node.index) }
       if node.isUp, mustRestart { crash(node.index) }
       if node.isUp { reschedule(node) } else { start(node.index) }

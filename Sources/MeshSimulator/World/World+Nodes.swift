@@ -20,9 +20,14 @@ extension World {
     if hasMulticast { configuration.announcePeriod = .seconds(5) }
     scenario.configure(&configuration)
     let process = node.life &* 0x9E37 &+ UInt64(index) << 32 &+ 1
-    let crypto = scenario.makeCrypto(
-      NodeSecrets(
-        node: node.disk.secret, mesh: meshSecret, process: process, newestEpoch: node.newestEpoch))
+    let secrets =
+      isClosed
+      ? NodeSecrets(
+        node: node.disk.secret, mesh: meshSecret, process: process, epochs: node.disk.epochs)
+      : NodeSecrets(
+        node: node.disk.secret, mesh: meshSecret, process: process, newestEpoch: node.newestEpoch)
+    let crypto = scenario.makeCrypto(secrets)
+    configuration.trust = trust(of: node, crypto.origin)
     let engine = Engine(
       configuration: configuration, crypto: crypto, treeHash: scenario.treeHash,
       now: node.local(time))
@@ -105,6 +110,12 @@ extension World {
           queue.add(.start(node: index), at: time + UInt64(random.below(3000)) * Self.millisecond)
           return
         }
+      case .keep(let decrees): node.disk.decrees = decrees
+      case .keepKeys:
+        let crypto = process.engine.crypto
+        node.disk.epochs = crypto.epochs
+        node.newestEpoch = max(node.newestEpoch, crypto.newestEpoch)
+        node.crypto = crypto
       case .event(let event): observe(event, at: node)
       }
     }

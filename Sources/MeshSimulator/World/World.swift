@@ -35,6 +35,8 @@ final class World {
   var nodes: [SimulatedNode] = []
   let mesh: MeshID
   let meshSecret: UInt64
+  /// True when an authority says who is a member.
+  let isClosed: Bool
   let faults: [Scenario.Fault]
   let faultsEnd: UInt64
   var isHealing = false
@@ -96,6 +98,7 @@ final class World {
     let idBytes = random.next().bigEndianBytes + random.next().bigEndianBytes
     guard let mesh = MeshID(bytes: idBytes) else { preconditionFailure("an id has 16 bytes") }
     self.mesh = mesh
+    isClosed = scenario.isClosed ?? (scenario.seed % 4 == 2)
     let share = [0.15, 0.3, 0.5][random.below(3)]
     faults = Scenario.Fault.allCases.filter { fault in
       let isDrawn = random.chance(share)
@@ -116,6 +119,7 @@ final class World {
     hasMulticast = scenario.hasMulticast ?? drawnMulticast
     self.random = random
     for index in 0..<count { addNode(secret: self.random.next(), index: index) }
+    prepareTrust()
     prepareResidue()
     prepareMembers()
     prepareGateways()

@@ -1,5 +1,7 @@
 import Logging
+import MeshCrypto
 import MeshEngine
+import MeshWire
 import NIOCore
 
 /// The engine, the sockets and the timer. The event loop works on it, step by step, each inside of
@@ -47,6 +49,7 @@ final class DriverCore: @unchecked Sendable {
   private var events: [MeshEvent] = []
   private let onEvent: @Sendable (MeshEvent) -> Void
   private let onPersist: @Sendable (DurableState) -> Void
+  private let onKeep: @Sendable (MeshDriver.Kept) -> Void
   private var timer: (task: Scheduled<Void>, deadline: MonotonicTime)?
   private var isRetryScheduled = false
 
@@ -54,7 +57,8 @@ final class DriverCore: @unchecked Sendable {
   init(
     engine: Engine, sockets: [UDPSocket], options: MeshDriver.Options, logger: Logger,
     eventLoop: any EventLoop, onEvent: @escaping @Sendable (MeshEvent) -> Void,
-    onPersist: @escaping @Sendable (DurableState) -> Void
+    onPersist: @escaping @Sendable (DurableState) -> Void,
+    onKeep: @escaping @Sendable (MeshDriver.Kept) -> Void
   ) {
     self.engine = engine
     self.sockets = sockets
@@ -63,6 +67,7 @@ final class DriverCore: @unchecked Sendable {
     self.eventLoop = eventLoop
     self.onEvent = onEvent
     self.onPersist = onPersist
+    self.onKeep = onKeep
     whenClosed = eventLoop.makePromise()
   }
 
@@ -135,9 +140,15 @@ final class DriverCore: @unchecked Sendable {
 
   func addPeers(_ addresses: [PeerAddress]) {
     guard phase == .running else { return }
-    engine.addPeers(addresses, now: Self.now)
+    update { $0.addPeers(addresses, now: $1) }
+  }
+
+  /// Does something with the engine, and what follows from it.
+  func update<Value>(_ body: (inout Engine, MonotonicTime) -> Value) -> Value {
+    let value = body(&engine, Self.now)
     drain()
     finishInput()
+    return value
   }
 
   /// Sends what the inputs brought about, tells this process of it, and sets the timer.
@@ -176,6 +187,9 @@ final class DriverCore: @unchecked Sendable {
     case .announce(let bytes): announce(bytes)
     case .event(let event): events.append(event)
     case .persist(let state): onPersist(state)
+    case .keep(let decrees): onKeep(.decrees(decrees))
+    case .keepKeys:
+      if let crypto = engine.crypto as? SodiumCrypto { onKeep(.keys(crypto.keyring)) }
     }
   }
 

@@ -1,7 +1,8 @@
 package import Logging
-import MeshCrypto
+package import MeshCrypto
 package import MeshEngine
 package import MeshTrust
+package import MeshWire
 import NIOCore
 import NIOPosix
 
@@ -32,6 +33,13 @@ package final class MeshDriver: Sendable {
     eventLoop.execute { core.value.turn { core.value.shutdown() } }
   }
 
+  /// What is to be known after a restart, and can be learnt again.
+  package enum Kept: Sendable {
+    /// What is known of the membership.
+    case decrees([Decree])
+    case keys(MeshKeyring)
+  }
+
   /// Binds the sockets and starts the engine.
   ///
   /// - Parameters:
@@ -39,12 +47,14 @@ package final class MeshDriver: Sendable {
   ///     thread that performs an operation, the first perhaps before this returns. It must not block.
   ///   - onPersist: Is called in order, in the same way. The state must be on the disk before the
   ///     process ends.
+  ///   - onKeep: The same with what is to be kept in the place of what was kept before.
   /// - Throws: A ``TransportError`` when an address that is not optional cannot be listened on.
   ///   Nothing is left open then.
   package static func start(
     configuration: EngineConfiguration, crypto: any Crypto, options: Options, logger: Logger,
     onEvent: @escaping @Sendable (MeshEvent) -> Void,
-    onPersist: @escaping @Sendable (DurableState) -> Void
+    onPersist: @escaping @Sendable (DurableState) -> Void,
+    onKeep: @escaping @Sendable (Kept) -> Void = { _ in }
   ) async throws(TransportError) -> MeshDriver {
     let wanted = try await resolve(options.listen)
     let eventLoop = options.eventLoop ?? MultiThreadedEventLoopGroup.singleton.next()
@@ -58,7 +68,7 @@ package final class MeshDriver: Sendable {
       let core = DriverCore(
         engine: engine(configuration, crypto, now: DriverCore.now),
         sockets: sockets, options: options, logger: logger, eventLoop: eventLoop,
-        onEvent: onEvent, onPersist: onPersist)
+        onEvent: onEvent, onPersist: onPersist, onKeep: onKeep)
       core.turn { core.start() }
       return .success(MeshDriver(core: core))
     }
@@ -111,6 +121,13 @@ package final class MeshDriver: Sendable {
     _ body: @escaping @Sendable (inout Engine, MonotonicTime) -> Value
   ) async -> Value {
     await onCore { body(&$0.engine, DriverCore.now) }
+  }
+
+  /// Does something with the engine on the event loop, and what follows from it.
+  package func update<Value: Sendable>(
+    _ body: @escaping @Sendable (inout Engine, MonotonicTime) -> Value
+  ) async -> Value {
+    await onCore { $0.update(body) }
   }
 
   /// Tries to reach these addresses from now on.

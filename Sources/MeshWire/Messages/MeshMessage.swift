@@ -23,11 +23,15 @@ package enum MeshMessage: Hashable, Sendable {
   case peerExchange([PeerExchange])
   /// The beats of these origins need not be sent on to the sender.
   case prune([OriginID])
+  /// A member of a closed mesh.
+  case certificate(Certificate)
+  /// Something about the membership of a closed mesh.
+  case decree(Decree)
 
   /// The bytes of kind and length.
   package static let headerBytes = 3
   /// The highest kind that is known.
-  package static let highestKind: UInt8 = 13
+  package static let highestKind: UInt8 = 15
   /// Ages are below this: about 194 days.
   package static let ageBound: UInt64 = 1 << 34
   /// The most bytes of an age.
@@ -50,6 +54,8 @@ package enum MeshMessage: Hashable, Sendable {
     case .contradiction: 11
     case .peerExchange: 12
     case .prune: 13
+    case .certificate: 14
+    case .decree: 15
     }
   }
 
@@ -79,6 +85,8 @@ package enum MeshMessage: Hashable, Sendable {
     case 11: body = Contradiction.byteBound
     case 12: body = 1 + PeerExchange.bound * PeerExchange.byteCount
     case 13: body = 1 + pruneBound * OriginID.byteCount
+    case 14: body = Certificate.byteBound
+    case 15: body = Decree.byteBound
     default: return nil
     }
     return headerBytes + body
@@ -111,6 +119,8 @@ extension MeshMessage {
     case .prune(let origins):
       writer.varint(origins.count)
       for origin in origins { writer.origin(origin) }
+    case .certificate(let certificate): writer.raw(certificate.encoded())
+    case .decree(let decree): writer.raw(decree.encoded())
     }
     writer.replace(at: 1, by: UInt16(clamping: writer.count - Self.headerBytes))
     return writer.take()
@@ -161,6 +171,8 @@ extension MeshMessage {
       var origins: [OriginID] = []
       for _ in 0..<count { origins.append(try body.origin()) }
       return .prune(origins)
+    case 14: return .certificate(try Certificate(from: &body))
+    case 15: return .decree(try Decree(from: &body))
     default: throw .unknownKind(kind)
     }
   }

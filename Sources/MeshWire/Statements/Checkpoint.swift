@@ -4,8 +4,8 @@ package import MeshCRDT
 ///
 /// Layout of the body: incarnation (12), sequence, version (varints), root (32), value (16),
 /// chain, schedule, offset, beat, period (varints), flags (1), features (varint); then the
-/// certificate, if there is one, the number of changed rooms (varint), and for each the room and its
-/// version (varint). The statement is what stands before the certificate, and `hash256` of the rest.
+/// number of changed rooms (varint), and for each the room and its version (varint). The statement is what
+/// stands before that number, and `hash256` of the rest.
 package struct Checkpoint: StatementBody {
   package static var kind: StatementKind { .checkpoint }
 
@@ -46,8 +46,6 @@ package struct Checkpoint: StatementBody {
   package let isLeaving: Bool
   /// Bits of what the origin can do beyond the protocol.
   package let features: UInt64
-  /// Empty: none.
-  package private(set) var certificate: [UInt8]
   /// True when ``changed`` names all rooms that changed since the checkpoint before.
   package private(set) var namesAllChanged: Bool
   /// In the order of the rooms.
@@ -59,14 +57,13 @@ package struct Checkpoint: StatementBody {
   package static let offsetBound: UInt64 = 1 << 42
   package static let periodMilliseconds: ClosedRange<UInt64> = 100...3_600_000
   package static let featuresBound: UInt64 = 1 << 56
-  package static let certificateBytes = 400
   /// The most rooms that a checkpoint names.
   package static let changedBound = 64
   /// The most bytes of a body: a checkpoint fits into a datagram with any age.
   package static let byteBound =
     DatagramHeader.messageBytes - MeshMessage.headerBytes - MeshMessage.mostAgeBytes
     - SignedMessage.overheadBytes
-  /// The most bytes before the certificate.
+  /// The most bytes before the changed rooms.
   static let frontBytes =
     Incarnation.byteCount + 2 * FieldSize.mostCounter + Hash256.byteCount + Hash128.byteCount
     + 2 * FieldSize.varint(chainBound - 1) + FieldSize.varint(offsetBound - 1)
@@ -79,7 +76,7 @@ package struct Checkpoint: StatementBody {
     incarnation: Incarnation, sequence: UInt64, version: UInt64, root: Hash256, value: Hash128,
     chain: UInt64, schedule: UInt64, offsetMilliseconds: UInt64, beat: UInt64,
     periodMilliseconds: UInt64, isLeaving: Bool = false, features: UInt64 = 0,
-    certificate: [UInt8] = [], namesAllChanged: Bool = false, changed: [ChangedRoom] = []
+    namesAllChanged: Bool = false, changed: [ChangedRoom] = []
   ) {
     self.incarnation = incarnation
     self.sequence = sequence
@@ -93,7 +90,6 @@ package struct Checkpoint: StatementBody {
     self.periodMilliseconds = periodMilliseconds
     self.isLeaving = isLeaving
     self.features = features
-    self.certificate = certificate
     self.namesAllChanged = namesAllChanged
     self.changed = changed
   }
@@ -123,8 +119,7 @@ package struct Checkpoint: StatementBody {
     let front =
       Incarnation.byteCount + Hash256.byteCount + Hash128.byteCount + 1
       + numbers.reduce(0) { $0 + FieldSize.varint($1) }
-    return front + (certificate.isEmpty ? 0 : FieldSize.blob(certificate.count)) + 1
-      + changed.reduce(0) { $0 + $1.byteCount }
+    return front + 1 + changed.reduce(0) { $0 + $1.byteCount }
   }
 }
 
@@ -154,9 +149,8 @@ extension Checkpoint {
 
   private enum Flag {
     static let leaving: UInt8 = 1
-    static let certificate: UInt8 = 2
-    static let allChanged: UInt8 = 4
-    static let known = leaving | certificate | allChanged
+    static let allChanged: UInt8 = 2
+    static let known = leaving | allChanged
   }
 
   package func encoded() -> [UInt8] {
@@ -172,10 +166,8 @@ extension Checkpoint {
     writer.varint(beat)
     writer.varint(periodMilliseconds)
     writer.byte(
-      (isLeaving ? Flag.leaving : 0) | (certificate.isEmpty ? 0 : Flag.certificate)
-        | (namesAllChanged ? Flag.allChanged : 0))
+      (isLeaving ? Flag.leaving : 0) | (namesAllChanged ? Flag.allChanged : 0))
     writer.varint(features)
-    if !certificate.isEmpty { writer.blob(certificate) }
     writer.varint(changed.count)
     for room in changed {
       writer.text(room.room.text)
@@ -188,11 +180,7 @@ extension Checkpoint {
     guard reader.remaining <= byteBound else {
       throw .doesNotFit(needed: reader.remaining, available: byteBound)
     }
-    var (checkpoint, hasCertificate) = try readFront(&reader)
-    if hasCertificate {
-      checkpoint.certificate = try reader.blob(atMost: certificateBytes)
-      guard !checkpoint.certificate.isEmpty else { throw .notCanonical }
-    }
+    var checkpoint = try readFront(&reader)
     for _ in 0..<(try reader.count(0...changedBound)) {
       let changed = ChangedRoom(room: try reader.room(), version: try reader.counter())
       guard changed.version <= checkpoint.version else { throw .outOfBounds }
@@ -205,10 +193,10 @@ extension Checkpoint {
     return checkpoint
   }
 
-  /// Reads what stands before the certificate.
+  /// Reads what stands before the changed rooms.
   static func readFront(
     _ reader: inout ByteReader
-  ) throws(WireError) -> (checkpoint: Checkpoint, hasCertificate: Bool) {
+  ) throws(WireError) -> Checkpoint {
     let incarnation = try reader.incarnation()
     let sequence = try reader.counter(from: 1)
     let version = try reader.counter()
@@ -224,13 +212,12 @@ extension Checkpoint {
     guard periodMilliseconds.contains(period) else { throw .outOfBounds }
     let flags = try reader.byte()
     guard flags & ~Flag.known == 0 else { throw .notCanonical }
-    let checkpoint = Checkpoint(
+    return Checkpoint(
       incarnation: incarnation, sequence: sequence, version: version, root: root, value: value,
       chain: chain, schedule: schedule, offsetMilliseconds: offset, beat: beat,
       periodMilliseconds: period,
       isLeaving: flags & Flag.leaving != 0,
       features: try reader.varint(below: featuresBound),
       namesAllChanged: flags & Flag.allChanged != 0)
-    return (checkpoint, flags & Flag.certificate != 0)
   }
 }

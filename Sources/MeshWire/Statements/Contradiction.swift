@@ -112,7 +112,7 @@ extension Contradiction {
         incarnation = heading.incarnation
         numbers = heading.first...heading.last
       case .checkpoint:
-        let checkpoint = try Checkpoint.readFront(&reader).checkpoint
+        let checkpoint = try Checkpoint.readFront(&reader)
         incarnation = checkpoint.incarnation
         numbers = checkpoint.sequence...checkpoint.sequence
       case .pathProof, .cursorFrame: throw .outOfBounds

@@ -21,7 +21,7 @@ package enum StatementKind: UInt8, Hashable, CaseIterable, Sendable {
   ///
   /// Of path proofs and cursor frames it is the body. Of batches and checkpoints it is the front of
   /// the body, which has a bounded size, and `hash256` of what is behind: the records, or the
-  /// certificate and the changed rooms. So two statements that conflict fit into a datagram.
+  /// changed rooms. So two statements that conflict fit into a datagram.
   package func statement(
     ofBody body: ArraySlice<UInt8>, hash: some TreeHash
   ) throws(WireError) -> [UInt8] {

@@ -36,6 +36,9 @@ final class Hub: Sendable {
     var nodes: [NodeID: NodeHealth]
     var isStale = false
     var isCloned = false
+    var expulsion: Expulsion?
+    /// Why a member gave this node no key, since another one did.
+    var refusal: Expulsion?
     /// Readers by the room whose changes they see.
     var readers: [RoomName: [UInt64: Reader]] = [:]
     var sessionReaders: [SessionID: [UInt64: Mailbox<LocalSession.Event>]] = [:]
@@ -83,6 +86,11 @@ extension Hub {
       case .cloned:
         state.isCloned = true
         Self.tellMesh(.cloned, &state)
+      case .expelled(let refusal): Self.expel(Expulsion(refusal), &state)
+      case .admitted: (state.refusal, state.expulsion) = (nil, nil)
+      case .admissionRefused(let reason, _):
+        if state.refusal == nil { settleLater() }
+        state.refusal = Expulsion(reason)
       case .contradicted(let node, _): Self.tellMesh(.contradicted(node), &state)
       case .restored(let session): Self.tell(session, .restored, &state)
       case .moved(let session, let node):
@@ -99,6 +107,21 @@ extension Hub {
       return state.newAlarms
     }
     for (number, room) in alarms { setAlarm(number, room) }
+  }
+
+  private static func expel(_ reason: Expulsion, _ state: inout State) {
+    state.expulsion = reason
+    tellMesh(.expelled(reason), &state)
+  }
+
+  /// A newcomer that one member refuses is out, unless another one gives it the key soon.
+  private func settleLater() {
+    Task { [weak self] in
+      try? await Task.sleep(for: .seconds(3))
+      self?.state.withLock { state in
+        if let reason = state.refusal { Self.expel(reason, &state) }
+      }
+    }
   }
 
   /// Tells a reader the moves that waited, when they are due, until none waits.
@@ -294,6 +317,7 @@ extension Hub {
 
   var isStale: Bool { state.withLock { $0.isStale } }
   var isCloned: Bool { state.withLock { $0.isCloned } }
+  var expulsion: Expulsion? { state.withLock { $0.expulsion } }
 }
 
 /// A reader's hold on its mailbox; letting go of it ends the deliveries.

@@ -30,6 +30,9 @@ public enum PresenceEvent: Hashable, Sendable {
   /// A node has signed two statements that contradict each other, as no node does by itself. Its sessions
   /// are hidden until it starts anew. For readers of the whole mesh.
   case contradicted(NodeID)
+  /// This node is no member of the mesh any more: it says nothing, and is heard by nobody. For readers of
+  /// the whole mesh.
+  case expelled(Expulsion)
   /// The reader was too slow. What it missed is in the ``snapshot(_:)`` that comes next.
   case lagged
 }
@@ -58,7 +61,7 @@ extension PresenceEvent {
     case .typing(let user): .typing(user)
     case .cursor(let user, let session, let cursor):
       .cursor(user: user, session: session, cursor)
-    case .snapshot, .stale, .node, .nodeForgotten, .cloned, .contradicted, .lagged: nil
+    case .snapshot, .stale, .node, .nodeForgotten, .cloned, .contradicted, .expelled, .lagged: nil
     }
   }
 }
@@ -98,7 +101,7 @@ public struct PresenceSnapshot: Hashable, Sendable {
     case .stale(let isStale): self.isStale = isStale
     case .node(let node, let health): nodes[node] = health
     case .nodeForgotten(let node): nodes[node] = nil
-    case .cloned, .contradicted, .lagged: break
+    case .cloned, .contradicted, .expelled, .lagged: break
     case .online, .updated, .offline, .status, .typing, .cursor:
       if let change = event.rosterChange { roster.apply(change) }
     }

@@ -42,7 +42,7 @@ final class RoomSubscriptions: Sendable {
       try result.get()
     } catch {
       state.withLock { if $0.chosen == rooms { $0.chosen = before } }
-      throw PresenceError(error)
+      throw PresenceError(error, nil)
     }
   }
 

@@ -29,14 +29,20 @@ public final class PresenceMeshService: Service {
   public init(_ configuration: PresenceMesh.Configuration) { self.configuration = configuration }
 
   /// Joins, waits for a graceful shutdown or a cancellation, and leaves. A service runs once.
-  /// - Throws: ``PresenceError`` when joining failed.
+  /// - Throws: ``PresenceError`` when joining failed, and when the node is put out of the mesh.
   public func run() async throws {
     do throws(PresenceError) {
       let mesh = try await PresenceMesh.join(configuration)
       settle(.joined(mesh))
-      // Ends by an error when the task is cancelled: that is a reason to leave too.
-      try? await gracefulShutdown()
+      await withTaskGroup { group in
+        // Ends by an error when the task is cancelled: that is a reason to leave too.
+        group.addTask { try? await gracefulShutdown() }
+        group.addTask { await mesh.untilExpelled() }
+        await group.next()
+        group.cancelAll()
+      }
       await mesh.leave()
+      if let reason = mesh.expulsion { throw .expelled(reason) }
       settle(.ended)
     } catch {
       settle(.failed(error))

@@ -1,3 +1,4 @@
+import MeshCrypto
 import MeshEngine
 import MeshTransport
 import MeshTrust
@@ -50,7 +51,7 @@ extension PresenceMesh {
   ) {
     driver.submit(action.operation(session)) { [hub] result in
       if case .leave = action, case .success = result { hub.finish(session) }
-      completion(result.mapError { PresenceError($0) })
+      completion(result.mapError { PresenceError($0, hub.expulsion) })
     }
   }
 
@@ -72,7 +73,7 @@ extension PresenceMesh {
       engine.hostedSession(id)?.value.joinedAt ?? time
     } completion: { [self] result in
       completion(
-        result.mapError { PresenceError($0) }.map { joinedAt in
+        result.mapError { PresenceError($0, hub.expulsion) }.map { joinedAt in
           hub.own(id, user: profile.userID)
           let session = LocalSession(
             id: id, mesh: self,
@@ -82,23 +83,20 @@ extension PresenceMesh {
     }
   }
 
-  /// A word that only nodes of this mesh can make for a text, and all of them make alike: 32
-  /// hexadecimal digits.
+  /// A word that only nodes of this mesh can make for a text, by the key of an epoch, and all of them make alike:
+  /// 32 hexadecimal digits; empty as long as this node has no key.
   package func seal(of text: String) -> String {
-    let key = credentials.mesh.hashKey
-    let high = SipHash.hash(Array("seal 1 \(text)".utf8), key: key)
-    let low = SipHash.hash(Array("seal 2 \(text)".utf8), key: key)
-    return SessionID(high, low).description
+    keeper.credentials.keyring.keys.last.map { Self.seal(of: text, by: $0.key) } ?? ""
   }
 
-  /// The id of the session that a client calls by a text of its own: the same on every node of the
-  /// mesh, and not to be found from the text without the key of the mesh. 32 hexadecimal digits
-  /// stand for themselves.
-  package func sessionID(named text: String) -> SessionID {
-    if let id = SessionID(text) { return id }
-    let key = credentials.mesh.hashKey
-    let high = SipHash.hash(Array("session 1 \(text)".utf8), key: key)
-    let low = SipHash.hash(Array("session 2 \(text)".utf8), key: key)
-    return SessionID(high, low)
+  /// True for the word of a text by the key of an epoch that is in use.
+  package func isSeal(_ word: some StringProtocol, of text: String) -> Bool {
+    keeper.credentials.keyring.keys.contains { Self.seal(of: text, by: $0.key) == word }
+  }
+
+  private static func seal(of text: String, by key: SecretBytes) -> String {
+    MeshKeyring.secret(of: key, for: "gateway " + text).withBytes { bytes in
+      hexadecimal((0..<16).map { bytes[$0] })
+    }
   }
 }

@@ -12,7 +12,10 @@ import Synchronization
 /// |---|---|---|
 /// | `identity` | the seed of the node's key | this is a new node |
 /// | `durable` | counter of the incarnation | an error while there is an identity |
-/// | `mesh` | id of the mesh and keys of its epochs | no mesh is known |
+/// | `mesh` | id of the mesh and keys of its epochs; of a closed mesh the certificate | no mesh is known |
+/// | `authority` | the seed of the authority's key, on the node that made the mesh | this node lets nobody in |
+/// | `decrees` | what is known to be revoked | others tell it again |
+/// | `tickets` | the tickets that this node issued, without secrets | they hold, and are not listed |
 /// | `addresses` | addresses of other nodes | they are found again |
 /// | `lock` | the id of the process that uses the directory | – |
 ///
@@ -25,7 +28,7 @@ package final class StateDirectory: Sendable {
 
   private let folder: StateFolder
   /// What was stored last. Also keeps writers, of any file, from one another.
-  private let stored = Mutex<DurableState?>(nil)
+  let stored = Mutex<DurableState?>(nil)
 
   /// Where the directory is.
   package var path: String { folder.path }
@@ -50,25 +53,28 @@ package final class StateDirectory: Sendable {
     return home + "/.local/state/presence-mesh"
   }
 
-  private enum File: String {
-    case identity, mesh, durable, addresses
+  enum File: String {
+    case identity, mesh, durable, addresses, authority, decrees, tickets
+
+    /// A file that is longer is not read.
+    var byteBound: Int { self == .decrees ? 8 << 20 : StateText.byteBound }
   }
 
-  private func path(_ file: File) -> String { folder.path(of: file.rawValue) }
+  func path(_ file: File) -> String { folder.path(of: file.rawValue) }
 
   /// The text of a file; `nil` when there is none.
-  private func text(_ file: File) throws(StateError) -> StateText? {
-    guard let content = try folder.read(file.rawValue) else { return nil }
+  func text(_ file: File) throws(StateError) -> StateText? {
+    guard let content = try folder.read(file.rawValue, bound: file.byteBound) else { return nil }
     return try StateText(content: content, kind: file.rawValue, path: path(file))
   }
 
-  private func write(_ file: File, _ lines: [[StateText.Value]]) throws(StateError) {
+  func write(_ file: File, _ lines: [[StateText.Value]]) throws(StateError) {
     try folder.write(
       StateText.encoded(kind: file.rawValue, lines: lines), to: file.rawValue)
   }
 
   /// Throws the error of a line that is not what it should be.
-  private func malformed(_ file: File, line: Int, expected: String) -> StateError {
+  func malformed(_ file: File, line: Int, expected: String) -> StateError {
     .damaged(
       path: path(file),
       .malformedLine(number: StateText.number(ofLine: line), expected: expected))
@@ -80,27 +86,32 @@ package final class StateDirectory: Sendable {
 extension StateDirectory {
   /// The key of the node, made and kept when there was none.
   package func identity() throws(StateError) -> NodeKey {
-    if let key = try storedIdentity() { return key }
+    if let key = try key(.identity) { return key }
     // The durable state comes first: an identity without it is an error.
     if !folder.has(File.durable.rawValue) {
       try writeDurable(DurableState(incarnationCounter: 0))
     }
     let key = NodeKey.random()
-    try write(
-      .identity, [[.text("seed"), .secret(key.seed)], [.text("origin"), .text("\(key.origin)")]])
+    try write(key, to: .identity)
     return key
   }
 
-  private func storedIdentity() throws(StateError) -> NodeKey? {
-    guard let text = try text(.identity) else { return nil }
+  /// A key with its public half, as ``write(_:to:)`` keeps it.
+  func key(_ file: File) throws(StateError) -> NodeKey? {
+    guard let text = try text(file) else { return nil }
     guard let value = text.values(ofLine: 0, name: "seed", count: 1),
       let seed = text.secret(value[0], count: NodeKey.seedBytes)
-    else { throw malformed(.identity, line: 0, expected: "a seed of 64 hexadecimal digits") }
+    else { throw malformed(file, line: 0, expected: "a seed of 64 hexadecimal digits") }
     let key = NodeKey(seed: seed)
     guard let origin = text.values(ofLine: 1, name: "origin", count: 1),
       text.text(origin[0]) == "\(key.origin)", text.lineCount == 2
-    else { throw malformed(.identity, line: 1, expected: "the node id that belongs to the seed") }
+    else { throw malformed(file, line: 1, expected: "the id that belongs to the seed") }
     return key
+  }
+
+  func write(_ key: NodeKey, to file: File) throws(StateError) {
+    try write(
+      file, [[.text("seed"), .secret(key.seed)], [.text("origin"), .text("\(key.origin)")]])
   }
 
   /// Begins a life of the node: the counter of its incarnation is one above the last, and on the disk
@@ -149,53 +160,6 @@ extension StateDirectory {
       if let last, state.incarnationCounter <= last.incarnationCounter { return }
       try write(.durable, [[.text("incarnation"), .text("\(state.incarnationCounter)")]])
       last = state
-    }
-  }
-}
-
-// MARK: - The mesh
-
-extension StateDirectory {
-  /// The mesh that this node belongs to, if one is known.
-  package func mesh() throws(StateError) -> MeshCredentials? {
-    guard let text = try text(.mesh) else { return nil }
-    guard let value = text.values(ofLine: 0, name: "mesh", count: 1),
-      let id = bytes(fromHexadecimal: text.text(value[0])), let mesh = MeshID(bytes: id)
-    else { throw malformed(.mesh, line: 0, expected: "a mesh id of 32 hexadecimal digits") }
-    var keyring: MeshKeyring?
-    var lastEpoch: UInt64 = 0
-    for line in 1..<max(text.lineCount, 2) {
-      guard let values = text.values(ofLine: line, name: "key", count: 2),
-        let epoch = text.number(values[0]), epoch <= UInt32.max, line == 1 || epoch > lastEpoch,
-        let key = text.secret(values[1], count: MeshKeyring.keyBytes), line <= MeshKeyring.bound
-      else {
-        throw malformed(
-          .mesh, line: line,
-          expected: "a rising epoch and a key of 64 hexadecimal digits (at most 4 such lines)")
-      }
-      lastEpoch = epoch
-      let short = UInt32(truncatingIfNeeded: epoch)
-      if keyring == nil {
-        keyring = MeshKeyring(epoch: short, key: key)
-      } else {
-        keyring?.add(epoch: short, key: key)
-      }
-    }
-    guard let keyring else { throw malformed(.mesh, line: 1, expected: "a key") }
-    return MeshCredentials(mesh: mesh, keyring: keyring)
-  }
-
-  /// Keeps the mesh that this node belongs to.
-  /// - Throws: `otherMesh` when another one is kept: it is not replaced.
-  package func store(_ credentials: MeshCredentials) throws(StateError) {
-    try stored.withLock { _ throws(StateError) in
-      if let known = try mesh(), known.mesh != credentials.mesh {
-        throw .otherMesh(path: path(.mesh))
-      }
-      let keys = credentials.keyring.keys.map { epoch, key -> [StateText.Value] in
-        [.text("key"), .text("\(epoch)"), .secret(key)]
-      }
-      try write(.mesh, [[.text("mesh"), .text(hexadecimal(credentials.mesh.bytes))]] + keys)
     }
   }
 }

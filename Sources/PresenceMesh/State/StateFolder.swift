@@ -153,7 +153,9 @@ extension StateFolder {
 
 extension StateFolder {
   /// The content of a file; `nil` when there is none.
-  func read(_ name: String) throws(StateError) -> SecretBytes? {
+  func read(
+    _ name: String, bound: Int = StateText.byteBound
+  ) throws(StateError) -> SecretBytes? {
     let path = path(of: name)
     let file = openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else {
@@ -164,10 +166,11 @@ extension StateFolder {
       }
     }
     defer { close(file) }
-    try Self.check(file, path: path, kind: S_IFREG, mode: Self.fileMode)
-    let (content, number) = SecretBytes.read(from: file, bound: StateText.byteBound)
+    let status = try OwnerOnly.check(file, path: path, kinds: [S_IFREG], mode: Self.fileMode)
+    // Guarded memory is dear: no more of it than the file has bytes.
+    let (content, number) = SecretBytes.read(from: file, bound: min(bound, Int(status.st_size)))
     guard number == 0 else { throw .cannotRead(path: path, reason: Self.message(number)) }
-    guard let content else { throw .damaged(path: path, .tooLong(limit: StateText.byteBound)) }
+    guard let content else { throw .damaged(path: path, .tooLong(limit: bound)) }
     guard content.count > 0 else { throw .damaged(path: path, .empty) }
     return content
   }

@@ -199,13 +199,16 @@ final class TestNode {
     FileManager.default.temporaryDirectory.appending(path: "pm-\(UUID().uuidString.prefix(8))").path
   }
 
-  /// Starts a node and waits until it is ready.
+  /// Starts a node and waits until it is ready. With `isOpen`, it is in an open mesh.
   init(
     _ arguments: [String] = [], state: String? = nil, listen: String = "127.0.0.1:0",
-    environment: [String: String] = [:], wrapper: [String] = []
+    environment: [String: String] = [:], wrapper: [String] = [], isOpen: Bool = false
   ) async throws {
     self.state = state ?? Self.freshState()
     ownsState = state == nil
+    if isOpen {
+      _ = try await Program.run("mesh", "create", "--open", "--state", self.state)
+    }
     child = try Child(
       ["up", "--state", self.state, "--listen", listen, "--no-multicast"] + arguments,
       environment: environment, wrapper: wrapper)

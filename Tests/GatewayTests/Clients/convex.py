@@ -146,9 +146,9 @@ async def main(options):
         "heartbeat",
         **{**ada, "roomId": room + "2"},
     )
-    await near.refused(
-        "a session of another user is refused", "mutation", "heartbeat", **{**ada, "userId": "eve"}
-    )
+    # The same id of another user is another session.
+    other = await near.mutation("heartbeat", **{**ada, "userId": "eve", "roomId": room + "3"})
+    await near.mutation("disconnect", sessionToken=other["sessionToken"])
     session = tokens["sessionToken"]
     for times, content in (
         ("once", "text/plain;charset=UTF-8"),

@@ -245,7 +245,8 @@ async def check_return(bases, room, watcher):
     )
 
     bob = await Socket.open(near)
-    await bob.join(room, "bob", sessionId=session)
+    # The id is made into one of this user's.
+    session = (await bob.join(room, "bob", sessionId=session))["sessionId"]
     sync = await bob.sync(room, "bob has a sync")
     await watcher.wait("bob is seen", about("presence.online", room, "bob"))
     carl = await Socket.open(near)
@@ -327,15 +328,14 @@ async def check_return(bases, room, watcher):
         sessionId=session,
     )
     eve = await Socket.open(far)
-    await eve.refused(
-        "a session id that another uses",
-        ["session_conflict"],
-        "join",
-        room=room,
-        user={"id": "eve"},
-        sessionId=session,
+    joined = await eve.join(room, "eve", "a session id that another uses", sessionId=session)
+    check(
+        "is another session of this user",
+        joined["sessionId"] != session,
+        "another id",
+        joined["sessionId"],
     )
-    for client in (carl, moved, tab):
+    for client in (carl, moved, tab, eve):
         await client.ask("a client leaves", "leave", room=room)
     for client in (carl, moved, tab, third, eve):
         await client.socket.close()

@@ -11,7 +11,7 @@ struct SignatureVerifierTests {
   /// them.
   private final class ToyCrypto: Crypto {
     let origin: OriginID
-    let sealingEpoch: UInt32 = 1
+    let epochs: [UInt32] = [1]
 
     init(_ number: UInt64) { origin = OriginID(number, 0, 0, 0) }
 
@@ -27,7 +27,7 @@ struct SignatureVerifierTests {
       Array(signature) == Self.signature(bytes, origin)
     }
 
-    func seal(_ datagram: inout [UInt8]) {}
+    func seal(_ datagram: inout [UInt8], epoch: UInt32) {}
     func open(_ datagram: [UInt8], epoch: UInt32) -> [UInt8]? { nil }
     func token(forAddress bytes: [UInt8]) -> UInt64 { 1 }
   }
@@ -52,14 +52,17 @@ struct SignatureVerifierTests {
       changes: [RecordChange(EntryKey(.presence, SessionID(1, 2)), counter: counter, value: nil)])
   }
 
+  static func rooms(_ names: String...) -> [Checkpoint.ChangedRoom] {
+    names.map { Checkpoint.ChangedRoom(room: RoomName(unchecked: $0), version: 0) }
+  }
+
   static func checkpoint(
-    sequence: UInt64 = 1, period: UInt64 = 2000, certificate: [UInt8] = []
+    sequence: UInt64 = 1, period: UInt64 = 2000, changed: [Checkpoint.ChangedRoom] = []
   ) throws -> Checkpoint {
     Checkpoint(
       incarnation: try #require(incarnation), sequence: sequence, version: 0, root: .empty,
       value: Hash128(1, 1), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
-      periodMilliseconds: period,
-      certificate: certificate)
+      periodMilliseconds: period, changed: changed)
   }
 
   @Test("What one node signs another believes, with the body and the bytes as they came")
@@ -75,7 +78,7 @@ struct SignatureVerifierTests {
       #expect(try reader.verify(signed.message, body) == signed)
     }
     try check(try Self.batch())
-    try check(try Self.checkpoint(certificate: [1, 2]))
+    try check(try Self.checkpoint(changed: Self.rooms("a", "b")))
     try check(PathProof(incarnation: incarnation, echo: 1, token: 2, wantsProof: true))
     let cursor = Cursor(column: 1, row: 2, isVisible: true, anchor: nil)
     try check(
@@ -90,7 +93,7 @@ struct SignatureVerifierTests {
     let reader = try Self.verifier(node: 2)
     let messages = try [
       #require(signer.sign(Self.batch())).message,
-      #require(signer.sign(Self.checkpoint(certificate: [1, 2]))).message,
+      #require(signer.sign(Self.checkpoint(changed: Self.rooms("a", "b")))).message,
     ]
     for message in messages {
       for index in message.bytes.indices {
@@ -158,8 +161,8 @@ struct SignatureVerifierTests {
         #require(signer.sign(Self.batch(counter: 2))).message
       ),
       (
-        #require(signer.sign(Self.checkpoint(certificate: [1]))).message,
-        #require(signer.sign(Self.checkpoint(certificate: [2]))).message
+        #require(signer.sign(Self.checkpoint(changed: Self.rooms("a")))).message,
+        #require(signer.sign(Self.checkpoint(changed: Self.rooms("b")))).message
       ),
     ]
     for (one, other) in pairs {

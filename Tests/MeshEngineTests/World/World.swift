@@ -12,6 +12,9 @@ struct World {
     let address: PeerAddress
     /// The counter of the incarnation that its disk remembers.
     var disk: UInt64 = 0
+    /// What its disk remembers of the membership.
+    var decrees: [Decree] = []
+    var epochs: [UInt32] = []
     var isRunning = true
     /// Its timers are not run before.
     var stalledUntil = MonotonicTime(nanoseconds: 0)
@@ -39,6 +42,10 @@ struct World {
   var groups: [Int: Int] = [:]
   /// Sees each datagram, and says whether it is delivered.
   var filter: ((_ bytes: [UInt8], _ from: Int, _ to: Int) -> Bool)?
+  /// What a node begins with in a closed mesh.
+  var trust: ((_ index: Int) -> TrustConfiguration?)?
+  /// The epochs whose mesh keys a node begins with.
+  var epochs: (_ index: Int) -> [UInt32] = { _ in [1] }
   private(set) var datagrams = 0
   private(set) var bytes = 0
   private var queue = DeadlineQueue<Delivery>()
@@ -65,7 +72,7 @@ struct World {
   mutating func start(peers: [Int] = [], counter: UInt64 = 1) -> Int {
     let index = nodes.count
     let engine = makeEngine(index, counter: counter)
-    nodes.append(Node(engine: engine, address: Self.address(index)))
+    nodes.append(Node(engine: engine, address: Self.address(index), epochs: epochs(index)))
     indices[Self.address(index)] = index
     deadlines.append(nil)
     drain(index)
@@ -93,16 +100,31 @@ struct World {
       mesh: mesh, incarnation: incarnation,
       seed: (random.next(), random.next(), random.next(), random.next()))
     configure(&configuration)
+    configuration.trust = trust?(index)
+    if nodes.indices.contains(index) { configuration.trust?.decrees = nodes[index].decrees }
+    configuration.trust?.wallMilliseconds = wall
     return Engine(
       configuration: configuration,
-      crypto: TestCrypto(secret: UInt64(index + 1), process: random.next()),
+      crypto: TestCrypto(
+        secret: UInt64(index + 1), process: random.next(),
+        epochs: nodes.indices.contains(index) ? nodes[index].epochs : epochs(index)),
       treeHash: TestTreeHash(), now: now)
   }
+
+  /// Milliseconds since 1970.
+  var wall: UInt64 { Self.wallStart + now.nanoseconds / 1_000_000 }
+  static let wallStart: UInt64 = 1_800_000_000_000
 
   func origin(_ index: Int) -> OriginID { nodes[index].engine.origin }
 
   mutating func perform(_ index: Int, _ operation: LocalOperation) throws {
     try nodes[index].engine.perform(operation, now: now)
+    drain(index)
+  }
+
+  /// Lets a node say something about the membership.
+  mutating func publish(_ index: Int, _ decree: Decree) {
+    nodes[index].engine.publish(decree, now: now)
     drain(index)
   }
 
@@ -138,6 +160,8 @@ struct World {
     while let output = nodes[index].engine.nextOutput() {
       switch output {
       case .persist(let state): nodes[index].disk = state.incarnationCounter
+      case .keep(let decrees): nodes[index].decrees = decrees
+      case .keepKeys: nodes[index].epochs = nodes[index].engine.crypto.epochs
       case .event(let event): note(event, index)
       case .announce: break
       case .send(let bytes, let address): send(bytes, index, address)

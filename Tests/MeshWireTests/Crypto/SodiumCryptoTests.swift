@@ -128,10 +128,10 @@ struct SodiumCryptoTests {
   @Test("A keyring accepts its epochs, uses the highest, and keeps the highest four")
   func keyringHasEpochs() {
     let crypto = Self.crypto(epochs: [3: 33, 5: 55, 4: 44])
-    #expect(crypto.sealingEpoch == 5)
+    #expect(crypto.newestEpoch == 5)
     for (epoch, byte) in [(UInt32(3), UInt8(33)), (4, 44), (5, 55)] {
       let writer = Self.crypto(node: 2, epochs: [epoch: byte])
-      #expect(writer.sealingEpoch == epoch)
+      #expect(writer.newestEpoch == epoch)
       var sealed = Self.clear(epoch: epoch, inner: Self.inner)
       writer.seal(&sealed)
       #expect(crypto.open(sealed, epoch: epoch) == Self.inner)

@@ -21,15 +21,13 @@ struct LargestSizesTests {
     return try SignedMessage(kind: type(of: body).kind, bytes: front + body.encoded())
   }
 
-  static func checkpoint(certificate: Int = 0, changed: [Checkpoint.ChangedRoom] = []) -> Checkpoint
-  {
+  static func checkpoint(changed: [Checkpoint.ChangedRoom] = []) -> Checkpoint {
     Checkpoint(
       incarnation: incarnation, sequence: counter, version: counter, root: Hash256(hash, hash),
       value: hash, chain: Checkpoint.chainBound - 1, schedule: Checkpoint.chainBound - 2,
       offsetMilliseconds: Checkpoint.offsetBound - 1, beat: Beat.indexBound - 1,
       periodMilliseconds: Checkpoint.periodMilliseconds.upperBound, isLeaving: true,
-      features: Checkpoint.featuresBound - 1,
-      certificate: [UInt8](repeating: 0xCE, count: certificate)
+      features: Checkpoint.featuresBound - 1
     ).naming(changed)
   }
 
@@ -77,7 +75,7 @@ struct LargestSizesTests {
     #expect(
       (1...13).compactMap { MeshMessage.byteBound(kind: $0) }
         == [11, 128, 1087, 1087, 1087, 1043, 1087, 1087, 127, 851, 442, 804, 516])
-    #expect(MeshMessage.byteBound(kind: 0) == nil && MeshMessage.byteBound(kind: 14) == nil)
+    #expect(MeshMessage.byteBound(kind: 0) == nil && MeshMessage.byteBound(kind: 16) == nil)
   }
 
   static func contradiction(of checkpoint: Checkpoint) throws -> Contradiction {
@@ -91,7 +89,7 @@ struct LargestSizesTests {
 
   @Test("The contradiction of any two statements fits, however large their bodies are")
   func contradictionsFit() throws {
-    let checkpoint = Self.checkpoint(certificate: 400, changed: Self.rooms(64))
+    let checkpoint = Self.checkpoint(changed: Self.rooms(64))
     let one = MeshMessage.contradiction(try Self.contradiction(of: checkpoint))
     #expect(one.encoded().count == MeshMessage.byteBound(kind: 11))
     let change = RecordChange(EntryKey(.presence, .nobody), counter: 1, value: nil)
@@ -115,9 +113,9 @@ struct LargestSizesTests {
 
   @Test("A checkpoint names as many changed rooms as fit, the lowest first, and says if not all do")
   func checkpointsFit() throws {
-    for (certificate, given, named) in [(0, 64, 12), (400, 64, 6), (0, 5, 5), (400, 0, 0)] {
+    for (given, named) in [(64, 12), (5, 5), (0, 0)] {
       let rooms = Self.rooms(given)
-      let checkpoint = Self.checkpoint(certificate: certificate, changed: rooms.reversed())
+      let checkpoint = Self.checkpoint(changed: rooms.reversed())
       #expect(checkpoint.changed == Array(rooms.prefix(named)))
       #expect(checkpoint.namesAllChanged == (given == named))
       let message = MeshMessage.checkpoint(

@@ -15,7 +15,7 @@ struct MessageReaderTests {
         let message = try random.message(kind: kind)
         messages.append(message)
         bytes += message.encoded()
-        let unknown = UInt8.random(in: 14...255, using: &random.generator)
+        let unknown = UInt8.random(in: 16...255, using: &random.generator)
         bytes += Reading.framed(kind: unknown, random.blob(0...100))
       }
       var reader = MessageReader(bytes)

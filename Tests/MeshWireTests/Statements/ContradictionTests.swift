@@ -24,12 +24,12 @@ struct ContradictionTests {
 
   static func checkpoint(
     _ sequence: UInt64, incarnation: Incarnation = Fields.incarnation,
-    certificate: [UInt8] = [], rooms: [Checkpoint.ChangedRoom] = [], isLeaving: Bool = false
+    rooms: [Checkpoint.ChangedRoom] = [], isLeaving: Bool = false
   ) -> Checkpoint {
     Checkpoint(
       incarnation: incarnation, sequence: sequence, version: 7, root: .empty,
       value: Hash128(1, 2), chain: 1, schedule: 1, offsetMilliseconds: 0, beat: 0,
-      periodMilliseconds: 2000, isLeaving: isLeaving, certificate: certificate, changed: rooms)
+      periodMilliseconds: 2000, isLeaving: isLeaving, changed: rooms)
   }
 
   static func signed(
@@ -51,16 +51,16 @@ struct ContradictionTests {
     #expect(try StatementKind.batch.statement(ofBody: body[...], hash: Self.hash) == statement)
   }
 
-  @Test("A checkpoint signs what stands before its certificate, and the hash of the rest")
+  @Test("A checkpoint signs what stands before the changed rooms, and their hash")
   func checkpointStatement() throws {
     let rooms = [Checkpoint.ChangedRoom(room: RoomName(unchecked: "r"), version: 7)]
-    let rest: [UInt8] = [2, 0xCE, 0xCF, 1, 1, 0x72, 7]
-    let checkpoint = Self.checkpoint(1, certificate: [0xCE, 0xCF], rooms: rooms)
+    let rest: [UInt8] = [1, 1, 0x72, 7]
+    let checkpoint = Self.checkpoint(1, rooms: rooms)
     let body = checkpoint.encoded()
     #expect(Array(body.suffix(rest.count)) == rest)
     let statement = try Self.signed(checkpoint).statement(hash: Self.hash)
     #expect(statement == body.dropLast(rest.count) + Self.hash.hash256(rest).bytes)
-    // Without both, the rest is the byte that says so.
+    // Without any, the rest is the byte that says so.
     let plain = Self.checkpoint(1)
     #expect(
       try Self.signed(plain).statement(hash: Self.hash).suffix(32)
@@ -133,7 +133,6 @@ struct ContradictionTests {
       (Self.checkpoint(6), false),
       (Self.checkpoint(5, incarnation: Fields.incarnation(4, 0)), false),
       (Self.checkpoint(5, isLeaving: true), true),
-      (Self.checkpoint(5, certificate: [1]), true),
       (Self.checkpoint(5, rooms: [room]), true),
     ]
     for (other, isContradiction) in others {

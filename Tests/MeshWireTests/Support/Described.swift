@@ -136,7 +136,7 @@ extension Checkpoint {
       "chain": .number(chain), "schedule": .number(schedule),
       "offset_milliseconds": .number(offsetMilliseconds), "beat": .number(beat),
       "period_milliseconds": .number(periodMilliseconds), "is_leaving": .flag(isLeaving),
-      "features": .number(features), "certificate": .hex(certificate),
+      "features": .number(features),
       "names_all_changed": .flag(namesAllChanged),
       "changed": .list(
         changed.map { .object(["room": .text($0.room.text), "version": .number($0.version)]) }),
@@ -218,6 +218,67 @@ extension MeshMessage {
           ])
         })
     case .prune(let origins): return .list(origins.map { .hex($0.bytes) })
+    case .certificate(let certificate): return certificate.described
+    case .decree(let decree): return decree.described
     }
+  }
+}
+
+extension Rights {
+  var described: JSON {
+    let scope: JSON =
+      switch users {
+      case .none: .text("none")
+      case .all: .text("all")
+      case .some(let patterns):
+        .list(
+          patterns.map { .object(["text": .text($0.text), "is_prefix": .flag($0.isPrefix)]) })
+      }
+    return .object([
+      "role": .number(UInt64(role.rawValue)), "users": scope,
+      "sessions": .number(quotas.sessions), "rooms": .number(quotas.rooms),
+      "records": .number(quotas.records), "bytes_per_second": .number(quotas.bytesPerSecond),
+    ])
+  }
+}
+
+extension CertificateLink {
+  var described: JSON {
+    .object([
+      "issuer": .hex(ticket.issuer.bytes), "ticket_signature": .hex(ticket.signature),
+      "ticket_key": .hex(ticket.key.bytes), "rights": ticket.rights.described,
+      "uses": .number(ticket.uses), "issued_at": .number(ticket.issuedAt),
+      "expires": .number(ticket.expires), "lifetime": .number(ticket.lifetime),
+      "bound_at": .number(boundAt), "signature": .hex(signature),
+    ])
+  }
+}
+
+extension Certificate {
+  var described: JSON {
+    .object([
+      "node": .hex(node.bytes), "link": link.described, "issuer": issuer?.described ?? .null,
+      "not_after": .number(notAfter),
+    ])
+  }
+}
+
+extension Decree {
+  var described: JSON {
+    var fields: [String: JSON] = [
+      "signer": .hex(signer.bytes), "signature": .hex(signature), "issued_at": .number(issuedAt),
+      "until": .number(until), "link": link?.described ?? .null,
+      "tree_key": .hex(key),
+    ]
+    switch subject {
+    case .revokedNode(let key): fields["revoked_node"] = .hex(key.bytes)
+    case .revokedTicket(let key): fields["revoked_ticket"] = .hex(key.bytes)
+    case .revokedUser(let user): fields["revoked_user"] = .text(user)
+    case .epoch(let epoch, let check):
+      fields["epoch"] = .number(UInt64(epoch))
+      fields["check"] = .hex(check.bytes)
+    case .authority(let key): fields["authority"] = .hex(key.bytes)
+    }
+    return .object(fields)
   }
 }

@@ -50,7 +50,64 @@ extension RandomMessages {
             origin: origin(), addressHigh: generator.next(), addressLow: generator.next(),
             port: UInt16(truncatingIfNeeded: generator.next()))
         })
+    case 14: return .certificate(certificate())
+    case 15: return .decree(decree())
     default: return .prune((0..<count(1...MeshMessage.pruneBound)).map { _ in origin() })
+    }
+  }
+
+  private mutating func rights(_ role: Role? = nil) -> Rights {
+    let patterns = (0..<count(0...UserScope.bound)).compactMap { _ in
+      UserPattern(text(atMost: 20, atLeast: 1), isPrefix: generator.chance(50))
+    }
+    let users = UserScope(patterns) ?? (generator.chance(50) ? .all : .none)
+    return Rights(
+      role: role ?? Role.allCases.randomElement(using: &generator) ?? .member, users: users,
+      quotas: Quotas(
+        sessions: number(below: Quotas.valueBound), rooms: number(below: Quotas.valueBound),
+        records: number(below: Quotas.valueBound), bytesPerSecond: number(below: Quotas.valueBound))
+    )
+  }
+
+  private mutating func link(_ role: Role? = nil) -> CertificateLink {
+    let issuedAt = number(below: 1 << 41)
+    let expires = number(below: Limits.counterBound, from: issuedAt)
+    let signature = bytes(SignedMessage.signatureBytes)
+    while true {
+      let ticket = Ticket(
+        issuer: origin(), key: origin(), rights: rights(role),
+        uses: number(below: Ticket.usesBound),
+        issuedAt: issuedAt, expires: expires, lifetime: counter(from: 1), mesh: [],
+        sign: { _ in signature })
+      let link = ticket.flatMap {
+        CertificateLink(
+          binding: origin(), to: $0, at: number(below: expires + 1, from: issuedAt), mesh: [],
+          sign: { _ in signature })
+      }
+      if let link { return link }
+    }
+  }
+
+  /// A certificate that nobody signed.
+  mutating func certificate() -> Certificate {
+    Certificate(node: origin(), link: link(), issuer: generator.chance(30) ? link(.admin) : nil)
+  }
+
+  mutating func decree() -> Decree {
+    let subjects: [Decree.Subject] = [
+      .revokedNode(origin()), .revokedTicket(origin()),
+      .revokedUser(text(atMost: Limits.userIDBytes, atLeast: 1)),
+      .epoch(UInt32(truncatingIfNeeded: generator.next()), check: hash256()), .authority(origin()),
+    ]
+    let issuedAt = counter()
+    let signature = bytes(SignedMessage.signatureBytes)
+    while true {
+      let decree = Decree(
+        subjects.randomElement(using: &generator) ?? subjects[0], signer: origin(),
+        link: generator.chance(40) ? link(.admin) : nil, issuedAt: issuedAt,
+        until: number(below: Limits.counterBound, from: issuedAt), mesh: [],
+        sign: { _ in signature })
+      if let decree { return decree }
     }
   }
 

@@ -154,8 +154,7 @@ struct RandomMessages {
       periodMilliseconds: number(
         below: Checkpoint.periodMilliseconds.upperBound + 1,
         from: Checkpoint.periodMilliseconds.lowerBound),
-      isLeaving: generator.chance(30), features: number(below: Checkpoint.featuresBound),
-      certificate: blob(0...Checkpoint.certificateBytes))
+      isLeaving: generator.chance(30), features: number(below: Checkpoint.featuresBound))
     let rooms = Set((0..<count(0...80)).map { _ in otherRoom() })
     return checkpoint.naming(
       rooms.map { room in

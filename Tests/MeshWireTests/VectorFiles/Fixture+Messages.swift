@@ -28,14 +28,14 @@ extension Fixture {
 
   func checkpoint(
     beat: UInt64 = Self.beat, chain number: UInt64 = 1, offset: UInt64 = 0,
-    isLeaving: Bool = false, certificate: [UInt8] = [], namesRooms: Bool = true
+    isLeaving: Bool = false, namesRooms: Bool = true
   ) throws -> SignedMessage {
     var tree = Self.rooms
     let checkpoint = Checkpoint(
       incarnation: Self.incarnation, sequence: 42, version: Self.version(Self.design),
       root: tree.root(Self.hash), value: try Self.hash128(chain[Int(beat)]), chain: number,
       schedule: 1, offsetMilliseconds: offset, beat: beat, periodMilliseconds: 2000,
-      isLeaving: isLeaving, certificate: certificate)
+      isLeaving: isLeaving)
     let changed = Self.logs.map {
       Checkpoint.ChangedRoom(room: $0, version: Self.version($0))
     }
@@ -108,9 +108,8 @@ extension Fixture {
         .checkpoint(ageMilliseconds: 1500, try checkpoint(isLeaving: true, namesRooms: false))
       ),
       (
-        "checkpoint with a certificate",
-        .checkpoint(
-          ageMilliseconds: MeshMessage.ageBound - 1, try checkpoint(certificate: [0xC0, 0xDE]))
+        "checkpoint that names no room, of the highest age",
+        .checkpoint(ageMilliseconds: MeshMessage.ageBound - 1, try checkpoint(namesRooms: false))
       ),
       (
         "checkpoint of the third chain of a schedule, at its beat 0",
@@ -181,7 +180,7 @@ extension Fixture {
       ),
       (
         "contradiction of checkpoints",
-        try contradiction(checkpoint(), checkpoint(certificate: [0xC0, 0xDE]))
+        try contradiction(checkpoint(), checkpoint(namesRooms: false))
       ),
       ("contradiction of batches", try contradiction(batch(.lobby), otherBatch())),
       (
@@ -194,6 +193,92 @@ extension Fixture {
         ])
       ),
       ("prune", .prune([origin, bob.origin])),
+    ] + (try trustMessages())
+  }
+
+  /// The keys of the trust layer, by name.
+  static let trustSeeds: [(name: String, seed: [UInt8])] = [
+    ("authority", [UInt8](repeating: 0x33, count: 32)),
+    ("ticket", [UInt8](repeating: 0x44, count: 32)),
+    ("ticket of the admin", [UInt8](repeating: 0x55, count: 32)),
+  ]
+
+  static func trustKey(_ index: Int) -> SodiumCrypto {
+    SodiumCrypto(node: NodeKey(seed: SecretBytes(trustSeeds[index].seed)), keyring: MeshKeyring())
+  }
+
+  private static let wall: UInt64 = 1_800_000_000_000
+  private static let day: UInt64 = 86_400_000
+
+  private func link(
+    of node: SodiumCrypto, by issuer: SodiumCrypto, _ ticket: SodiumCrypto, _ rights: Rights,
+    uses: UInt64
+  ) throws -> CertificateLink {
+    guard
+      let ticketSigned = Ticket(
+        issuer: issuer.origin, key: ticket.origin, rights: rights, uses: uses, issuedAt: Self.wall,
+        expires: Self.wall + Self.day, lifetime: 365 * Self.day, mesh: mesh.bytes, sign: issuer.sign
+      ),
+      let link = CertificateLink(
+        binding: node.origin, to: ticketSigned, at: Self.wall + 1000, mesh: mesh.bytes,
+        sign: ticket.sign)
+    else { throw JSON.Problem.missing("certificate") }
+    return link
+  }
+
+  /// Bob is an admin by the authority, Alice a member by Bob.
+  func adminLink() throws -> CertificateLink {
+    try link(
+      of: bob, by: Self.trustKey(0), Self.trustKey(2), Rights(role: .admin, users: .all), uses: 1)
+  }
+
+  func certificate() throws -> Certificate {
+    let patterns = [UserPattern("ada"), UserPattern("bob-", isPrefix: true)].compactMap(\.self)
+    let users = UserScope(patterns) ?? .none
+    return Certificate(
+      node: alice.origin,
+      link: try link(
+        of: alice, by: bob, Self.trustKey(1),
+        Rights(
+          role: .member, users: users,
+          quotas: Quotas(sessions: 100, rooms: 300, records: 0, bytesPerSecond: 65_536)), uses: 300),
+      issuer: try adminLink())
+  }
+
+  func decree(_ subject: Decree.Subject, byAdmin: Bool) throws -> Decree {
+    let signer = byAdmin ? bob : Self.trustKey(0)
+    guard
+      let decree = Decree(
+        subject, signer: signer.origin, link: byAdmin ? try adminLink() : nil,
+        issuedAt: Self.wall + 2000, until: Self.wall + 400 * Self.day, mesh: mesh.bytes,
+        sign: signer.sign)
+    else { throw JSON.Problem.missing("decree") }
+    return decree
+  }
+
+  private func trustMessages() throws -> [(name: String, message: MeshMessage)] {
+    let epoch = Self.keys[1].epoch
+    return [
+      ("certificate by an admin", .certificate(try certificate())),
+      (
+        "certificate by an authority",
+        .certificate(Certificate(node: bob.origin, link: try adminLink()))
+      ),
+      ("revoked node", .decree(try decree(.revokedNode(alice.origin), byAdmin: true))),
+      (
+        "revoked ticket",
+        .decree(try decree(.revokedTicket(Self.trustKey(1).origin), byAdmin: false))
+      ),
+      ("revoked user", .decree(try decree(.revokedUser("caf\u{E9}"), byAdmin: false))),
+      (
+        "epoch",
+        .decree(
+          try decree(
+            .epoch(
+              epoch, check: MeshKeyring.check(of: SecretBytes(Self.keys[1].key), epoch: epoch)),
+            byAdmin: true))
+      ),
+      ("authority", .decree(try decree(.authority(Self.trustKey(2).origin), byAdmin: false))),
     ]
   }
 }

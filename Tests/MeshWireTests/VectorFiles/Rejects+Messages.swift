@@ -127,18 +127,13 @@ extension VectorFile {
       Reject(
         "a period above an hour", checkpoint([1, 1], chain + [0, 0x81, 0xDD, 0xDB, 1]),
         .outOfBounds),
-      Reject("an unknown flag", checkpoint([1, 1], chain + [0, 100, 8, 0, 0]), .notCanonical),
+      Reject("an unknown flag", checkpoint([1, 1], chain + [0, 100, 4, 0, 0]), .notCanonical),
       Reject(
         "features at the bound",
         checkpoint([1, 1], chain + [0, 100, 0] + [UInt8](repeating: 0x80, count: 8) + [1]),
         .outOfBounds),
       Reject(
-        "an empty certificate", checkpoint([1, 1], chain + [0, 100, 2, 0, 0, 0]), .notCanonical),
-      Reject(
-        "a certificate above the bound", checkpoint([1, 1], chain + [0, 100, 2, 0, 0x91, 3]),
-        .outOfBounds),
-      Reject(
-        "a certificate that no flag tells of", checkpoint([1, 1], chain + [0, 100, 0, 0, 0, 1]),
+        "a byte behind the changed rooms", checkpoint([1, 1], chain + [0, 100, 0, 0, 0, 1]),
         .trailingBytes(1)),
       Reject("65 changed rooms", checkpoint([1, 1], chain + [0, 100, 0, 0, 65]), .outOfBounds),
       Reject(

@@ -138,7 +138,7 @@ extension VectorFile {
         crypto.seal(&sealed)
         return .object([
           "name": .text(content.name),
-          "epoch": .number(UInt64(crypto.sealingEpoch)),
+          "epoch": .number(UInt64(crypto.newestEpoch)),
           "nonce": .hex(datagram[13..<DatagramHeader.clearBytes]),
           "sender": .hex(header.sender.bytes),
           "incarnation": .hex(header.incarnation.bytes),
@@ -156,7 +156,7 @@ extension VectorFile {
     _ header: DatagramHeader.Inner, _ messages: [UInt8], by crypto: SodiumCrypto, mesh: MeshID
   ) -> [UInt8] {
     DatagramHeader.assembled(
-      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.sealingEpoch),
+      DatagramHeader.Clear(tag: mesh.tag, epoch: crypto.newestEpoch),
       processNonce: (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F), header, messages: messages)
   }
 }

@@ -159,15 +159,14 @@ def batch(body):
 
 
 def checkpoint(body):
-    certificate = raw(body["certificate"])
-    flags = body["is_leaving"] | bool(certificate) << 1 | body["names_all_changed"] << 2
+    flags = body["is_leaving"] | body["names_all_changed"] << 1
     front = (
         raw(body["incarnation"]) + varint(body["sequence"]) + varint(body["version"]) + raw(body["root"])
         + raw(body["value"]) + varint(body["chain"]) + varint(body["schedule"])
         + varint(body["offset_milliseconds"]) + varint(body["beat"])
         + varint(body["period_milliseconds"]) + bytes([flags]) + varint(body["features"])
     )
-    rest = (blob(certificate) if certificate else b"") + varint(len(body["changed"]))
+    rest = varint(len(body["changed"]))
     return front, rest + b"".join(text(line["room"]) + varint(line["version"]) for line in body["changed"])
 
 
@@ -208,6 +207,65 @@ def node_list(nodes, content):
     return out
 
 
+# Trust (section 19)
+
+
+def rights(value):
+    users = value["users"]
+    if isinstance(users, str):
+        scope = bytes([("none", "all").index(users)])
+    else:
+        scope = b"\2" + varint(len(users)) + b"".join(bytes([item["is_prefix"]]) + text(item["text"]) for item in users)
+    quotas = b"".join(varint(value[name]) for name in ("sessions", "rooms", "records", "bytes_per_second"))
+    return bytes([value["role"]]) + scope + quotas
+
+
+def ticket_content(link):
+    numbers = b"".join(varint(link[name]) for name in ("uses", "issued_at", "expires", "lifetime"))
+    return raw(link["ticket_key"]) + rights(link["rights"]) + numbers
+
+
+def ticket(link):
+    return raw(link["issuer"]) + raw(link["ticket_signature"]) + ticket_content(link)
+
+
+def link_bytes(link):
+    return ticket(link) + varint(link["bound_at"]) + raw(link["signature"])
+
+
+def decree_content(value):
+    number, subject = next(
+        (number, value[name])
+        for number, name in enumerate(("revoked_node", "revoked_ticket", "revoked_user", "epoch", "authority"), 1)
+        if name in value
+    )
+    front = bytes([number]) + varint(value["issued_at"]) + varint(value["until"])
+    signer = raw(value["signer"])
+    if number == 3:
+        return front + text(subject), bytes([2, 3]) + subject.encode("utf-8") + signer
+    if number == 4:
+        epoch = struct.pack(">I", subject)
+        return front + epoch + raw(value["check"]), bytes([2, 4]) + epoch + signer
+    return front + raw(subject), bytes([2, number]) + raw(subject) + signer
+
+
+def trust_signatures(kind, value):
+    """What signatures of a certificate or a decree cover: (what, domain, signer, signature, content)."""
+    links = []
+    if kind == 14:
+        links = [(value["node"], value["link"])]
+        if value["issuer"]:
+            links.append((value["link"]["issuer"], value["issuer"]))
+    else:
+        yield "decree", "decree", value["signer"], value["signature"], decree_content(value)[0]
+        if value["link"]:
+            links = [(value["signer"], value["link"])]
+    for node, link in links:
+        yield "ticket", "ticket", link["issuer"], link["ticket_signature"], ticket_content(link)
+        content = raw(node) + varint(link["bound_at"]) + ticket(link)
+        yield "binding", "binding", link["ticket_key"], link["signature"], content
+
+
 def message(kind, value, signed):
     """The body of a message; of a signed one with the origin and signature that are told."""
     if kind == 1:
@@ -238,6 +296,14 @@ def message(kind, value, signed):
     if kind == 12:
         lines = [raw(line["origin"]) + raw(line["address"]) + struct.pack(">H", line["port"]) for line in value]
         return varint(len(lines)) + b"".join(lines)
+    if kind == 14:
+        issuer = value["issuer"]
+        rest = link_bytes(issuer) if issuer else b""
+        return raw(value["node"]) + bytes([issuer is not None]) + link_bytes(value["link"]) + rest
+    if kind == 15:
+        link = value["link"]
+        rest = bytes([link is not None]) + (link_bytes(link) if link else b"")
+        return raw(value["signer"]) + raw(value["signature"]) + decree_content(value)[0] + rest
     return varint(len(value)) + b"".join(raw(origin) for origin in value)
 
 
@@ -377,6 +443,23 @@ def main():
             check(name + ", signed bytes", signed["signed_bytes"], data.hex())
             if verify:
                 check(name + ", signature", True, verify(raw(signed["origin"]), raw(signed["signature"]), data))
+        if kind in (14, 15):
+            for what, domain, signer, signature, content in trust_signatures(kind, item["message"]):
+                if verify:
+                    data = covered(domain, raw(signer), content)
+                    check(f"{name}, {what}", True, verify(raw(signer), raw(signature), data))
+        if kind == 14:
+            links = [item["message"]["link"]] + ([item["message"]["issuer"]] if item["message"]["issuer"] else [])
+            ends = min(link["bound_at"] + link["lifetime"] for link in links)
+            check(name + ", end", item["message"]["not_after"], ends)
+        if kind == 15:
+            check(name + ", key", item["message"]["tree_key"], decree_content(item["message"])[1].hex())
+            if "epoch" in item["message"]:
+                key = next(raw(line["key"]) for line in keys["mesh_keys"] if line["epoch"] == item["message"]["epoch"])
+                derived = hashlib.blake2b(
+                    b"PresenceMesh/2 epoch" + u64(item["message"]["epoch"]), digest_size=32, key=key
+                )
+                check(name + ", check", item["message"]["check"], derived.hexdigest())
         if kind == 4:
             check(name + ", root", item["message"]["body"]["root"], root.hex())
             beat = item["message"]["body"]["beat"]
