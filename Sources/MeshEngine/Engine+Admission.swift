@@ -29,8 +29,9 @@ extension Engine {
 
   /// Handles a datagram about admission. False: it is none.
   mutating func receiveAdmission(_ datagram: [UInt8], from address: PeerAddress) -> Bool {
-    let tag = configuration.mesh.tag
-    guard context.admitted != nil, AdmissionMessage.isOne(datagram, tag: tag) else { return false }
+    guard context.admitted != nil, AdmissionMessage.isOne(datagram, tag: admission.tag) else {
+      return false
+    }
     context.counters.count(.datagramsReceived)
     context.counters.count(.bytesReceived, datagram.count)
     guard let message = try? AdmissionMessage(datagram) else {
@@ -49,7 +50,7 @@ extension Engine {
   }
 
   private mutating func send(_ message: AdmissionMessage, to address: PeerAddress?) {
-    let bytes = message.encoded(tag: configuration.mesh.tag)
+    let bytes = message.encoded(tag: admission.tag)
     context.counters.count(.datagramsSent)
     context.counters.count(.bytesSent, bytes.count)
     admission.send(bytes, to: address)

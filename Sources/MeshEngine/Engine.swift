@@ -85,7 +85,7 @@ package struct Engine: Sendable {
       hashKey: configuration.mesh.hashKey)
     // An empty store has room for its own origin.
     trust = TrustSet(root: configuration.trust?.authority)
-    admission = Admission(now: now)
+    admission = Admission(tag: configuration.mesh.tag, now: now)
     ownSlot = records.open(context.origin, context.incarnation, scope: .all)?.slot ?? 0
     view.visibility(slot: ownSlot, isVisible: true)
     durable = DurableState(incarnationCounter: context.incarnation.counter)

@@ -8,6 +8,8 @@ import MeshWire
 /// its certificate, and gets the key sealed to its own. Whoever answers keeps nothing, and does no costly work
 /// before the address has shown its cookie.
 struct Admission: Sendable {
+  /// The tag of the mesh.
+  let tag: UInt64
   private var cookies: FairBudget
   private var requests: FairBudget
   private struct Greeting: Sendable {
@@ -29,7 +31,8 @@ struct Admission: Sendable {
   /// Why others gave no key, since one was asked for.
   private(set) var refusals: [PeerAddress: RefusalReason] = [:]
 
-  init(now: MonotonicTime) {
+  init(tag: UInt64, now: MonotonicTime) {
+    self.tag = tag
     cookies = FairBudget(perSecond: EngineLimits.cookiesPerSecond, now: now)
     requests = FairBudget(perSecond: EngineLimits.admissionsPerSecond, now: now)
     hints = FairBudget(perSecond: EngineLimits.epochHintsPerSecond, now: now)
