@@ -135,7 +135,8 @@ extension Engine {
 
   // MARK: Asking
 
-  /// What shows that a cookie was asked for: this address alone is told it. `nil`: all on the LAN are.
+  /// The nonce of this node's hellos to an address; `nil`: of its hellos to the LAN. A cookie that carries it
+  /// answers such a hello.
   private func nonce(for address: PeerAddress?) -> UInt64 {
     context.crypto.token(forAddress: [1] + (address?.bytes ?? []))
   }

@@ -139,7 +139,7 @@ extension Engine {
     else { return }
     guard other != origin else {
       // Words of this node that it did not write: the checkpoint tells, once it is verified.
-      if position.incarnation > incarnation { askForCheckpoint(other, address) }
+      if position.incarnation > incarnation { probe(other, at: [address], anything: true) }
       return
     }
     let slot = records.slot(of: other)
@@ -174,13 +174,6 @@ extension Engine {
     guard paths.table.path(at: address) != nil else { return }
     probe(other, at: [address], anything: true)
     want(other, position, from: address)
-  }
-
-  private mutating func askForCheckpoint(_ other: OriginID, _ address: PeerAddress) {
-    context.counters.count(.probesSent)
-    context.send(
-      .control(.probe([Probe(origin: other, incarnation: nil, sequence: 0, beat: 0)])),
-      to: address)
   }
 
   mutating func startWaitingFetches() {

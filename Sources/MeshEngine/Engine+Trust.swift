@@ -112,7 +112,7 @@ extension Engine {
   mutating func receive(_ decree: Decree, from address: PeerAddress?) {
     context.counters.count(.decreesReceived)
     guard let change = add(decree, from: address), change.isNews,
-      trust.allDecrees.contains(decree)
+      trust.holds(decree)
     else { return }
     if case .epoch = decree.subject, lacksKey {
       if let address { askForKey(at: address) }

@@ -211,6 +211,16 @@ struct StateDirectoryTests {
     #expect(try directory.tickets() == Array(tickets.suffix(StateDirectory.ticketBound)))
   }
 
+  @Test("As many tickets as are kept, with the longest lists of users, are read again")
+  func longTickets() throws {
+    let mesh = Closed()
+    let directory = try open()
+    let users = (0..<8).map { String(repeating: "\($0)", count: Limits.userIDBytes) }
+    let ticket = try #require(mesh.invite(InviteTerms(users: users)).ticket).ticket
+    for _ in 0..<StateDirectory.ticketBound { try directory.note(ticket) }
+    #expect(try directory.tickets().count == StateDirectory.ticketBound)
+  }
+
   @Test("Secrets do not print")
   func secretsDoNotPrint() throws {
     let credentials = MeshCredentials.random()

@@ -12,8 +12,8 @@ enum TrustStanding: Hashable, Sendable {
 /// The certificates and decrees of a closed mesh: a set that all members come to hold alike.
 ///
 /// Of a node and a ticket the certificate with the earliest binding is kept, of a ticket as many as it has
-/// uses, the earliest ones; of what one signer says about a subject the newest decree. So the set is a join of what came, in
-/// whatever order. What counts follows from the set and from wall time; nothing is taken back but by time.
+/// uses, the earliest ones; of what one signer says about a subject the newest decree. So sets that received
+/// the same are equal, in whatever order it came. What counts follows from the set and from wall time; nothing is taken back but by time.
 ///
 /// Bounds: ``certificateBound`` certificates, ``decreeBound`` decrees. More are refused.
 struct TrustSet: Sendable {
@@ -28,7 +28,7 @@ struct TrustSet: Sendable {
     var isNews: Bool { !entries.isEmpty }
   }
 
-  /// A ticket is told from others by its signature: who signs it chooses the key.
+  /// The identity of a ticket: its signature. Its key will not do, since the issuer chooses that.
   private typealias TicketID = [UInt8]
 
   private struct Use: Hashable, Comparable, Sendable {
@@ -109,6 +109,9 @@ struct TrustSet: Sendable {
     decrees.values.flatMap(\.values).sorted { $0.key.lexicographicallyPrecedes($1.key) }
   }
 
+  /// True when a decree is held.
+  func holds(_ decree: Decree) -> Bool { decrees[decree.subject.key]?[decree.signer] == decree }
+
   /// The decrees by which a node's certificates do not count.
   func decrees(about node: OriginID, _ shown: Certificate? = nil) -> [Decree] {
     var subjects: [Decree.Subject] = [.revokedNode(node)]
@@ -144,9 +147,6 @@ struct TrustSet: Sendable {
   func isAuthority(_ key: OriginID) -> Bool {
     key == root || isDecreed(.authority(key))
   }
-
-  /// True when what anybody says about a user does not count.
-  func isRevoked(user: String) -> Bool { isDecreed(.revokedUser(user)) }
 
   /// The users that were revoked.
   var revokedUsers: [String] {
@@ -291,7 +291,7 @@ struct TrustSet: Sendable {
 extension TrustSet {
   /// Why something is not taken in.
   enum Refusal: Error, Hashable, Sendable {
-    /// It is held, or what is held outweighs it.
+    /// The set holds it already, or something that takes its place.
     case known
     case full
     /// Nobody could believe it.

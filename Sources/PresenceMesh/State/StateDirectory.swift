@@ -57,7 +57,14 @@ package final class StateDirectory: Sendable {
     case identity, mesh, durable, addresses, authority, decrees, tickets
 
     /// A file that is longer is not read.
-    var byteBound: Int { self == .decrees ? 8 << 20 : StateText.byteBound }
+    var byteBound: Int {
+      switch self {
+      case .decrees: 8 << 20
+      // As many tickets as there may be, each with as many and as long user ids.
+      case .tickets: 1 << 20
+      default: StateText.byteBound
+      }
+    }
   }
 
   func path(_ file: File) -> String { folder.path(of: file.rawValue) }

@@ -288,6 +288,43 @@ struct AdmissionTests {
     #expect(next > epoch && world.nodes[2].engine.context.sealingEpoch == next)
   }
 
+  @Test("A ticket that admitted somebody who was revoked brings nobody else the key")
+  func keptTickets() throws {
+    let ticket = try ClosedMesh.authority.ticket(2500)
+    var certificates = try [ClosedMesh.certificate(0, role: .admin)]
+    certificates += try (1..<6).map { index in
+      try ClosedMesh.authority.certificate(
+        of: TestCrypto(secret: UInt64(index + 1)).origin, ticket, 2500)
+    }
+    var world = try world(certificates)
+    try start(2, &world)
+    // While nobody was revoked, and in time, it admits.
+    world.start(peers: [0])
+    world.run(milliseconds: 2000)
+    #expect(world.nodes[2].events.contains(.admitted(1)))
+    world.publish(
+      0, try ClosedMesh.authority.decree(.revokedNode(world.origin(1)), at: world.wall))
+    world.start(peers: [0])
+    world.run(milliseconds: 2000)
+    let address = world.nodes[0].address
+    #expect(world.nodes[3].events.contains(.admissionRefused(.revokedTicket, at: address)))
+    // Who came by it before stays.
+    #expect(world.nodes[2].engine.refusal == nil)
+    #expect(world.nodes[2].engine.pathCount == 1)
+  }
+
+  @Test("A ticket that is over brings nobody the key, whatever time its holder says")
+  func expiredTickets() throws {
+    var world = try world()
+    try start(2, &world)
+    world.run(milliseconds: Signer.day + EngineLimits.clockTolerance.milliseconds + 1000)
+    world.start(peers: [0])
+    world.run(milliseconds: 3000)
+    let address = world.nodes[0].address
+    #expect(world.nodes[2].events.contains(.admissionRefused(.expired, at: address)))
+    #expect(world.nodes[1].engine.refusal == nil)
+  }
+
   @Test("Only an admin begins an epoch")
   func membersDoNotRotate() throws {
     var world = try world()
