@@ -2,7 +2,7 @@ import PresenceMesh
 
 /// How a node stands in its mesh, and until when.
 enum MembershipChecks {
-  /// A certificate that ends sooner is told of.
+  /// `doctor` warns of a certificate that ends sooner.
   private static let noticeMs: UInt64 = 30 * 86_400_000
 
   static func all(_ record: MembershipRecord) -> [Check] { [membership(record), epochs(record)] }
