@@ -140,7 +140,7 @@ let targets: [Target] = [
   .testTarget(
     name: "GatewayTests",
     dependencies: [
-      "MeshGateway", "PresenceMesh", "MeshCRDT",
+      "MeshGateway", "PresenceMesh", "MeshBench", "MeshCRDT",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -159,7 +159,7 @@ let targets: [Target] = [
     swiftSettings: plantable),
   .testTarget(
     name: "CommandLineTests",
-    dependencies: ["presence", "PresenceMesh", "MeshCrypto"],
+    dependencies: ["presence", "PresenceMesh", "MeshBench", "MeshCrypto"],
     exclude: [
       "Support/refuse-sendmmsg.py", "Support/find-in-memory.py", "Support/interrupt-writes.c",
       "Support/old-sodium.c",

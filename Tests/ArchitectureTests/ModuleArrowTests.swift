@@ -17,9 +17,9 @@ struct ModuleArrowTests {
     var text: String
   }
 
-  /// All sources under Sources/ and Peers/, in the order of their paths.
-  static func sources() throws -> [Source] {
-    try ["Sources", "Peers"].flatMap { folder in
+  /// All sources under some folders, in the order of their paths.
+  static func sources(_ folders: [String] = ["Sources", "Peers"]) throws -> [Source] {
+    try folders.flatMap { folder in
       let folderURL = root.appending(path: folder)
       return try FileManager.default.subpathsOfDirectory(atPath: folderURL.path).sorted()
         .compactMap { subpath -> Source? in
@@ -47,6 +47,14 @@ struct ModuleArrowTests {
     let found = sources.flatMap { SourceRules.findings(path: $0.path, text: $0.text) }
     let report = found.map(\.description).joined(separator: "\n")
     #expect(found.isEmpty, "\(report)")
+  }
+
+  @Test("No process inherits what another thread opened")
+  func processes() throws {
+    let found = try Self.sources(["Sources", "Peers", "Tests"])
+      .flatMap { SourceRules.processFindings(path: $0.path, text: $0.text) }
+    #expect(found.isEmpty)
+    #expect(SourceRules.processFindings(path: "a", text: "let a = Process()").count == 1)
   }
 
   @Test("Every trap that is listed stands in the core")

@@ -106,6 +106,13 @@ enum SourceRules {
     return found
   }
 
+  /// The places where a file starts a process so that what others open leaks into it.
+  static func processFindings(path: String, text: String) -> [Finding] {
+    lines(of: "Process()", in: SwiftTokens.of(text)).map {
+      Finding(path: path, line: $0, message: "Process() leaks descriptors: use SpawnedProcess")
+    }
+  }
+
   /// The number of lines of a text; a last line counts with or without its line feed.
   static func lineCount(_ text: String) -> Int {
     let feeds = text.utf8.count { $0 == UInt8(ascii: "\n") }

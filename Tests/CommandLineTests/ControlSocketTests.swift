@@ -240,8 +240,8 @@ struct ControlSocketTests {
         #expect(try await node.child.exitCode() == 0)
       }
       let own = try await TestNode(state: base + "/own")
-      let refused = try OtherUser.run([Program.url.path, "who", "--state", own.state])
-      #expect(refused.exitCode == 1 && refused.output.contains("belongs to user 0"))
+      let refused = try await OtherUser.run([Program.url.path, "who", "--state", own.state])
+      #expect(refused.exitCode == 1 && refused.words.contains("belongs to user 0"))
     }
 
     @Test(
@@ -262,9 +262,9 @@ struct ControlSocketTests {
         print(s.makefile().read())
         """
       for _ in 0..<3 {
-        let told = try OtherUser.run(["/usr/bin/python3", "-c", script, state + "/control"])
+        let told = try await OtherUser.run(["/usr/bin/python3", "-c", script, state + "/control"])
         // The connection may be closed before the request is sent.
-        #expect(!told.output.contains("done"))
+        #expect(!told.words.contains("done"))
       }
       for (path, mode) in [(state, 0o700), (state + "/control", 0o600)] {
         try setMode(mode, of: path)
@@ -283,7 +283,7 @@ struct ControlSocketTests {
     @Test(
       "Where a path is too long and no folder is safe, the error says so; nothing of others is used",
       .enabled(if: OtherUser.isAvailable), arguments: [0o777, 0o700])
-    func nothingSafe(mode: Int) throws {
+    func nothingSafe(mode: Int) async throws {
       defer { remove() }
       let folder = "/tmp/presence-mesh-\(OtherUser.id)"
       try? FileManager.default.removeItem(atPath: folder)
@@ -298,12 +298,12 @@ struct ControlSocketTests {
         atPath: state, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
       try setMode(0o711, of: base)
       #expect(chown(state, OtherUser.id, OtherUser.id) == 0)
-      let told = try OtherUser.run(
+      let told = try await OtherUser.run(
         [Program.url.path, "up", "--state", state, "--listen", "127.0.0.1:0", "--no-multicast"],
         environment: ["XDG_RUNTIME_DIR": "/tmp"])
       #expect(told.exitCode == 1)
-      #expect(told.output.contains("103 at most") && told.output.contains(folder))
-      #expect(told.output.contains("XDG_RUNTIME_DIR") && told.output.contains("shorter path"))
+      #expect(told.words.contains("103 at most") && told.words.contains(folder))
+      #expect(told.words.contains("XDG_RUNTIME_DIR") && told.words.contains("shorter path"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }
   #endif

@@ -15,15 +15,7 @@ import Testing
     static func wrapper(_ error: String) -> [String] { ["/usr/bin/env", "python3", script, error] }
 
     /// True when there is a Python, and the system lets it set up a filter.
-    static var isAvailable: Bool {
-      let process = Process()
-      process.executableURL = URL(filePath: "/usr/bin/env")
-      process.arguments = ["python3", script, "EPERM", "/bin/true"]
-      process.standardError = FileHandle.nullDevice
-      guard (try? process.run()) != nil else { return false }
-      process.waitUntilExit()
-      return process.terminationStatus == 0
-    }
+    static let isAvailable = Tool.succeeds(wrapper("EPERM") + ["/bin/true"])
   }
 
   @Suite("Calls that the system refuses", .serialized, .timeLimit(.minutes(10)))

@@ -138,24 +138,15 @@ struct SecretTests {
 
     /// How often each text stands in the memory of a process that a core dump would hold; `nil` when
     /// that cannot be found out.
-    private func count(_ needles: [String], in process: Int32) throws -> [Int]? {
+    private func count(_ needles: [String], in process: Int32) async throws -> [Int]? {
       let script =
         URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "Support/find-in-memory.py").path
-      let (reader, input, output) = (Process(), Pipe(), Pipe())
-      reader.executableURL = URL(filePath: "/usr/bin/env")
-      reader.arguments = ["python3", script, "\(process)"]
-      reader.standardInput = input
-      reader.standardOutput = output
-      reader.standardError = FileHandle.nullDevice
-      try reader.run()
-      try input.fileHandleForWriting.write(
-        contentsOf: Data(needles.joined(separator: "\n").utf8))
-      try input.fileHandleForWriting.close()
-      let told = try output.fileHandleForReading.readToEnd() ?? Data()
-      reader.waitUntilExit()
-      let counts = String(decoding: told, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-      return reader.terminationStatus == 0 ? counts.compactMap { Int($0) } : nil
+      let told = try await Tool.run(
+        ["/usr/bin/env", "python3", script, "\(process)"],
+        input: needles.joined(separator: "\n"), environment: ProcessInfo.processInfo.environment)
+      let counts = told.output.split(whereSeparator: \.isWhitespace)
+      return told.exitCode == 0 ? counts.compactMap { Int($0) } : nil
     }
 
     @Test("Keys and invites stand in no memory of a node that a core dump would hold")
@@ -171,7 +162,7 @@ struct SecretTests {
         let node = try await TestNode(
           arguments, environment: environment.merging(["PRESENCE_DEBUGGABLE": "1"]) { $1 })
         let needles = ["--no-multicast", String(invite.dropFirst(40)), "0x" + key, key]
-        guard let found = try count(needles, in: node.child.processIdentifier) else { return }
+        guard let found = try await count(needles, in: node.child.processIdentifier) else { return }
         #expect(found.count == 4 && found[0] > 0)
         #expect(found.dropFirst().allSatisfy { $0 == 0 }, "\(way)")
       }

@@ -17,19 +17,10 @@ struct SupplyChainTests {
   /// Runs a script of the repository, with the programs of `base/bin` before those of the system.
   private func run(
     _ script: String, _ arguments: [String] = [], _ environment: [String: String] = [:]
-  ) throws -> (exitCode: Int32, output: String) {
-    let (process, pipe) = (Process(), Pipe())
-    process.executableURL = URL(filePath: Self.root + "/.ci/" + script)
-    process.arguments = arguments
+  ) async throws -> Program.Outcome {
     var all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     all["PATH"] = base + "/bin:" + (all["PATH"] ?? "/usr/bin:/bin")
-    process.environment = all
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let told = try pipe.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: told, as: UTF8.self))
+    return try await Tool.run([Self.root + "/.ci/" + script] + arguments, environment: all)
   }
 
   /// Makes a program that prints something.
@@ -50,11 +41,11 @@ struct SupplyChainTests {
   }
 
   @Test("The list of versions is compared with what was resolved")
-  func versions() throws {
+  func versions() async throws {
     defer { remove() }
     func check(
       _ pins: [(name: String, state: String)], _ arguments: String...
-    ) throws -> (exitCode: Int32, output: String) {
+    ) async throws -> Program.Outcome {
       let text = pins.map { pin in
         """
             {
@@ -70,12 +61,12 @@ struct SupplyChainTests {
       let file = base + "/resolved"
       try "{\n  \"pins\" : [\n\(text)\n  ],\n  \"version\" : 3\n}\n"
         .write(toFile: file, atomically: false, encoding: .utf8)
-      return try run("check-versions", arguments, ["RESOLVED": file, "SWIFT": "swift"])
+      return try await run("check-versions", arguments, ["RESOLVED": file, "SWIFT": "swift"])
     }
     let right = try listed().map { (name: $0.name, state: "\"version\" : \"\($0.version)\"") }
     #expect(right.count > 10)
-    #expect(try check(right).exitCode == 0)
-    #expect(try check(right.reversed()).exitCode == 0)
+    #expect(try await check(right).exitCode == 0)
+    #expect(try await check(right.reversed()).exitCode == 0)
     var other = right
     other[3].state = "\"version\" : \"99.0.0\""
     var branch = right
@@ -85,18 +76,18 @@ struct SupplyChainTests {
       (other, "> \(right[3].name) 99.0.0"), (branch, "> \(right[4].name) not-a-version"),
       (more, "> surprise 1.0.0"), (Array(right.dropLast()), "< \(right[right.count - 1].name)"),
     ] {
-      let told = try check(pins)
-      #expect(told.exitCode == 1 && told.output.contains(words))
+      let told = try await check(pins)
+      #expect(told.exitCode == 1 && told.words.contains(words))
     }
     // What is another one is asked for, and looked at again.
     try makeProgram("swift", "echo called: \"$@\"")
-    let pinned = try check(other, "--pin")
+    let pinned = try await check(other, "--pin")
     let version = try listed()[3].version
     #expect(pinned.exitCode == 1)
     #expect(
       pinned.output.contains("called: package resolve \(right[3].name) --version \(version)\n"))
     #expect(pinned.output.components(separatedBy: "called:").count == 2)
-    #expect(try !check(right, "--pin").output.contains("called:"))
+    #expect(try await !check(right, "--pin").output.contains("called:"))
   }
 
   @Test("Exact versions of the manifest are those of the list")
@@ -119,7 +110,7 @@ struct SupplyChainTests {
   }
 
   @Test("A libsodium that is too old ends the set-up with what to do", arguments: [true, false])
-  func setup(isOld: Bool) throws {
+  func setup(isOld: Bool) async throws {
     defer { remove() }
     try makeProgram("swift", "exit 0")
     try makeProgram(
@@ -132,14 +123,14 @@ struct SupplyChainTests {
         *) exit 2 ;;
       esac
       """)
-    let told = try run("setup")
+    let told = try await run("setup")
     #expect(told.exitCode == (isOld ? 1 : 0))
     #expect(
-      told.output.contains(isOld ? "1.0.17 is too old: install 1.0.18" : "nothing to install"))
+      told.words.contains(isOld ? "1.0.17 is too old: install 1.0.18" : "nothing to install"))
   }
 
   @Test("The list of what the program is made of names every package once, and is the same again")
-  func billOfMaterials() throws {
+  func billOfMaterials() async throws {
     defer { remove() }
     func node(_ name: String, _ version: String, _ children: String = "") -> String {
       """
@@ -155,9 +146,9 @@ struct SupplyChainTests {
       toFile: base + "/LICENSE.txt", atomically: false, encoding: .utf8)
     let environment = ["SOURCE_DATE_EPOCH": "1700000000", "SWIFT": "swift"]
     let file = base + "/sbom.json"
-    #expect(try run("sbom", [file], environment).exitCode == 0)
+    #expect(try await run("sbom", [file], environment).exitCode == 0)
     let data = try Data(contentsOf: URL(filePath: file))
-    #expect(try run("sbom", [], environment).output == String(decoding: data, as: UTF8.self))
+    #expect(try await run("sbom", [], environment).output == String(decoding: data, as: UTF8.self))
     let document = try #require(
       try JSONSerialization.jsonObject(with: data) as? [String: Any])
     #expect(document["spdxVersion"] as? String == "SPDX-2.3")

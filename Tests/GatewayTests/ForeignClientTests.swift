@@ -1,4 +1,5 @@
 import Foundation
+import MeshBench
 import Testing
 
 /// Unmodified clients against real nodes: `Clients/setup.sh` installs them, `make test` calls it.
@@ -69,32 +70,29 @@ struct ForeignClientTests {
   private static func run(
     _ program: String, _ arguments: [String], environment: [String: String] = [:]
   ) async throws {
-    let process = Process()
     let isNode = program.hasSuffix(".cjs")
-    process.executableURL = URL(filePath: isNode ? "/usr/bin/env" : python)
-    process.arguments =
-      (isNode ? ["node"] : []) + [folder.appending(path: program).path] + arguments
-    process.environment = ProcessInfo.processInfo.environment.merging([
-      "NODE_PATH": "/usr/share/nodejs", "PYTHONDONTWRITEBYTECODE": "1",
-    ]) { $1 }.merging(environment) { $1 }
     let output = FileManager.default.temporaryDirectory.appending(
       path: "presence-\(UUID().uuidString)")
     try Data().write(to: output)
     defer { try? FileManager.default.removeItem(at: output) }
+    let nothing = try FileHandle(forReadingFrom: URL(filePath: "/dev/null"))
     let handle = try FileHandle(forWritingTo: output)
-    process.standardOutput = handle
-    process.standardError = handle
-    try process.run()
+    let process = try SpawnedProcess(
+      (isNode ? ["/usr/bin/env", "node"] : [python]) + [folder.appending(path: program).path]
+        + arguments,
+      environment: ProcessInfo.processInfo.environment.merging([
+        "NODE_PATH": "/usr/share/nodejs", "PYTHONDONTWRITEBYTECODE": "1",
+      ]) { $1 }.merging(environment) { $1 },
+      input: nothing.fileDescriptor, output: handle.fileDescriptor, errors: handle.fileDescriptor)
     let end = ContinuousClock.now.advanced(by: .seconds(180))
-    while process.isRunning {
-      // Not `terminate()`: the signal may be blocked in it, as it is in the threads of tasks.
-      if ContinuousClock.now > end { kill(process.processIdentifier, SIGKILL) }
+    while process.exitCode() == nil {
+      if ContinuousClock.now > end { process.end() }
       try await Task.sleep(for: .milliseconds(50))
     }
     let text = String(decoding: (try? Data(contentsOf: output)) ?? Data(), as: UTF8.self)
     let lines = text.split(separator: "\n")
     let failure = lines.drop { !$0.hasPrefix("FAILED") }.prefix(24)
     let told = (failure.isEmpty ? lines.suffix(6) : failure).joined(separator: "\n")
-    #expect(process.terminationStatus == 0, "\(program): \(told)")
+    #expect(process.exitCode() == 0, "\(program): \(told)")
   }
 }

@@ -43,7 +43,7 @@ enum YjsJoins {
         node, "-e", script, "\(Joins.cursorsPerFrame)", "\(Joins.rooms)",
         "\(max(2, scale.rounds))",
       ],
-      variables: ["NODE_PATH=/usr/share/nodejs"], isQuiet: true)
+      variables: ["NODE_PATH": "/usr/share/nodejs"], isQuiet: true)
     defer { process.end() }
     let text = process.readAll()
     guard let rates = try? JSONDecoder().decode(Rates.self, from: Data(text.utf8)) else {

@@ -42,9 +42,9 @@ package enum ChildRole: String, CaseIterable, Sendable {
   }
 }
 
-/// A second process. Whoever starts it ends it.
+/// A second process that is talked to. Whoever starts it ends it.
 final class ChildProcess {
-  private let process: pid_t
+  private let process: SpawnedProcess
   private var input: CInt
   private let output: CInt
   private var hasEnded = false
@@ -64,18 +64,16 @@ final class ChildProcess {
   ///   - variables: What its environment has beside this process's own.
   ///   - isQuiet: True when what it says of its troubles is dropped.
   init(
-    _ arguments: [String], variables: [String] = [], isQuiet: Bool = false
+    _ arguments: [String], variables: [String: String] = [:], isQuiet: Bool = false
   ) throws(BenchError) {
     let (childInput, input) = try Self.makePipe()
     let (output, childOutput) = try Self.makePipe()
-    defer {
-      close(childInput)
-      close(childOutput)
-    }
+    let nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    defer { for descriptor in [childInput, childOutput, nowhere] { close(descriptor) } }
     do throws(BenchError) {
-      process = try Self.spawn(
-        arguments, variables: variables, reading: childInput, writing: childOutput,
-        isQuiet: isQuiet)
+      process = try SpawnedProcess(
+        arguments, environment: ProcessInfo.processInfo.environment.merging(variables) { $1 },
+        input: childInput, output: childOutput, errors: isQuiet ? nowhere : 2)
     } catch {
       close(input)
       close(output)
@@ -92,9 +90,7 @@ final class ChildProcess {
     hasEnded = true
     closeInput()
     close(output)
-    kill(process, SIGKILL)
-    var status: CInt = 0
-    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    process.end()
   }
 
   deinit { end() }
@@ -127,35 +123,8 @@ final class ChildProcess {
   /// The reading and the writing end of a pipe, neither of which other processes inherit.
   private static func makePipe() throws(BenchError) -> (reading: CInt, writing: CInt) {
     var ends: [CInt] = [-1, -1]
-    guard pipe(&ends) == 0 else { throw failure(errno) }
+    guard pipe(&ends) == 0 else { throw SpawnedProcess.failure(errno) }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     return (ends[0], ends[1])
-  }
-
-  private static func spawn(
-    _ arguments: [String], variables: [String], reading: CInt, writing: CInt, isQuiet: Bool
-  ) throws(BenchError) -> pid_t {
-    #if canImport(Darwin)
-      var actions: posix_spawn_file_actions_t?
-    #else
-      var actions = posix_spawn_file_actions_t()
-    #endif
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_adddup2(&actions, reading, 0)
-    posix_spawn_file_actions_adddup2(&actions, writing, 1)
-    if isQuiet { posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0) }
-    let own = ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }
-    let words = arguments.map { strdup($0) } + [nil]
-    let environment = (own.sorted() + variables).map { strdup($0) } + [nil]
-    defer { for word in words + environment { free(word) } }
-    var process: pid_t = 0
-    let number = posix_spawn(&process, arguments[0], &actions, nil, words, environment)
-    guard number == 0 else { throw failure(number) }
-    return process
-  }
-
-  private static func failure(_ number: CInt) -> BenchError {
-    .childFailed(strerror(number).map { String(cString: $0) } ?? "error \(number)")
   }
 }

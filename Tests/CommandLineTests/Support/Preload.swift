@@ -13,13 +13,8 @@ import Foundation
       let result = FileManager.default.temporaryDirectory
         .appending(path: "\(name)-\(UUID().uuidString).so").path
       for compiler in ["cc", "clang", "gcc"] {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [compiler, "-shared", "-fPIC", "-o", result, source, "-ldl"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { continue }
-        process.waitUntilExit()
-        if process.terminationStatus == 0 { return result }
+        let command = ["/usr/bin/env", compiler, "-shared", "-fPIC", "-o", result, source, "-ldl"]
+        if Tool.succeeds(command) { return result }
       }
       return nil
     }

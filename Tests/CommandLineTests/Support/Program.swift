@@ -1,4 +1,5 @@
 import Foundation
+import MeshBench
 import Testing
 
 /// The built executable, which stands beside the test bundle.
@@ -23,6 +24,8 @@ enum Program {
     var output: String
     var errors: String
 
+    /// All that it said, the errors last.
+    var words: String { output + errors }
     var lines: [String] { output.split(separator: "\n").map(String.init) }
 
     /// The output as a JSON object.
@@ -73,30 +76,41 @@ enum Program {
     ]
 
     /// True when root runs the tests, and that user can run the executable.
-    static let isAvailable: Bool = {
-      guard geteuid() == 0 else { return false }
-      return (try? run([Program.url.path, "--version"]))?.exitCode == 0
-    }()
+    static let isAvailable =
+      geteuid() == 0 && Tool.succeeds(wrapper + [Program.url.path, "--version"])
 
     /// Runs a command as that user, with an environment of its own.
     static func run(
       _ command: [String], environment: [String: String] = [:]
-    ) throws -> (exitCode: Int32, output: String) {
-      let (process, pipe) = (Process(), Pipe())
-      process.executableURL = URL(filePath: wrapper[0])
-      process.arguments = wrapper.dropFirst() + command
-      process.environment = ["PATH": "/usr/bin:/bin:/usr/local/bin"].merging(environment) { $1 }
-      process.standardOutput = pipe
-      process.standardError = pipe
-      try process.run()
-      let told = try pipe.fileHandleForReading.readToEnd() ?? Data()
-      process.waitUntilExit()
-      return (process.terminationStatus, String(decoding: told, as: UTF8.self))
+    ) async throws -> Program.Outcome {
+      try await Tool.run(
+        wrapper + command,
+        environment: ["PATH": "/usr/bin:/bin:/usr/local/bin"].merging(environment) { $1 })
     }
   }
 #endif
 
-/// A process of the executable. It is killed when nobody holds it any more.
+/// Programs of the system.
+enum Tool {
+  /// True when a program that reads nothing and ends soon does so well.
+  static func succeeds(_ command: [String]) -> Bool {
+    let nowhere = open("/dev/null", O_RDWR | O_CLOEXEC)
+    defer { close(nowhere) }
+    let process = try? SpawnedProcess(command, input: nowhere, output: nowhere, errors: nowhere)
+    return process?.exitCode(waiting: true) == 0
+  }
+
+  /// Runs a program to its end.
+  static func run(
+    _ command: [String], input: String = "", environment: [String: String]
+  ) async throws -> Program.Outcome {
+    let child = try Child(command: command, input: .text(input), environment: environment)
+    let exitCode = try await child.exitCode()
+    return Program.Outcome(exitCode: exitCode, output: child.output, errors: child.errors)
+  }
+}
+
+/// A process. It is killed when nobody holds it any more.
 final class Child {
   /// What the process reads.
   enum Input {
@@ -106,38 +120,48 @@ final class Child {
     case pipe
   }
 
-  private let process = Process()
+  private let command: [String]
+  private let process: SpawnedProcess
   private let folder: URL
   private let inputPipe: Pipe?
 
-  /// Starts the process. Its output goes to files, so that no pipe can fill. With `wrapper`, that
-  /// command is started, and is given the executable and the arguments behind its own.
-  init(
+  /// Starts the executable. With `wrapper`, that command is started, and is given the executable and
+  /// the arguments behind its own.
+  convenience init(
     _ arguments: [String], input: Input = .text(""), environment: [String: String] = [:],
     wrapper: [String] = []
   ) throws {
+    var all = ProcessInfo.processInfo.environment
+    for name in ["PRESENCE_STATE", "PRESENCE_INVITE"] { all[name] = nil }
+    try self.init(
+      command: wrapper + [Program.url.path] + arguments, input: input,
+      environment: all.merging(environment) { $1 })
+  }
+
+  /// Starts a program. Its output goes to files, so that no pipe can fill.
+  init(command: [String], input: Input, environment: [String: String]) throws {
+    self.command = command
     folder = FileManager.default.temporaryDirectory.appending(path: "presence-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     for name in ["output", "errors"] { try Data().write(to: folder.appending(path: name)) }
-    let command = wrapper + [Program.url.path] + arguments
-    process.executableURL = URL(filePath: command[0])
-    process.arguments = Array(command.dropFirst())
-    var all = ProcessInfo.processInfo.environment
-    for name in ["PRESENCE_STATE", "PRESENCE_INVITE"] { all[name] = nil }
-    process.environment = all.merging(environment) { $1 }
+    let reading: FileHandle
     switch input {
     case .text(let text):
       inputPipe = nil
       let file = folder.appending(path: "input")
       try Data(text.utf8).write(to: file)
-      process.standardInput = try FileHandle(forReadingFrom: file)
+      reading = try FileHandle(forReadingFrom: file)
     case .pipe:
-      inputPipe = Pipe()
-      process.standardInput = inputPipe
+      let pipe = Pipe()
+      inputPipe = pipe
+      reading = pipe.fileHandleForReading
     }
-    process.standardOutput = try FileHandle(forWritingTo: folder.appending(path: "output"))
-    process.standardError = try FileHandle(forWritingTo: folder.appending(path: "errors"))
-    try process.run()
+    let output = try FileHandle(forWritingTo: folder.appending(path: "output"))
+    let errors = try FileHandle(forWritingTo: folder.appending(path: "errors"))
+    process = try SpawnedProcess(
+      command, environment: environment, input: reading.fileDescriptor,
+      output: output.fileDescriptor, errors: errors.fileDescriptor)
+    for handle in [reading, output, errors] { try handle.close() }
   }
 
   deinit {
@@ -145,8 +169,8 @@ final class Child {
     try? FileManager.default.removeItem(at: folder)
   }
 
-  var processIdentifier: Int32 { process.processIdentifier }
-  var isRunning: Bool { process.isRunning }
+  var processIdentifier: Int32 { process.id }
+  var isRunning: Bool { process.exitCode() == nil }
   var output: String { text("output") }
   var errors: String { text("errors") }
 
@@ -156,10 +180,7 @@ final class Child {
   }
 
   /// Kills the process if it runs, and waits until it is gone.
-  func end() {
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-    process.waitUntilExit()
-  }
+  func end() { process.end() }
 
   /// Writes a line to the pipe that the process reads.
   func say(_ line: String) throws {
@@ -170,21 +191,20 @@ final class Child {
   func endInput() throws { try inputPipe?.fileHandleForWriting.close() }
 
   /// Sends a signal.
-  func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+  func signal(_ number: Int32) { process.signal(number) }
 
   /// Waits for the end. A process that was killed by a signal has the negative signal.
   func exitCode(within patience: Duration = Program.patience) async throws -> Int32 {
     let end = ContinuousClock.now.advanced(by: patience)
-    while process.isRunning {
+    while true {
+      if let code = process.exitCode() { return code }
       guard ContinuousClock.now < end else {
         signal(SIGKILL)
-        Issue.record("\(process.arguments ?? []) did not end")
+        Issue.record("\(command) did not end")
         throw CancellationError()
       }
       try await Task.sleep(for: .milliseconds(20))
     }
-    let status = process.terminationStatus
-    return process.terminationReason == .uncaughtSignal ? -status : status
   }
 }
 
