@@ -42,7 +42,7 @@ struct SpawnedProcessTests {
       ["/bin/sh", "-c", "test \"$GIVEN\" = word && test -z \"$HOME\""],
       environment: ["GIVEN": "word"])
     #expect(variables.exitCode(waiting: true) == 0)
-    let sleeping = try SpawnedProcess(["/bin/sleep", "600"])
+    let sleeping = try SpawnedProcess(["/bin/sleep", "30"])
     sleeping.end()
     #expect(sleeping.exitCode() == -SIGKILL)
     sleeping.end()
@@ -55,7 +55,7 @@ struct SpawnedProcessTests {
     sigemptyset(&blocked)
     sigaddset(&blocked, SIGTERM)
     pthread_sigmask(SIG_BLOCK, &blocked, &before)
-    let process = try SpawnedProcess(["/bin/sleep", "600"])
+    let process = try SpawnedProcess(["/bin/sleep", "30"])
     pthread_sigmask(SIG_SETMASK, &before, nil)
     process.signal(SIGTERM)
     #expect(process.exitCode(waiting: true) == -SIGTERM)

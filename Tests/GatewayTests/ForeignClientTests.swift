@@ -84,6 +84,7 @@ struct ForeignClientTests {
         "NODE_PATH": "/usr/share/nodejs", "PYTHONDONTWRITEBYTECODE": "1",
       ]) { $1 }.merging(environment) { $1 },
       input: nothing.fileDescriptor, output: handle.fileDescriptor, errors: handle.fileDescriptor)
+    for file in [nothing, handle] { try file.close() }
     let end = ContinuousClock.now.advanced(by: .seconds(180))
     while process.exitCode() == nil {
       if ContinuousClock.now > end { process.end() }

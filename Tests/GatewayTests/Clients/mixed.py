@@ -5,6 +5,7 @@ A Yjs editor, a Phoenix app, a Supabase client, a native page and a program that
 HTTP are in one room on three nodes, and each sees all others in its own words.
 """
 
+import asyncio
 import json
 import time
 
